@@ -1,0 +1,27 @@
+# HEAP: from photos to masks and metric tables. Targets, by name (see README.md and heap/paths.py):
+#   results/{benchmark}_metrics.csv     demo, ecssd, duts_te, dut_omron, voc, coco20k, or your own of config/config.yaml
+#   results/report/{benchmark}.html     the same figures with pictures
+#   results/masks/{dataset}.json        masks of every photo of a dataset (photos: your own folder)
+# The way of the data: fetch, manifest, extract (scattered, gathered), train, group, cluster, segment, evaluate, report.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/head.smk"
+include: "workflow/rules/regions.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    default_target: True
+    localrule: True
+    input:
+        [paths.metrics(name) for name in CONFIG.benchmarks],
+        [paths.report(name) for name in CONFIG.benchmarks],

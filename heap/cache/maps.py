@@ -1,0 +1,131 @@
+"""Patch maps of a method over a dataset: how much each patch is foreground, and which region it belongs to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from heap import paths
+from heap.cache.reader import FeatureReader
+from heap.cache.store import open_array, read_images, read_rows
+from heap.errors import CacheError
+from heap.files import atomic_path, digest, read_json, write_json
+
+# Patches a chunk: 256 kB of float32, a few dozen photos.
+_CHUNK = 65536
+
+
+def write_maps(
+    receipt: str | Path,
+    reader: FeatureReader,
+    method: str,
+    maps: Iterable[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16] | None]],
+    info: dict[str, Any],
+) -> None:
+    """Write the maps of all photos of `reader`, in its order, then the receipt.
+
+    Args:
+        receipt: where the receipt goes; the arrays go into the folder of its name.
+        reader: the features the maps belong to.
+        method: whose maps they are.
+        maps: for each photo the foreground probability `(N,)` and the region of each patch `(N,)`, or None.
+        info: what else the receipt says (head, settings).
+    """
+    receipt = Path(receipt)
+    identity = {"method": method, "fingerprint": reader.receipt["fingerprint"], **info}
+    folder = paths.beside(receipt)
+    final = folder / f"{digest(identity)}.zarr"
+    work = folder / f".{final.name}.part"
+    if work.exists():
+        shutil.rmtree(work)
+    images = reader.images.copy()
+    counts = (images["grid_h"] * images["grid_w"]).to_numpy(dtype=np.int64)
+    images["offset"] = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    rows = int(counts.sum())
+    arrays = {
+        name: zarr.create_array(
+            work / name, shape=(rows,), chunks=(min(_CHUNK, rows),), dtype=dtype, compressors=[Crc32cCodec()],
+            filters=None, fill_value=fill, dimension_names=("patch",), config={"write_empty_chunks": True},
+        )
+        for name, dtype, fill in (("foreground", "float32", float("nan")), ("region", "int16", -1))
+    }  # fmt: skip
+    buffers: dict[str, list[npt.NDArray[Any]]] = {"foreground": [], "region": []}
+    written = waiting = 0
+    has_regions = False
+    for number, (foreground, region) in enumerate(maps):
+        if foreground.shape != (counts[number],) or not np.isfinite(foreground).all():
+            raise CacheError(f"{receipt}: map of {images['image_id'][number]} is misshaped or not finite")
+        has_regions |= region is not None
+        buffers["foreground"].append(foreground.astype(np.float32))
+        buffers["region"].append(np.full(counts[number], -1, np.int16) if region is None else region)
+        waiting += int(counts[number])
+        # Whole chunks only, so that each chunk is written once.
+        while waiting >= _CHUNK or (written + waiting == rows and waiting):
+            size = min(_CHUNK, waiting)
+            for name, array in arrays.items():
+                joined = np.concatenate(buffers[name])
+                array[written : written + size] = joined[:size]
+                buffers[name] = [joined[size:]]
+            written, waiting = written + size, waiting - size
+    if written != rows:
+        raise CacheError(f"{receipt}: {written} of {rows} patches were given")
+    with atomic_path(work / "images.parquet") as temporary:
+        images.to_parquet(temporary, index=False)
+    if final.exists():
+        shutil.rmtree(final)
+    work.replace(final)
+    keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
+    known = {key: reader.receipt[key] for key in keep}
+    write_json(receipt, {**known, **identity, "store": final.name, "regions": has_regions, "images": len(images)})
+    for old in folder.glob("*.zarr"):
+        if old != final:
+            shutil.rmtree(old)
+
+
+class MapReader:
+    """The maps that a receipt stands for.
+
+    Attributes:
+        receipt: method, dataset, encoder (its label), patch_px, fingerprint of the features, skipped, ...
+        images: one row a photo, as in `FeatureReader.images`.
+    """
+
+    def __init__(self, receipt: str | Path) -> None:
+        path = Path(receipt)
+        self.receipt: dict[str, Any] = read_json(path)
+        if not isinstance(self.receipt, dict) or "store" not in self.receipt:
+            raise CacheError(f"{receipt}: not the receipt of patch maps")
+        self.folder = paths.beside(path) / self.receipt["store"]
+        self.images: pd.DataFrame = read_images(self.folder)
+        self._foreground = open_array(self.folder, "foreground")
+        self._region = open_array(self.folder, "region")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def foreground(self, i: int) -> npt.NDArray[np.float32]:
+        """Return the probability of being foreground `(grid_h, grid_w)` float32 of photo `i`."""
+        return self._read(self._foreground, i)
+
+    def region(self, i: int) -> npt.NDArray[np.int16]:
+        """Return the region (token) each patch belongs to, `(grid_h, grid_w)` int16, of photo `i`.
+
+        Raises:
+            CacheError: the method has no regions.
+        """
+        if not self.receipt["regions"]:
+            raise CacheError(f"{self.folder}: method {self.receipt['method']} has no regions")
+        return self._read(self._region, i)
+
+    def _read(self, array: Any, i: int) -> npt.NDArray[Any]:
+        start = int(self.images["offset"].iat[i])
+        grid_h, grid_w = int(self.images["grid_h"].iat[i]), int(self.images["grid_w"].iat[i])
+        return read_rows(array, start, start + grid_h * grid_w, self.folder).reshape(grid_h, grid_w)

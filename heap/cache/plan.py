@@ -1,0 +1,112 @@
+"""Where each photo's patches stand in the cache: arithmetic alone, no file is touched.
+
+The patches of all photos stand in one flat array, photo after photo, each with its own grid. A photo never crosses a
+shard, so one writer can own a whole shard; the rows left over at a shard's end belong to nobody and stay NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heap.encoders.base import grid_of
+from heap.files import digest
+
+# A file of this size is read at full speed and still few enough make up a store (workflow.md).
+SHARD_BYTES = 128 * 2**20
+# A killed extraction loses at most this many photos' work...
+SHARD_PHOTOS = 256
+# ...and a small dataset still splits into parts for several jobs.
+SMALLEST_SPLIT = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The layout of one store.
+
+    Attributes:
+        images: one row a photo, in the manifest's order: image_id, path, split, height_px, width_px, input_h_px,
+            input_w_px, grid_h, grid_w, offset (its first row), shard, slot (its row in the per-photo arrays).
+        rows_per_shard: patches a shard holds.
+        rows_per_chunk: patches read at once; divides `rows_per_shard`.
+        slots_per_shard: photos a shard can hold.
+        shards: how many.
+    """
+
+    images: pd.DataFrame
+    rows_per_shard: int
+    rows_per_chunk: int
+    slots_per_shard: int
+    shards: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the flat arrays, unused ones included."""
+        return self.shards * self.rows_per_shard
+
+    @property
+    def slots(self) -> int:
+        """Rows of the per-photo arrays, unused ones included."""
+        return self.shards * self.slots_per_shard
+
+    def of_shard(self, shard: int) -> pd.DataFrame:
+        """Return the photos of one shard."""
+        return self.images[self.images["shard"] == shard]
+
+    def part(self, number: int, parts: int) -> list[int]:
+        """Return the shards that part `number` (from 1) of `parts` owns; together the parts own each shard once."""
+        if not 1 <= number <= parts:
+            raise ValueError(f"part {number} of {parts}: expected 1 to {parts}")
+        return list(range(number - 1, self.shards, parts))
+
+
+def plan(
+    table: pd.DataFrame,
+    patch_px: int,
+    bytes_per_row: int,
+    input_size: Callable[[int, int], tuple[int, int]],
+) -> Plan:
+    """Lay out a manifest's photos.
+
+    Args:
+        table: the manifest's rows.
+        patch_px: side of a patch.
+        bytes_per_row: size of one patch's feature.
+        input_size: (height_px, width_px) of a photo to those of what the encoder is given.
+    """
+    sizes = [input_size(h, w) for h, w in zip(table["height_px"], table["width_px"], strict=True)]
+    grids = [grid_of(h, w, patch_px) for h, w in sizes]
+    patches = np.array([h * w for h, w in grids], dtype=np.int64)
+    chunk = int(np.median(patches))
+    wanted = min(SHARD_BYTES // bytes_per_row, -(-int(patches.sum()) // SMALLEST_SPLIT))
+    per_shard = max(int(wanted), int(patches.max()))
+    per_shard = -(-per_shard // chunk) * chunk
+    offsets, shards, slots = [], [], []
+    shard = used = slot = 0
+    for count in patches.tolist():
+        if used + count > per_shard or slot == SHARD_PHOTOS:
+            shard, used, slot = shard + 1, 0, 0
+        offsets.append(shard * per_shard + used)
+        shards.append(shard)
+        slots.append(slot)
+        used, slot = used + count, slot + 1
+    slots_per_shard = max(slots) + 1
+    images = table[["image_id", "path", "split", "height_px", "width_px"]].reset_index(drop=True).copy()
+    images["input_h_px"] = np.array([h for h, _ in sizes], dtype=np.int32)
+    images["input_w_px"] = np.array([w for _, w in sizes], dtype=np.int32)
+    images["grid_h"] = np.array([h for h, _ in grids], dtype=np.int32)
+    images["grid_w"] = np.array([w for _, w in grids], dtype=np.int32)
+    images["offset"] = np.array(offsets, dtype=np.int64)
+    images["shard"] = np.array(shards, dtype=np.int32)
+    images["slot"] = np.array(shards, dtype=np.int64) * slots_per_shard + np.array(slots, dtype=np.int64)
+    return Plan(images, per_shard, chunk, slots_per_shard, shard + 1)
+
+
+def fingerprint(settings: dict[str, Any], weights_sha256: str | None, table: pd.DataFrame, version: int) -> str:
+    """Return the name of the store that these settings, weights and photos give: equal names, equal features."""
+    photos = list(zip(table["image_id"], table["content"], strict=True))
+    return digest({"settings": settings, "weights": weights_sha256, "photos": digest(photos, 64), "version": version})

@@ -1,0 +1,84 @@
+"""Reading features back: photo by photo, or shard by shard for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from heap import paths
+from heap.cache.store import open_array, read_images, read_rows
+from heap.errors import CacheError
+from heap.files import read_json
+
+
+class FeatureReader:
+    """The features that a receipt stands for.
+
+    Attributes:
+        receipt: dataset, encoder (its label), fingerprint, patch_px, dim, heads, attention_kind, skipped, ...
+        images: one row a photo that was encoded (see `Plan.images`); photos skipped at extraction are not listed.
+    """
+
+    def __init__(self, receipt: str | Path) -> None:
+        self.path = Path(receipt)
+        self.receipt: dict[str, Any] = read_json(self.path)
+        if not isinstance(self.receipt, dict) or "fingerprint" not in self.receipt:
+            raise CacheError(f"{receipt}: not the receipt of a feature store")
+        self.folder = store_folder(paths.beside(self.path), self.receipt["fingerprint"])
+        images = read_images(self.folder)
+        skipped = {item["image_id"] for item in self.receipt["skipped"]}
+        self.images: pd.DataFrame = images[~images["image_id"].isin(skipped)].reset_index(drop=True)
+        self._features = open_array(self.folder, "features")
+        self._attention = open_array(self.folder, "attention")
+        self._cls = open_array(self.folder, "cls")
+        columns = self.images
+        self._start = columns["offset"].to_numpy()
+        self._stop = self._start + (columns["grid_h"] * columns["grid_w"]).to_numpy()
+        self._slot = columns["slot"].to_numpy()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def dim(self) -> int:
+        """D, values of a feature."""
+        return int(self.receipt["dim"])
+
+    def rows_of(self, split: str | None) -> list[int]:
+        """Return the positions of a split's photos in `images`; all for None."""
+        chosen = self.images if split is None else self.images[self.images["split"] == split]
+        return [int(i) for i in chosen.index]
+
+    def patches(self, i: int) -> int:
+        """Return N of photo `i`."""
+        return int(self._stop[i] - self._start[i])
+
+    def features(self, i: int) -> npt.NDArray[np.float32]:
+        """Return the features `(N, D)` float32 of photo `i`."""
+        return read_rows(self._features, self._start[i], self._stop[i], self.folder).astype(np.float32)
+
+    def attention(self, i: int) -> npt.NDArray[np.float32]:
+        """Return the attention `(N, heads)` float32 of photo `i`."""
+        values: npt.NDArray[np.float32] = read_rows(self._attention, self._start[i], self._stop[i], self.folder)
+        return values
+
+    def cls(self, i: int) -> npt.NDArray[np.float32]:
+        """Return the vector `(D,)` float32 of the whole photo `i`."""
+        values: npt.NDArray[np.float32] = read_rows(self._cls, self._slot[i], self._slot[i] + 1, self.folder)[0]
+        return values
+
+    def shard(self, shard: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32], int]:
+        """Return features and attention of one whole shard, and the row of the flat arrays it starts at."""
+        rows = int(self.receipt["rows_per_shard"])
+        start, stop = shard * rows, (shard + 1) * rows
+        features = read_rows(self._features, start, stop, self.folder)
+        return features, read_rows(self._attention, start, stop, self.folder), start
+
+
+def store_folder(beside: Path, fingerprint: str) -> Path:
+    """Return the folder of the store with this fingerprint."""
+    return beside / f"{fingerprint}.zarr"

@@ -1,0 +1,274 @@
+"""The command line: one subcommand a stage. Snakemake calls these; they run as well without it.
+
+Heavy modules are imported inside the commands, so that `heap --help` and a wrong option answer at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heap import __version__
+from heap.errors import HeapError
+
+app = typer.Typer(
+    name="heap",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""
+    HEAP: unsupervised object discovery and localization (Zhang et al., AAAI 2024).
+
+    The stages follow the way of the data:
+    **fetch, weights, manifest, extract, gather, train, group (or baseline), cluster, segment, evaluate, report**.
+    Usually Snakemake calls them: `snakemake --cores all results/demo_metrics.csv`.
+    """,
+)
+
+Frozen = Annotated[
+    Path, typer.Option("--settings", help="Frozen settings of this job: results/settings/STAGE/NAME.json.")
+]
+Out = Annotated[Path, typer.Option("--out", help="File to write; it appears whole or not at all.")]
+Features = Annotated[Path, typer.Option("--features", help="Receipt of extracted features.")]
+ManifestFile = Annotated[Path, typer.Option("--manifest", help="Manifest of the dataset (Parquet).")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", envvar="HEAP_DEVICE", help="auto, cuda, mps or cpu; one that is not there is an error."),
+]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"heap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
+) -> None:
+    """Set up logging for every command."""
+    del version
+    level = logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+
+
+@app.command()
+def fetch(settings: Frozen, out: Out) -> None:
+    """Bring a dataset's files: download with resume and checksum, draw the embedded scenes, or check a given folder."""
+    from heap.data.fetch import fetch as run
+    from heap.settings import read_frozen
+
+    run(settings, out, read_frozen(settings, "fetch")["name"])
+
+
+@app.command()
+def weights(settings: Frozen, out: Out) -> None:
+    """Find (or download) an encoder's weights, check them, and note their checksum."""
+    from heap.encoders.weights import locate
+    from heap.files import write_json
+    from heap.settings import read_frozen
+
+    frozen = read_frozen(settings, "weights")
+    if frozen["kind"] == "descriptors":
+        receipt: dict[str, str | None] = {"source": "none", "file": None, "sha256": None}
+    else:
+        receipt = locate(frozen["architecture"], frozen["weights"], frozen["sha256"])
+    write_json(out, receipt)
+
+
+@app.command()
+def manifest(
+    settings: Frozen,
+    files: Annotated[Path, typer.Option("--files", help="Receipt of the dataset's files.")],
+    out: Out,
+) -> None:
+    """List a dataset: one row a photo with size, grid, split, ground truth."""
+    from heap.data.manifest import make
+
+    make(settings, files, out)
+
+
+@app.command()
+def extract(
+    settings: Frozen,
+    manifest: ManifestFile,
+    weights: Annotated[Path, typer.Option("--weights", help="Receipt of the encoder's weights.")],
+    folder: Annotated[Path, typer.Option("--folder", help="Folder of the dataset's stores.")],
+    out: Out,
+    part: Annotated[str, typer.Option("--part", help="Which part of the shards: NUMBER-of-PARTS.")] = "1-of-1",
+    device: Device = None,
+) -> None:
+    """Run the frozen encoder over one part of a dataset's photos into its Zarr store. Finished shards are kept."""
+    from heap.cache.extract import extract as run
+
+    run(settings, manifest, weights, folder, part, out, device)
+
+
+@app.command()
+def gather(
+    parts: Annotated[list[Path], typer.Argument(help="Receipts of all parts.")],
+    manifest: ManifestFile,
+    folder: Annotated[Path, typer.Option("--folder", help="Folder of the dataset's stores.")],
+    out: Out,
+) -> None:
+    """Check that the parts of an extraction make up the whole store and write its receipt."""
+    from heap.cache.extract import gather as run
+
+    run(parts, folder, manifest, out)
+
+
+@app.command()
+def train(
+    settings: Frozen,
+    features: Features,
+    out: Annotated[Path, typer.Option("--out", help="head.safetensors; model.json lies beside it.")],
+    history: Annotated[Path, typer.Option("--history", help="CSV of losses and diagnostics.")],
+    device: Device = None,
+) -> None:
+    """Train the HEAP head on cached features. A killed training resumes from its checkpoint."""
+    from heap.head.train import train as run
+
+    run(settings, features, out, history, device)
+
+
+@app.command()
+def group(
+    settings: Frozen,
+    features: Features,
+    head: Annotated[Path, typer.Option("--head", help="head.safetensors.")],
+    out_regions: Annotated[Path, typer.Option("--out-regions", help="Region table (Parquet).")],
+    out_maps: Annotated[Path, typer.Option("--out-maps", help="Receipt of the patch maps.")],
+    device: Device = None,
+) -> None:
+    """Run a trained head over a dataset: patch maps and regions with embeddings."""
+    from heap.group.stage import group as run
+
+    run(settings, features, head, out_regions, out_maps, device)
+
+
+@app.command()
+def baseline(
+    method: Annotated[str, typer.Argument(help="everything, centred_box or attention.")],
+    settings: Frozen,
+    features: Features,
+    out: Out,
+) -> None:
+    """Write the patch maps of a method that needs no head, on the same features."""
+    from heap.group.baselines import baseline as run
+
+    run(settings, method, features, out)
+
+
+@app.command()
+def cluster(
+    settings: Frozen,
+    regions: Annotated[Path, typer.Option("--regions", help="Region table.")],
+    maps: Annotated[Path, typer.Option("--maps", help="Receipt of HEAP's patch maps.")],
+    out: Out,
+    out_index: Annotated[Path, typer.Option("--out-index", help="FAISS index over all regions.")],
+) -> None:
+    """Cluster the regions of all photos with FAISS and find each region's nearest in other photos."""
+    from heap.cluster.stage import cluster as run
+
+    run(settings, regions, maps, out, out_index)
+
+
+@app.command()
+def segment(
+    settings: Frozen,
+    maps: Annotated[Path, typer.Option("--maps", help="Receipt of HEAP's patch maps.")],
+    clusters: Annotated[Path, typer.Option("--clusters", help="Clustered regions.")],
+    manifest: ManifestFile,
+    out: Out,
+) -> None:
+    """Write masks at image resolution: a PNG for each photo and COCO instances for all."""
+    from heap.segment.stage import segment as run
+
+    run(settings, maps, clusters, manifest, out)
+
+
+@app.command()
+def evaluate(
+    settings: Frozen,
+    manifest: Annotated[list[Path], typer.Option("--manifest", help="Manifests of the benchmark's datasets.")],
+    maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of patch maps, of every method.")],
+    out: Out,
+    features: Annotated[list[Path] | None, typer.Option("--features", help="Receipts of features (retrieval).")] = None,
+    masks: Annotated[list[Path] | None, typer.Option("--masks", help="COCO instances (semantic).")] = None,
+) -> None:
+    """Measure every method by the benchmark's protocols; one figure a row, and a JSON that says what produced it."""
+    from heap.evaluate.stage import evaluate as run
+
+    run(settings, manifest, maps, features or [], masks or [], out)
+
+
+@app.command()
+def report(
+    settings: Frozen,
+    metrics: Annotated[Path, typer.Option("--metrics", help="The benchmark's CSV.")],
+    manifest: Annotated[list[Path], typer.Option("--manifest", help="Manifests of the datasets.")],
+    maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of HEAP's patch maps.")],
+    clusters: Annotated[list[Path], typer.Option("--clusters", help="Clustered regions.")],
+    masks: Annotated[list[Path], typer.Option("--masks", help="COCO instances.")],
+    history: Annotated[list[Path], typer.Option("--history", help="Training histories.")],
+    out: Out,
+) -> None:
+    """Write the benchmark's page: tables, training curves, photos with masks, a gallery by cluster."""
+    from heap.report.stage import report as run
+
+    run(settings, metrics, manifest, maps, clusters, masks, history, out)
+
+
+@app.command()
+def encoders() -> None:
+    """List the known encoders and where their weights come from."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from heap.encoders.registry import ARCHITECTURES
+
+    table = Table("architecture", "patch px", "values", "blocks", "about", "weights")
+    for name, known in ARCHITECTURES.items():
+        table.add_row(name, str(known.patch_px), str(known.dim), str(known.blocks), known.about, known.url)
+    table.add_row("descriptors", "4 to 32", "-", "-", "hand-made colour, gradient and texture; no training", "none")
+    Console().print(table)
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="Configuration to check.")] = Path("config/config.yaml")) -> None:
+    """Check a configuration: unknown keys, wrong types and impossible values are named."""
+    from heap.settings import load
+
+    loaded = load(config)
+    typer.echo(f"{config}: {len(loaded.datasets)} datasets, {len(loaded.benchmarks)} benchmarks, no error")
+
+
+@app.command()
+def schema(
+    out: Annotated[Path, typer.Option("--out", help="YAML file to write.")] = Path(
+        "workflow/schemas/config.schema.yaml"
+    ),
+) -> None:
+    """Write the configuration's JSON schema, made from the settings' own types."""
+    from heap.files import write_text
+    from heap.settings.schema import schema_text
+
+    write_text(out, schema_text())
+
+
+def main() -> None:
+    """Run the command line; errors that are the user's to mend are one message, without a traceback."""
+    try:
+        app()
+    except HeapError as error:
+        sys.stderr.write(f"heap: error: {error}\n")
+        sys.exit(2)

@@ -1,0 +1,55 @@
+"""What every encoder gives, whatever it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of a batch of photos of one size.
+
+    Attributes:
+        features: `(B, N, D)` float32, N = grid_h * grid_w patches in row-major order.
+        attention: `(B, N, heads)` float32, how much each patch is attended to; all values are at least 0.
+        cls: `(B, D)` float32, one vector for the whole photo (CLS token; the mean feature where there is none).
+    """
+
+    features: Floats
+    attention: Floats
+    cls: Floats
+
+
+class Encoder(Protocol):
+    """A frozen encoder.
+
+    Attributes:
+        label: how tables name it. An untrained or hand-made encoder says so here.
+        patch_px: side of a patch.
+        dim: D, values of a feature.
+        heads: attention maps a photo.
+        attention_kind: `cls`, or `centre_border_prior` for the documented substitute of encoders without a CLS token.
+        weights: where the weights came from, with `sha256` where there is a file.
+    """
+
+    label: str
+    patch_px: int
+    dim: int
+    heads: int
+    attention_kind: Literal["cls", "centre_border_prior"]
+    weights: dict[str, str | None]
+
+    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
+        """Encode photos `(B, H, W, 3)` uint8 RGB of one size; right and bottom are padded to whole patches."""
+        ...
+
+
+def grid_of(height_px: int, width_px: int, patch_px: int) -> tuple[int, int]:
+    """Return (grid_h, grid_w) of a photo that is padded at right and bottom to whole patches."""
+    return -(-height_px // patch_px), -(-width_px // patch_px)

@@ -1,0 +1,44 @@
+"""From settings to a running encoder, and the device it runs on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from heap.encoders.base import Encoder
+from heap.errors import EncoderError
+from heap.settings.models import DescriptorEncoder
+from heap.settings.models import Encoder as EncoderSettings
+
+
+def choose_device(asked: str | None = None) -> str:
+    """Return the torch device to use: `asked`, else $HEAP_DEVICE, else `auto` (cuda, mps, cpu in this order).
+
+    Raises:
+        EncoderError: the device asked for is not there. Nothing else is used in its place.
+    """
+    asked = asked or os.environ.get("HEAP_DEVICE") or "auto"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        return next(name for name, ok in there.items() if ok)
+    kind = asked.split(":")[0]
+    if kind not in there:
+        raise EncoderError(f"device {asked!r}: unknown, expected auto, cuda, mps or cpu")
+    if not there[kind]:
+        raise EncoderError(
+            f"device {asked!r} was asked for, but torch sees none (it sees: {[k for k in there if there[k]]})"
+        )
+    return asked
+
+
+def open_encoder(settings: EncoderSettings, weights: dict[str, Any], device: str) -> Encoder:
+    """Return the encoder that `settings` describe, with the weights of their receipt."""
+    if isinstance(settings, DescriptorEncoder):
+        from heap.encoders.descriptors import Descriptors
+
+        return Descriptors(settings)
+    from heap.encoders.vit import load
+
+    return load(settings, weights, device)

@@ -1,0 +1,61 @@
+"""The region table: one row a region of a photo, with its embedding."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from heap.errors import DataError
+from heap.files import atomic_path, dump_json
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of a dataset.
+
+    Attributes:
+        table: region_id (its row), image_id, token, area_share (soft share of the photo's patches), area_patches
+            (patches assigned to it), foreground (p in 0..1).
+        embeddings: `(regions, D)` float32, unit length.
+        info: dataset, model, encoder, tokens, head_sha256.
+    """
+
+    table: pd.DataFrame
+    embeddings: npt.NDArray[np.float32]
+    info: dict[str, Any]
+
+
+def write(path: str | Path, regions: Regions) -> None:
+    """Write the table as Parquet, atomically; embeddings are a column of fixed-size lists."""
+    table = pa.Table.from_pandas(regions.table, preserve_index=False)
+    dim = regions.embeddings.shape[1]
+    flat = pa.array(np.ascontiguousarray(regions.embeddings, dtype=np.float32).ravel())
+    table = table.append_column("embedding", pa.FixedSizeListArray.from_arrays(flat, dim))
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"heap": dump_json(regions.info).encode()})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read(path: str | Path) -> Regions:
+    """Read a region table.
+
+    Raises:
+        DataError: missing, or not one; the message names it.
+    """
+    try:
+        table = pq.read_table(path)
+        info = json.loads(table.schema.metadata[b"heap"])
+        column = table.column("embedding").combine_chunks()
+        dim = column.type.list_size
+        values = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"{path}: not a region table ({error})") from error
+    return Regions(table.drop_columns(["embedding"]).to_pandas(), np.array(values, dtype=np.float32), info)

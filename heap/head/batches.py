@@ -1,0 +1,156 @@
+"""Batches of cached features for training: from memory when they fit, else streamed; the same batches either way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from heap.cache.reader import FeatureReader
+from heap.head import priors
+
+# Photos are mixed within this many shuffled shards: 4 are 512 MB at most and mix a thousand photos.
+_POOL = 4
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What training needs of one photo. N patches.
+
+    Attributes:
+        features: `(N, D)` float16.
+        attention: `(N,)` float32, mean over the heads.
+        target: `(N,)` float32, warm-up target.
+        border: `(N,)` bool, patches on the photo's edge.
+    """
+
+    features: npt.NDArray[np.float16]
+    attention: npt.NDArray[np.float32]
+    target: npt.NDArray[np.float32]
+    border: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos padded to the longest: features `(B, N, D)`, the others `(B, N)`; `mask` is true where a patch is."""
+
+    features: Tensor
+    attention: Tensor
+    target: Tensor
+    border: Tensor
+    mask: Tensor
+
+
+class TrainingSet:
+    """The photos of one split of a store.
+
+    Args:
+        reader: the features.
+        split: only this split; None takes all.
+        variant: decides the warm-up target.
+        resident_gb: features up to this size are kept in memory.
+    """
+
+    def __init__(self, reader: FeatureReader, split: str | None, variant: str, resident_gb: float) -> None:
+        self.reader, self.variant = reader, variant
+        self.photos = reader.rows_of(split)
+        self.shard_of = {i: int(reader.images["shard"].iat[i]) for i in self.photos}
+        self.patches = sum(reader.patches(i) for i in self.photos)
+        self.resident = self.patches * reader.dim * 2 <= resident_gb * 1e9
+        self._kept: dict[int, Photo] = {}
+        if self.resident:
+            for shard in sorted(set(self.shard_of.values())):
+                self._kept |= self._read([shard])
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def order(self, seed: int, epoch: int) -> list[list[int]]:
+        """Return the photos of an epoch in order, pool by pool: shards are shuffled, then the photos within a pool."""
+        rng = np.random.default_rng([seed, epoch])
+        shards = rng.permutation(sorted(set(self.shard_of.values()))).tolist()
+        pools = []
+        for start in range(0, len(shards), _POOL):
+            chosen = set(shards[start : start + _POOL])
+            pools.append(rng.permutation([i for i in self.photos if self.shard_of[i] in chosen]).tolist())
+        return pools
+
+    def batches(self, seed: int, batch_images: int, start: int) -> Iterator[Batch]:
+        """Yield batches without end, from batch number `start`; an epoch's incomplete last batch runs into the next."""
+        size = min(batch_images, len(self))
+        # After a resume: begin in the epoch that was interrupted and pass over what the killed run has seen of it.
+        epoch, seen = divmod(start * size, len(self))
+        waiting: list[Photo] = []
+        with ThreadPoolExecutor(1) as pool:
+            for photos in self._pools(seed, pool, epoch):
+                waiting.extend(photos[seen:])
+                seen = max(0, seen - len(photos))
+                while len(waiting) >= size:
+                    yield collate(waiting[:size])
+                    waiting = waiting[size:]
+
+    def _pools(self, seed: int, pool: ThreadPoolExecutor, epoch: int) -> Iterator[list[Photo]]:
+        """Yield the photos of each pool in order; while one is used, the next is read."""
+        coming: Future[list[Photo]] | None = None
+        while True:  # the consumer stops, not the data
+            for indices in self.order(seed, epoch):
+                following = pool.submit(self.load, indices)
+                if coming is not None:
+                    yield coming.result()
+                coming = following
+            epoch += 1
+
+    def load(self, indices: list[int]) -> list[Photo]:
+        """Return photos by their position in the store."""
+        kept = self._kept if self.resident else self._read(sorted({self.shard_of[i] for i in indices}))
+        return [kept[i] for i in indices]
+
+    def _read(self, shards: list[int]) -> dict[int, Photo]:
+        photos: dict[int, Photo] = {}
+        for shard in shards:
+            features, attention, start = self.reader.shard(shard)
+            for i in self.photos:
+                if self.shard_of[i] != shard:
+                    continue
+                row = self.reader.images.iloc[i]
+                first = int(row["offset"]) - start
+                rows = slice(first, first + self.reader.patches(i))
+                photos[i] = make_photo(
+                    features[rows], attention[rows], int(row["grid_h"]), int(row["grid_w"]), self.variant
+                )
+        return photos
+
+
+def make_photo(
+    features: npt.NDArray[np.float16],
+    attention: npt.NDArray[np.float32],
+    grid_h: int,
+    grid_w: int,
+    variant: str,
+) -> Photo:
+    """Return what training needs of a photo with features `(N, D)` and attention `(N, heads)`."""
+    border = np.ones((grid_h, grid_w), bool)
+    border[1:-1, 1:-1] = False
+    target = priors.target(variant, features.astype(np.float32), attention)
+    return Photo(features, attention.mean(axis=1), target, border.ravel())
+
+
+def collate(photos: list[Photo]) -> Batch:
+    """Pad photos to the longest of them; padding is zero and masked."""
+    longest = max(len(photo.features) for photo in photos)
+    size = (len(photos), longest)
+    features = torch.zeros(*size, photos[0].features.shape[1])
+    attention, target, mask, border = torch.zeros(size), torch.zeros(size), torch.zeros(size), torch.zeros(size)
+    for number, photo in enumerate(photos):
+        n = len(photo.features)
+        features[number, :n] = torch.from_numpy(photo.features).float()
+        attention[number, :n] = torch.from_numpy(photo.attention)
+        target[number, :n] = torch.from_numpy(photo.target)
+        border[number, :n] = torch.from_numpy(photo.border).float()
+        mask[number, :n] = 1.0
+    return Batch(features, attention, target, border.bool(), mask.bool())

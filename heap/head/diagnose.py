@@ -1,0 +1,60 @@
+"""Signs of a good or a failed head that need no label. Thresholds: measured on planted features (method.md)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from heap.head import losses
+from heap.head.batches import Batch
+from heap.head.model import Grouping
+
+
+@torch.no_grad()
+def diagnostics(grouping: Grouping, batch: Batch) -> dict[str, float]:
+    """Return the signs of one batch.
+
+    Returns:
+        rho: correlation of the saliency map with the attention, mean over photos.
+        area: mean of P, the share of a photo that is foreground.
+        entropy: of a patch's assignment, as a share of log M.
+        undecided: share of patches with 0.3 < P < 0.7.
+        groups: groups a photo uses (at least 1 % of its patches).
+        border: mean of P on the photo's edge; high where background is taken for foreground.
+    """
+    mask = batch.mask
+    p, real = grouping.foreground, mask.sum()
+    log_m = math.log(grouping.assignment.shape[1])
+    entropy = -(grouping.assignment * grouping.assignment.clamp_min(1e-12).log()).sum(dim=1)
+    used = grouping.mass >= 0.01 * mask.sum(1, keepdim=True)
+    return {
+        "rho": float(losses.correlation(p, batch.attention, mask).mean()),
+        "area": float((p * mask).sum() / real),
+        "entropy": float((entropy * mask).sum() / real / log_m),
+        "undecided": float((((p > 0.3) & (p < 0.7)) & mask).sum() / real),
+        "groups": float(used.sum(1).float().mean()),
+        "border": float((p * batch.border).sum() / batch.border.sum()),
+    }
+
+
+def warnings_of(final: dict[str, float]) -> list[str]:
+    """Return what looks wrong, in words that tell what to change; empty where nothing does."""
+    words = []
+    if abs(final["rho"]) < 0.2:
+        words.append(
+            f"the saliency map hardly follows the attention (rho {final['rho']:.2f}): foreground and background may be "
+            "exchanged or meaningless; try train.loss.variant robust, or another train.seed"
+        )
+    if not 0.1 <= final["area"] <= 0.45:
+        words.append(
+            f"foreground covers {final['area']:.0%} of a photo on average (usual: 10 to 45 %); "
+            "raise train.loss.negative, or try another train.loss.variant"
+        )
+    if final["undecided"] > 0.3:
+        words.append(f"{final['undecided']:.0%} of the patches are undecided; train longer (train.iterations)")
+    if final["entropy"] > 0.5:
+        words.append(f"the assignment is blurred (entropy {final['entropy']:.2f}); lower train.head.temperature")
+    if final["groups"] < 2:
+        words.append("photos use fewer than two groups: the grouping has collapsed; raise train.loss.intra")
+    return words

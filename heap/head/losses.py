@@ -1,0 +1,125 @@
+"""HEAP's losses: L_intra, L_neg, L_inter, and the correlation that decides polarity. Pure functions of tensors."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from heap.head.model import Grouping
+
+# Similarities are kept this far from 0 and 1, where the logarithm ends.
+_EPSILON = 5e-4
+
+
+def soft_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Return s = (1 + cos) / 2 of all pairs of rows, clamped to [5e-4, 1 - 5e-4].
+
+    C2AM clamps the cosine itself at 0; on centred features half of all pairs are negative and would get no gradient.
+
+    Args:
+        a: `(I, D)`.
+        b: `(J, D)`.
+
+    Returns:
+        `(I, J)`.
+    """
+    cosine = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+    return ((1 + cosine) / 2).clamp(_EPSILON, 1 - _EPSILON)
+
+
+def intra(normed: Tensor, assignment: Tensor, threshold: float) -> Tensor:
+    """L_intra = - mean_nm (C_nm - b0) R_nm: correlated patches into one group, others apart (correlation clustering).
+
+    C is the correlation of frozen features around the photo's own mean, R_nm = sum_k A_kn A_km the probability of one
+    group. Everything in one group scores about b0 (C sums to zero), a split along C scores below zero.
+
+    Args:
+        normed: xh `(B, n, D)` of sampled real patches (no padding).
+        assignment: A `(B, M, n)` of the same patches.
+        threshold: b0.
+
+    Returns:
+        Scalar.
+    """
+    centred = normed - normed.mean(dim=1, keepdim=True)
+    correlation = centred @ centred.transpose(1, 2)  # (B, n, n), rows and columns sum to zero
+    together = assignment.transpose(1, 2) @ assignment  # (B, n, n)
+    return -((correlation - threshold) * together).mean()
+
+
+def image_level(grouping: Grouping) -> tuple[Tensor, Tensor]:
+    """Return F^f and F^b `(B, D)`: the photo's features summed with weights P and 1 - P."""
+    foreground = torch.einsum("bn,bnd->bd", grouping.foreground, grouping.normed)
+    # xh is zero at padding, so padding adds to neither.
+    return foreground, grouping.normed.sum(dim=1) - foreground
+
+
+def negative(foreground: Tensor, background: Tensor, pairs: str) -> Tensor:
+    """L_neg = mean -log(1 - s(F^f_i, F^b_j)): foreground and background apart (C2AM).
+
+    Args:
+        foreground: F^f `(B, D)`.
+        background: F^b `(B, D)`.
+        pairs: `all` pairs (i, j) of the batch, or each photo with its `own` background.
+
+    Returns:
+        Scalar.
+    """
+    loss = -(1 - soft_similarity(foreground, background)).log()
+    return loss.mean() if pairs == "all" else loss.diagonal().mean()
+
+
+def inter(grouping: Grouping, decay: float, min_area: float) -> Tensor:
+    """L_inter: regions like each other in different photos closer, the more the higher their similarity ranks (C2AM).
+
+    For foreground (p > 0.5) and background regions apart: sum w_ij (-log s(G_i, G_j)) / sum w_ij over regions of other
+    photos, w_ij = exp(-decay * rank), rank 0 for the most similar. No gradient goes through w.
+
+    Args:
+        grouping: of at least two photos.
+        decay: alpha.
+        min_area: regions with a smaller share of their photo stay out.
+
+    Returns:
+        Scalar; 0 where no two photos have regions of a kind.
+    """
+    batch, tokens, _ = grouping.regions.shape
+    # Each patch is in exactly one group in sum, so the masses of a photo sum to its patches.
+    large = grouping.mass >= min_area * grouping.mass.sum(-1, keepdim=True)
+    photo = torch.arange(batch, device=large.device)[:, None].expand(batch, tokens)
+    total, weight = grouping.regions.new_zeros(()), grouping.regions.new_zeros(())
+    for kind in (grouping.score > 0.5, grouping.score <= 0.5):
+        chosen = large & kind
+        regions, owner = grouping.regions[chosen], photo[chosen]  # (R, D), (R)
+        other = owner[:, None] != owner[None, :]
+        if not bool(other.any()):
+            continue
+        similarity = soft_similarity(regions, regions)
+        with torch.no_grad():
+            order = similarity.masked_fill(~other, -1.0).argsort(dim=1, descending=True, stable=True)
+            rank = torch.empty_like(order).scatter_(
+                1, order, torch.arange(len(order), device=order.device).expand_as(order)
+            )
+            w = torch.exp(-decay * rank) * other
+        total = total - (w * similarity.log()).sum()
+        weight = weight + w.sum()
+    return total / weight.clamp_min(1e-6)
+
+
+def prior(foreground: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy of P `(B, N)` against a target in 0..1 `(B, N)`, mean over real patches."""
+    p = foreground.clamp(1e-4, 1 - 1e-4)
+    loss = F.binary_cross_entropy(p, target, reduction="none")
+    return (loss * mask).sum() / mask.sum()
+
+
+def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Return Pearson's correlation of two maps `(B, N)` for each photo `(B,)`, over real patches; 0 for a flat map."""
+    count = mask.sum(1, keepdim=True)
+
+    def centred(x: Tensor) -> Tensor:
+        return (x - (x * mask).sum(1, keepdim=True) / count) * mask
+
+    a, b = centred(a), centred(b)
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)

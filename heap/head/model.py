@@ -1,0 +1,146 @@
+"""The HEAP head: group tokens, cross-attention, soft assignment of patches to groups, foreground scores.
+
+Equations are ours, consistent with the published description (Zhang et al., AAAI 2024); see the README's method section.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from heap.settings.models import HeadSettings
+
+# Share of the attended patches that a block adds to a token at the start: small, so that step 0 is about the
+# assignment by the initial tokens (k-means).
+_UPDATE_AT_START = 0.3
+# Inverse temperature of the cross-attention at the start: a token looks at the patches most like it, not at the mean.
+_SHARPNESS_AT_START = 10.0
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """What the head says of a batch of photos. B photos, N patches (padded), D values, M tokens.
+
+    Attributes:
+        assignment: A `(B, M, N)`, a distribution over the M groups for each patch; zero at padding.
+        mass: m `(B, M)`, patches in a group, soft.
+        regions: G `(B, M, D)`, mean frozen feature of a group, not normalised.
+        score: p `(B, M)`, probability that a group is foreground.
+        foreground: P `(B, N)`, probability that a patch is foreground; zero at padding.
+        normed: xh `(B, N, D)`, centred unit features; zero at padding.
+    """
+
+    assignment: Tensor
+    mass: Tensor
+    regions: Tensor
+    score: Tensor
+    foreground: Tensor
+    normed: Tensor
+
+
+class Block(nn.Module):
+    """Pre-norm cross-attention (tokens query patches), optional self-attention of tokens, then an MLP."""
+
+    def __init__(self, dim: int, heads: int, token_attention: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+        # Start as attention by similarity, so that no random rotation stands between tokens and features.
+        scale = (_SHARPNESS_AT_START / (dim / heads) ** 0.5) ** 0.5
+        for linear, size in ((self.query, scale), (self.key, scale), (self.value, 1.0), (self.out, _UPDATE_AT_START)):
+            with torch.no_grad():
+                linear.weight.copy_(torch.eye(dim) * size)
+        self.self_norm = nn.LayerNorm(dim) if token_attention else None
+        self.self_attention = nn.MultiheadAttention(dim, heads, batch_first=True) if token_attention else None
+        if self.self_attention is not None:
+            nn.init.zeros_(self.self_attention.out_proj.weight)
+        self.mlp_norm = nn.LayerNorm(dim)
+        last = nn.Linear(4 * dim, dim)
+        # A zero last layer: the block starts as cross-attention alone.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), last)
+
+    def forward(self, tokens: Tensor, normed: Tensor, scaled: Tensor, mask: Tensor) -> Tensor:
+        """Update tokens `(B, M, D)` from patches `(B, N, D)`: `normed` unit, `scaled` of variance 1; mask `(B, N)`."""
+
+        def split(x: Tensor) -> Tensor:  # (B, L, D) -> (B, heads, L, D / heads)
+            return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+        attended = F.scaled_dot_product_attention(
+            split(self.query(self.norm(tokens))),
+            split(self.key(scaled)),
+            split(self.value(normed)),
+            attn_mask=mask[:, None, None, :],
+        )
+        tokens = tokens + self.out(attended.transpose(1, 2).flatten(2))
+        if self.self_attention is not None and self.self_norm is not None:
+            own = self.self_norm(tokens)
+            tokens = tokens + self.self_attention(own, own, own, need_weights=False)[0]
+        updated: Tensor = tokens + self.mlp(self.mlp_norm(tokens))
+        return updated
+
+
+class Head(nn.Module):
+    """Groups the patches of a photo and scores each group as foreground.
+
+    Args:
+        dim: D, values of a frozen feature.
+        settings: shape of the head.
+
+    Raises:
+        ValueError: `settings.heads` does not divide `dim`.
+    """
+
+    mean: Tensor
+
+    def __init__(self, dim: int, settings: HeadSettings) -> None:
+        super().__init__()
+        if dim % settings.heads:
+            raise ValueError(f"train.head.heads: {settings.heads} heads do not divide features of {dim} values")
+        self.dim, self.settings = dim, settings
+        # Keys share a large common part; correlations are only told apart around the training set's mean.
+        self.register_buffer("mean", torch.zeros(dim))
+        self.tokens = nn.Parameter(F.normalize(torch.randn(settings.tokens, dim), dim=-1))
+        self.blocks = nn.ModuleList(
+            Block(dim, settings.heads, settings.token_attention) for _ in range(settings.blocks)
+        )
+        self.patch = nn.Linear(dim, dim, bias=False)
+        nn.init.zeros_(self.patch.weight)
+        self.score_norm = nn.LayerNorm(dim, elementwise_affine=False)
+        self.score = nn.Linear(dim, 1)
+        # Exactly equal scores would be a saddle of L_neg: foreground and background the same mixture, no gradient.
+        nn.init.normal_(self.score.weight, std=0.5 * dim**-0.5)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Grouping:
+        """Group photos.
+
+        Args:
+            features: x `(B, N, D)` frozen features, padded; values at padding are ignored.
+            mask: `(B, N)` bool, true where a patch is.
+        """
+        normed = F.normalize(features - self.mean, dim=-1) * mask[..., None]
+        scaled = F.layer_norm(normed, (self.dim,)) * mask[..., None]
+        tokens = self.tokens.expand(len(features), -1, -1)
+        for block in self.blocks:
+            tokens = block(tokens, normed, scaled, mask)
+        patches = F.normalize(normed + self.patch(normed), dim=-1)  # E (B, N, D)
+        similarity = torch.einsum("bmd,bnd->bmn", F.normalize(tokens, dim=-1), patches)
+        assignment = (similarity / self.settings.temperature).softmax(dim=1) * mask[:, None]
+        mass = assignment.sum(-1)
+        # Regions are means of frozen features: an embedding cannot collapse, only a mask can.
+        regions = torch.einsum("bmn,bnd->bmd", assignment, normed) / mass.clamp_min(1e-6)[..., None]
+        score = self.score(self.score_norm(tokens)).squeeze(-1).sigmoid()
+        foreground = torch.einsum("bm,bmn->bn", score, assignment)
+        return Grouping(assignment, mass, regions, score, foreground, normed)
+
+    @torch.no_grad()
+    def flip(self) -> None:
+        """Exchange foreground and background: p becomes 1 - p. The losses do not tell the two apart."""
+        self.score.weight.neg_()
+        self.score.bias.neg_()

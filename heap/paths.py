@@ -1,0 +1,103 @@
+"""Every path of the pipeline, in one place. The Snakefile asks with wildcards ("{dataset}"), commands with names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RESOURCES = "resources"
+RESULTS = "results"
+
+
+def files_folder(files: str) -> str:
+    """Folder that holds a dataset's fetched (or generated) files."""
+    return f"{RESOURCES}/{files}"
+
+
+def fetch_receipt(files: str) -> str:
+    """Receipt of fetching: which archives, their checksums, the folder."""
+    return f"{RESOURCES}/{files}.json"
+
+
+def weights(encoder: str) -> str:
+    """Receipt of an encoder's weights: source, file, checksum."""
+    return f"{RESOURCES}/weights/{encoder}.json"
+
+
+def settings(stage: str, name: str) -> str:
+    """Frozen settings of one stage for one dataset, model or benchmark."""
+    return f"{RESULTS}/settings/{stage}/{name}.json"
+
+
+def manifest(dataset: str) -> str:
+    """One row an image, see `heap.data.manifest`."""
+    return f"{RESULTS}/manifests/{dataset}.parquet"
+
+
+def features(dataset: str) -> str:
+    """Receipt of the feature store; the store itself lies in the folder of the same name beside it."""
+    return f"{RESULTS}/features/{dataset}.json"
+
+
+def features_part(dataset: str, part: str) -> str:
+    """Receipt of one scattered part of an extraction."""
+    return f"{RESULTS}/features/{dataset}.parts/{part}.json"
+
+
+def head(model: str) -> str:
+    """Weights of a trained head; settings and diagnostics lie beside them."""
+    return f"{RESULTS}/head/{model}/head.safetensors"
+
+
+def history(model: str) -> str:
+    """Losses and diagnostics of the training, one row every few iterations."""
+    return f"{RESULTS}/head/{model}/history.csv"
+
+
+def regions(dataset: str) -> str:
+    """One row a region: image, token, area, foreground score, embedding."""
+    return f"{RESULTS}/regions/{dataset}.parquet"
+
+
+def maps(method: str, dataset: str) -> str:
+    """Receipt of a method's patch maps; the arrays lie in the folder of the same name beside it."""
+    return f"{RESULTS}/maps/{method}/{dataset}.json"
+
+
+def clusters(dataset: str) -> str:
+    """Regions with cluster, distance and nearest regions elsewhere."""
+    return f"{RESULTS}/clusters/{dataset}.parquet"
+
+
+def index(dataset: str) -> str:
+    """FAISS index over the dataset's region embeddings."""
+    return f"{RESULTS}/clusters/{dataset}.faiss"
+
+
+def masks(dataset: str) -> str:
+    """COCO instances of the dataset; one PNG a photo lies in the folder of the same name beside it."""
+    return f"{RESULTS}/masks/{dataset}.json"
+
+
+def metrics(benchmark: str) -> str:
+    """Tidy metrics, one figure a row; its `.json` says what produced it."""
+    return f"{RESULTS}/{benchmark}_metrics.csv"
+
+
+def report(benchmark: str) -> str:
+    """Self-contained page with tables, curves and pictures."""
+    return f"{RESULTS}/report/{benchmark}.html"
+
+
+def log(stage: str, name: str) -> str:
+    """Log of one job."""
+    return f"{RESULTS}/logs/{stage}/{name}.log"
+
+
+def bench(stage: str, name: str) -> str:
+    """Snakemake's time and memory measurement of one job."""
+    return f"{RESULTS}/benchmarks/{stage}/{name}.tsv"
+
+
+def beside(receipt: str | Path) -> Path:
+    """Return the folder that a receipt stands for: `x/ecssd.json` speaks of `x/ecssd/`."""
+    return Path(receipt).with_suffix("")

@@ -1,0 +1,264 @@
+"""The whole configuration: read, checked across its parts, and told apart for each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from heap.errors import SettingsError
+from heap.settings.base import Name, Settings
+from heap.settings.datasets import Dataset, ScenesDataset, VocDataset
+from heap.settings.models import DescriptorEncoder, Encoder, ModelSettings, TrainSettings, VitEncoder
+from heap.settings.stages import (
+    BenchmarkSettings,
+    ClusterSettings,
+    GroupSettings,
+    ReportSettings,
+    RetrievalTask,
+    SegmentSettings,
+    SemanticTask,
+    Task,
+)
+
+
+class Config(Settings):
+    """Everything that decides a result. Threads, memory and partitions of a site belong to `profiles/`."""
+
+    encoders: dict[Name, Encoder]
+    """Frozen encoders by name."""
+    models: dict[Name, ModelSettings]
+    """Heads by name: which encoder, trained on which dataset."""
+    train: TrainSettings
+    """Training, for every model."""
+    datasets: dict[Name, Dataset]
+    """Datasets by name."""
+    group: GroupSettings = GroupSettings()
+    """Grouping, for every dataset."""
+    cluster: ClusterSettings = ClusterSettings()
+    """Clustering, for every dataset."""
+    segment: SegmentSettings = SegmentSettings()
+    """Masks, for every dataset."""
+    benchmarks: dict[Name, BenchmarkSettings]
+    """Metrics tables by name: `results/{name}_metrics.csv`."""
+    report: ReportSettings = ReportSettings()
+    """Reports, for every benchmark."""
+
+    def files_of(self, dataset: str) -> str:
+        """Return the name under which the files of `dataset` are fetched."""
+        return self.datasets[dataset].files or dataset
+
+    def encoder_of(self, dataset: str) -> str:
+        """Return the name of the encoder that `dataset` goes through."""
+        return self.models[self.datasets[dataset].model].encoder
+
+    def train_settings(self, model: str) -> TrainSettings:
+        """Return `train` with the model's own overrides."""
+        merged = _merge(self.train.model_dump(), self.models[model].overrides)
+        return _check(TypeAdapter(TrainSettings), merged, f"models.{model}.overrides")
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _check(adapter: TypeAdapter[Any], value: Any, prefix: str = "", source: str = "config") -> Any:
+    """Validate `value`; on failure raise a SettingsError with one line for each wrong key."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        lines = [_explain(dict(item), prefix) for item in error.errors()]
+        raise SettingsError(f"{source}:\n" + "\n".join(f"  {line}" for line in lines)) from error
+
+
+def _explain(item: dict[str, Any], prefix: str) -> str:
+    # pydantic puts the tag of a union into the path ("datasets.ecssd.saliency.root"); no such key stands in the file.
+    tags = {"voc", "coco", "saliency", "folder", "scenes", "vit", "descriptors", "discovery", "retrieval", "semantic"}
+    parts: list[str] = [prefix] if prefix else []
+    location = list(item["loc"])
+    for position, part in enumerate(location):
+        parent = location[position - 2] if position >= 2 else None
+        if part in tags and (parent in ("datasets", "encoders", "tasks")):
+            continue
+        parts.append(str(part))
+    key = ".".join(parts)
+    found = "" if item["type"] in ("missing", "extra_forbidden") else f" (found {item['input']!r})"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    if item["type"] == "missing":
+        return f"{key}: required, but missing"
+    return f"{key}: {item['msg']}{found}"
+
+
+def parse(raw: Any, source: str = "config") -> Config:
+    """Return the checked configuration of what YAML or Snakemake read.
+
+    Raises:
+        SettingsError: names every key that is unknown, missing, of a wrong type or impossible.
+    """
+    config: Config = _check(TypeAdapter(Config), raw, source=source)
+    problems = [*_problems_of_references(config), *_problems_of_values(config)]
+    if problems:
+        raise SettingsError(f"{source}:\n" + "\n".join(f"  {line}" for line in problems))
+    for model in config.models:
+        config.train_settings(model)
+    return config
+
+
+def load(path: str | Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        SettingsError: the file is missing, not YAML, or wrong in a key that the message names.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise SettingsError(f"{path}: not readable as YAML ({error})") from error
+    return parse(raw, str(path))
+
+
+def _problems_of_references(config: Config) -> list[str]:
+    """Return a line for each name that refers to nothing, or to something of another encoder."""
+    lines: list[str] = []
+
+    def known(key: str, name: str, among: Mapping[str, object], where: str) -> bool:
+        if name in among:
+            return True
+        lines.append(f"{key}: {name!r} is not a key of {where} (there are: {', '.join(sorted(among)) or 'none'})")
+        return False
+
+    for name, model in config.models.items():
+        known(f"models.{name}.encoder", model.encoder, config.encoders, "encoders")
+        if known(f"models.{name}.train_on", model.train_on, config.datasets, "datasets"):
+            other = config.models.get(config.datasets[model.train_on].model)
+            if other is not None and other.encoder != model.encoder:
+                lines.append(
+                    f"models.{name}.train_on: {model.train_on} is encoded by {other.encoder} "
+                    f"(through datasets.{model.train_on}.model), this model needs {model.encoder}"
+                )
+            lines += _problem_of_split(config, f"models.{name}.train_split", model.train_on, model.train_split)
+    for name, dataset in config.datasets.items():
+        known(f"datasets.{name}.model", dataset.model, config.models, "models")
+        if dataset.files is not None and known(f"datasets.{name}.files", dataset.files, config.datasets, "datasets"):
+            if dataset.archives:
+                lines.append(f"datasets.{name}.archives: belongs to {dataset.files}, whose files this dataset reads")
+            if config.datasets[dataset.files].files is not None:
+                lines.append(f"datasets.{name}.files: {dataset.files} itself reads another dataset's files")
+    for name, benchmark in config.benchmarks.items():
+        for number, task in enumerate(benchmark.tasks):
+            key = f"benchmarks.{name}.tasks.{number}"
+            if known(f"{key}.dataset", task.dataset, config.datasets, "datasets"):
+                lines += _problems_of_task(config, key, task)
+    return lines
+
+
+def _problem_of_split(config: Config, key: str, dataset: str, split: str | None) -> list[str]:
+    splits = splits_of(config.datasets[dataset])
+    if split is None or split in splits:
+        return []
+    return [f"{key}: {dataset} has no split {split!r} (it has: {', '.join(splits) or 'none'})"]
+
+
+def splits_of(dataset: Dataset) -> list[str]:
+    """Return the names of a dataset's splits, in order."""
+    if isinstance(dataset, VocDataset):
+        return list(dataset.splits)
+    return ["train", "val"] if isinstance(dataset, ScenesDataset) else []
+
+
+def _problems_of_task(config: Config, key: str, task: Task) -> list[str]:
+    dataset = config.datasets[task.dataset]
+    lines: list[str] = []
+    if isinstance(task, RetrievalTask):
+        lines += _problem_of_split(config, f"{key}.gallery", task.dataset, task.gallery)
+        lines += _problem_of_split(config, f"{key}.query", task.dataset, task.query)
+    else:
+        lines += _problem_of_split(config, f"{key}.split", task.dataset, task.split)
+    classes = isinstance(dataset, ScenesDataset) or (isinstance(dataset, VocDataset) and dataset.class_masks)
+    boxes = (isinstance(dataset, ScenesDataset | VocDataset)) or dataset.layout == "coco"
+    masks = classes or (dataset.layout == "saliency" and dataset.masks is not None)
+    needs, there = {
+        "saliency": ("masks", masks),
+        "discovery": ("boxes", boxes and not (isinstance(dataset, VocDataset) and not dataset.boxes)),
+        "retrieval": ("class masks", classes),
+        "semantic": ("class masks", classes),
+    }[task.task]
+    if not there:
+        lines.append(f"{key}: {task.task} needs {needs}, which dataset {task.dataset} does not have")
+    return lines
+
+
+def _problems_of_values(config: Config) -> list[str]:
+    """Return a line for each value that cannot work together with another."""
+    from heap.encoders.registry import shape_of  # the table of architectures; imports neither torch nor timm
+
+    lines: list[str] = []
+    patch: dict[str, int] = {}
+    for name, encoder in config.encoders.items():
+        if isinstance(encoder, DescriptorEncoder):
+            patch[name] = encoder.patch_px
+            continue
+        assert isinstance(encoder, VitEncoder)
+        shape = shape_of(encoder.architecture)
+        if shape is None:  # a timm model outside the table: checked when it is built
+            if encoder.patch_px is not None:
+                patch[name] = encoder.patch_px
+            continue
+        patch[name] = shape.patch_px
+        if encoder.patch_px not in (None, shape.patch_px):
+            lines.append(
+                f"encoders.{name}.patch_px: {encoder.architecture} has patches of {shape.patch_px} px, "
+                f"found {encoder.patch_px}"
+            )
+        if not -shape.blocks <= encoder.block < shape.blocks:
+            lines.append(
+                f"encoders.{name}.block: {encoder.architecture} has blocks {-shape.blocks} to {shape.blocks - 1}, "
+                f"found {encoder.block}"
+            )
+    for name, dataset in config.datasets.items():
+        side = patch.get(config.models[dataset.model].encoder) if dataset.model in config.models else None
+        for value in dataset.resize_px or []:
+            if side is not None and value % side:
+                lines.append(
+                    f"datasets.{name}.resize_px: {value} is not a multiple of the patch size {side} "
+                    f"of {config.models[dataset.model].encoder}"
+                )
+        lines += _problem_of_k(config, name)
+    for name, model in config.models.items():
+        images = _images(config, model.train_on)
+        if images is not None and images < model.min_train_images:
+            lines.append(f"models.{name}.min_train_images: {model.train_on} has only {images} images")
+    return lines
+
+
+def _images(config: Config, dataset: str) -> int | None:
+    settings = config.datasets.get(dataset)
+    if isinstance(settings, ScenesDataset):
+        return settings.train_images + settings.val_images
+    return None if settings is None else settings.expected_images
+
+
+def _problem_of_k(config: Config, dataset: str) -> list[str]:
+    """A clustering cannot have more clusters than regions: M tokens a photo at most."""
+    images, model = _images(config, dataset), config.datasets[dataset].model
+    if images is None or model not in config.models:
+        return []
+    regions = images * config.train_settings(model).head.tokens
+    return [
+        f"cluster.{which}: {k} clusters, but {dataset} can have at most {regions} regions"
+        for which, k in (("foreground", config.cluster.foreground), ("background", config.cluster.background))
+        if k > regions
+    ]
+
+
+__all__ = ["Config", "SemanticTask", "load", "parse", "splits_of"]

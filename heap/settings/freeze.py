@@ -1,0 +1,130 @@
+"""Frozen settings: what each job may know of the configuration, as one small JSON file.
+
+A queued job must not re-read a configuration that was edited meanwhile, and an edit must re-run exactly what depends on
+it. So each stage reads a file with just its own settings; Snakemake sees that file change, or not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from heap.errors import SettingsError
+from heap.files import dump_json, read_json
+from heap.settings.config import Config
+
+# Raised by hand when the meaning of a stage's output changes, so that old results are recomputed.
+STAGE_VERSION = {
+    "fetch": 1,
+    "weights": 1,
+    "manifest": 1,
+    "extract": 1,
+    "train": 1,
+    "group": 1,
+    "maps": 1,
+    "cluster": 1,
+    "segment": 1,
+    "evaluate": 1,
+    "report": 1,
+}
+# Which keys of the configuration give the names of a stage's jobs.
+NAMED_BY = {
+    "fetch": "files",
+    "weights": "encoder",
+    "manifest": "dataset",
+    "extract": "dataset",
+    "train": "model",
+    "group": "dataset",
+    "maps": "dataset",
+    "cluster": "dataset",
+    "segment": "dataset",
+    "evaluate": "benchmark",
+    "report": "benchmark",
+}
+# How photos are found and truth is read, as against how pixels are read: an edit of the latter leaves manifests alone.
+_READING = ("resize_px", "max_px")
+_FETCHING = ("root", "archives")
+_ELSEWHERE = ("model", "files")
+
+
+def settings_of(config: Config, stage: str, name: str) -> dict[str, Any]:
+    """Return what `stage` may know about the job `name`: plain values, and the stage's version.
+
+    Raises:
+        SettingsError: the stage or the name is unknown.
+    """
+    try:
+        chosen = _settings(config, stage, name)
+    except KeyError as error:
+        raise SettingsError(f"{stage}/{name}: the configuration has no {error}") from None
+    return {"stage": stage, "name": name, "version": STAGE_VERSION[stage], **chosen}
+
+
+def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
+    if stage == "fetch":
+        dataset = config.datasets[name].model_dump(mode="json")
+        root = dataset.pop("root")
+        keep = dataset if dataset["layout"] == "scenes" else {"archives": dataset["archives"]}
+        # A relative root means the folder the user stood in; the receipt must not depend on who reads it.
+        return {
+            "dataset": {k: v for k, v in keep.items() if k not in (*_READING, *_ELSEWHERE, "on_bad_image")},
+            "root": None if root is None else str(Path(root).expanduser()),
+        }
+    if stage == "weights":
+        encoder = config.encoders[name].model_dump(mode="json")
+        return {key: encoder.get(key) for key in ("kind", "architecture", "weights", "sha256")}
+    if stage == "manifest":
+        dataset = config.datasets[name].model_dump(mode="json")
+        return {"dataset": {k: v for k, v in dataset.items() if k not in (*_READING, *_FETCHING, *_ELSEWHERE)}}
+    if stage == "extract":
+        dataset = config.datasets[name].model_dump(mode="json", include={*_READING, "on_bad_image"})
+        return {**dataset, "encoder": config.encoders[config.encoder_of(name)].model_dump(mode="json")}
+    if stage == "train":
+        model = config.models[name]
+        return {
+            "train_split": model.train_split,
+            "min_train_images": model.min_train_images,
+            "train": config.train_settings(name).model_dump(mode="json"),
+        }
+    if stage == "group":
+        return {"group": config.group.model_dump(mode="json")}
+    if stage == "maps":
+        return {}
+    if stage == "cluster":
+        return {"cluster": config.cluster.model_dump(mode="json")}
+    if stage == "segment":
+        return {"segment": config.segment.model_dump(mode="json")}
+    if stage == "evaluate":
+        return {"benchmark": config.benchmarks[name].model_dump(mode="json")}
+    if stage == "report":
+        return {"benchmark": config.benchmarks[name].model_dump(mode="json"), "report": config.report.model_dump()}
+    raise SettingsError(f"{stage}: unknown stage (there are: {', '.join(STAGE_VERSION)})")
+
+
+def frozen_text(config: Config, stage: str, name: str) -> str:
+    """Return the bytes of `results/settings/{stage}/{name}.json`: equal settings give equal bytes."""
+    return dump_json(settings_of(config, stage, name))
+
+
+def read_frozen(path: str | Path, stage: str) -> dict[str, Any]:
+    """Read a frozen settings file and check that it is one of `stage` and of this version of it.
+
+    Raises:
+        SettingsError: it belongs to another stage, or was frozen by another version of the code.
+    """
+    frozen = read_json(path)
+    if not isinstance(frozen, dict) or frozen.get("stage") != stage:
+        raise SettingsError(f"{path}: not the frozen settings of stage {stage}")
+    if frozen["version"] != STAGE_VERSION[stage]:
+        raise SettingsError(
+            f"{path}: frozen by version {frozen['version']} of {stage}, this is version {STAGE_VERSION[stage]}; "
+            "run snakemake again, it freezes anew"
+        )
+    return frozen
+
+
+def section(frozen: dict[str, Any], key: str, kind: Any) -> Any:
+    """Return `frozen[key]` as the settings type `kind` (a model or an annotated union)."""
+    return TypeAdapter(kind).validate_python(frozen[key])

@@ -1,0 +1,133 @@
+"""Encoders, and the HEAP head with its training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from heap.settings.base import Count, Name, NotNegative, Positive, Real, Settings, Sha256, Share
+
+
+class VitEncoder(Settings):
+    """A frozen Vision Transformer."""
+
+    kind: Literal["vit"]
+    architecture: str
+    """A name of `heap encoders` (dino_vits8, ...), or any ViT of timm."""
+    weights: str = "auto"
+    """`auto` (the published checkpoint), a file (.pth or .safetensors), or `random` (named so in every table)."""
+    sha256: Sha256 | None = None
+    """Refuse weights with another checksum; null records what was found."""
+    facet: Literal["key", "query", "value", "token"] = "key"
+    """What stands for a patch. LOST, TokenCut and FOUND use the keys."""
+    block: int = -1
+    """Which block; negative counts from the end."""
+    patch_px: Count | None = None
+    """States the patch size you expect; refused when the architecture has another."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the encoder; half precision needs CUDA, its error is measured and recorded."""
+    batch_images: Count = 8
+    """Photos of one grid encoded at once; sets memory, not values."""
+
+
+class DescriptorEncoder(Settings):
+    """Dense hand-made descriptors of colour, gradient and texture: no weights, no download, and no DINO."""
+
+    kind: Literal["descriptors"]
+    patch_px: Annotated[int, Field(ge=4, le=32)] = 8
+    """Side of a patch."""
+
+
+Encoder = Annotated[VitEncoder | DescriptorEncoder, Field(discriminator="kind")]
+
+
+class HeadSettings(Settings):
+    """Shape of the HEAP head (method.md, steps 0 to 4)."""
+
+    tokens: Annotated[int, Field(ge=2, le=256)] = 16
+    """M, group tokens. More find finer regions: planted IoU .725/.819/.845/.859 for 2/4/8/16."""
+    blocks: Annotated[int, Field(ge=1, le=12)] = 2
+    """L, cross-attention blocks in which tokens query patches."""
+    heads: Count = 4
+    """Attention heads; must divide the encoder's feature size (checked when training starts)."""
+    temperature: Positive = 0.05
+    """tau of the softmax over groups. Lower is crisper: planted IoU .854/.845/.816/.795 for .05/.1/.2/.4."""
+    init: Literal["kmeans", "random"] = "kmeans"
+    """Start of the tokens: spherical k-means of training patches, or random directions."""
+    token_attention: bool = False
+    """Self-attention between tokens. Steadied the seeds on real features with all-pairs L_neg."""
+
+
+class LossSettings(Settings):
+    """The losses and their weights (method.md, steps 5 to 8)."""
+
+    variant: Literal["pure", "robust", "no_seed"]
+    """Warm-up target: `pure` FOUND's background seed, `robust` attention above its mean (kept at `prior`), or none."""
+    intra: NotNegative = 10.0
+    """Weight of L_intra. 10 brings it (about -0.03) to the order of the other two (about 0.6)."""
+    negative: NotNegative = 1.0
+    """Weight of L_neg."""
+    inter: NotNegative = 1.0
+    """Weight of L_inter."""
+    correlation_threshold: Real = 0.05
+    """b0: patch pairs correlated above it belong together. Near the 60-70 % quantile of the correlations."""
+    patches: Annotated[int, Field(ge=16)] = 224
+    """Random patches a photo in L_intra; bounds its memory, which grows with the square."""
+    negative_pairs: Literal["all", "own"] = "all"
+    """Foreground against the background of all photos of the batch, or only of its own photo."""
+    rank_decay: Positive = 0.25
+    """alpha of the weight exp(-alpha rank) in L_inter."""
+    min_area: Share = 0.01
+    """Regions with a smaller share of their photo stay out of L_inter."""
+    prior: NotNegative = 0.2
+    """kp, weight of the prior after the warm-up; used by `robust` only."""
+    warmup_share: Share = 0.5
+    """Share of the iterations over which the warm-up target fades from 1 to 0."""
+
+
+class TrainSettings(Settings):
+    """Training of the head on cached features (method.md, step 9)."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of initialisation, order of photos and sampled patches."""
+    head: HeadSettings = HeadSettings()
+    loss: LossSettings
+    iterations: Count = 400
+    """Optimiser steps."""
+    batch_images: Annotated[int, Field(ge=2)] = 32
+    """Photos a step; L_inter needs at least two."""
+    learning_rate: Positive = 5e-4
+    """AdamW's rate after warm-up, before the cosine decay."""
+    weight_decay: NotNegative = 0.01
+    """AdamW's decay."""
+    gradient_norm: Positive = 1.0
+    """Gradients are clipped to this norm."""
+    rate_warmup: Annotated[int, Field(ge=0)] = 20
+    """Iterations of linear warm-up of the rate."""
+    checkpoint_every: Count = 100
+    """Iterations between checkpoints, from which a killed training resumes."""
+    resident_gb: Positive = 12.0
+    """Features up to this size stay in memory; larger caches are streamed shard by shard."""
+
+
+class ModelSettings(Settings):
+    """A model: an encoder and a head trained on its features of one dataset."""
+
+    encoder: Name
+    """Key of `encoders`."""
+    train_on: Name
+    """Dataset whose features the head is trained on. Nothing of its labels is read."""
+    train_split: Name | None = None
+    """Only this split of it; null takes all its images."""
+    min_train_images: Annotated[int, Field(ge=2)] = 2
+    """Refuse to train on fewer photos."""
+    overrides: dict[str, object] = {}
+    """Keys of `train` that differ for this model, nested as there ({head: {tokens: 8}})."""
+
+    @model_validator(mode="after")
+    def _no_seed_override(self) -> ModelSettings:
+        # One seed for the whole configuration, so that `train.seed` means what it says.
+        if "seed" in self.overrides:
+            raise ValueError("overrides may not hold `seed`: set train.seed")
+        return self

@@ -1,0 +1,112 @@
+"""Settings of the stages after training: group, cluster, segment, evaluate, report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from heap.settings.base import Count, Name, Settings, Share
+
+
+class GroupSettings(Settings):
+    """The head over a dataset."""
+
+    min_area: Share = 0.0
+    """Regions with a smaller share of their photo are not listed (their patches stay in the maps)."""
+
+
+class ClusterSettings(Settings):
+    """FAISS over the regions of all photos."""
+
+    foreground: Annotated[int, Field(ge=1)] = 20
+    """k of the foreground regions (VOC has 20 classes)."""
+    background: Annotated[int, Field(ge=1)] = 20
+    """k of the background regions, which are clustered apart."""
+    iterations: Count = 30
+    """Iterations of k-means."""
+    restarts: Count = 3
+    """Starts of k-means; the one of least inertia is kept."""
+    points_per_centroid: Annotated[int, Field(ge=1)] = 4096
+    """Training points a centroid at most; FAISS samples 256 unless told."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of sampling and starts."""
+    neighbours: Annotated[int, Field(ge=1, le=100)] = 5
+    """Nearest regions of other photos that are listed for each region."""
+
+
+class SegmentSettings(Settings):
+    """Masks and instances at image resolution."""
+
+    threshold: Share = 0.5
+    """Foreground where the map is above it. Measured: .4 to .7 give the same IoU within .006."""
+    min_area: Share = 0.002
+    """Instances below this share of the photo are dropped."""
+
+
+class SaliencyTask(Settings):
+    """Binary masks against the truth: FOUND's, SelfMask's and TokenCut's protocol."""
+
+    task: Literal["saliency"]
+    dataset: Name
+    split: Name | None = None
+    """Only this split; null takes all images."""
+    truth: Literal["255", "nonzero"] = "255"
+    """Grey pixels of the truth: FOUND's reading (== 255) or TokenCut's (any non-zero)."""
+
+
+class DiscoveryTask(Settings):
+    """CorLoc of one box a photo: LOST's, TokenCut's and FOUND's protocol."""
+
+    task: Literal["discovery"]
+    dataset: Name
+    split: Name | None = None
+    """Only this split; null takes all images."""
+
+
+class RetrievalTask(Settings):
+    """Nearest-neighbour retrieval of classes: MaskContrast's protocol."""
+
+    task: Literal["retrieval"]
+    dataset: Name
+    gallery: Name
+    """Split that is searched."""
+    query: Name
+    """Split that is segmented."""
+    subsets: dict[Name, list[str]] = {}
+    """Name of a further figure: the classes it is over; the others are ignored in gallery and query."""
+
+
+class SemanticTask(Settings):
+    """Clusters matched to classes by the Hungarian algorithm: unsupervised semantic segmentation."""
+
+    task: Literal["semantic"]
+    dataset: Name
+    split: Name | None = None
+    """Only this split; null takes all images."""
+
+
+Task = Annotated[
+    SaliencyTask | DiscoveryTask | RetrievalTask | SemanticTask,
+    Field(discriminator="task"),
+]
+# Methods that run on the same cache as HEAP; `heap methods` describes them.
+Method = Literal["heap", "attention", "everything", "centred_box"]
+
+
+class BenchmarkSettings(Settings):
+    """One metrics table and its report."""
+
+    tasks: Annotated[list[Task], Field(min_length=1)]
+    """What is measured, in the order of the table."""
+    methods: Annotated[list[Method], Field(min_length=1)] = ["heap", "everything", "centred_box"]
+    """Whose maps are measured."""
+
+
+class ReportSettings(Settings):
+    """The HTML report."""
+
+    photos: Annotated[int, Field(ge=3, le=10000)] = 60
+    """Photos shown a dataset: the best, the median and the worst by IoU where there is truth."""
+    thumbnail_px: Annotated[int, Field(ge=64, le=1024)] = 256
+    """Longest side of the pictures in the page."""

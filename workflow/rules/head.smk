@@ -1,0 +1,69 @@
+# The HEAP head: trained on cached features, then run over datasets. Baselines make the same maps without it.
+
+
+rule train:
+    input:
+        settings=frozen("train"),
+        features=lambda wildcards: paths.features(CONFIG.models[wildcards.model].train_on),
+    output:
+        head=paths.head("{model}"),
+        history=paths.history("{model}"),
+    log:
+        paths.log("train", "{model}"),
+    benchmark:
+        paths.bench("train", "{model}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=24000,
+        runtime=240,
+    shell:
+        "{HEAP} train --settings {input.settings:q} --features {input.features:q}"
+        " --out {output.head:q} --history {output.history:q} 2>&1 | tee {log:q}"
+
+
+rule group:
+    input:
+        settings=frozen("group"),
+        features=paths.features("{dataset}"),
+        head=lambda wildcards: paths.head(model_of(wildcards.dataset)),
+    output:
+        regions=paths.regions("{dataset}"),
+        maps=paths.maps("heap", "{dataset}"),
+    log:
+        paths.log("group", "{dataset}"),
+    benchmark:
+        paths.bench("group", "{dataset}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=120,
+    shell:
+        "{HEAP} group --settings {input.settings:q} --features {input.features:q} --head {input.head:q}"
+        " --out-regions {output.regions:q} --out-maps {output.maps:q} 2>&1 | tee {log:q}"
+
+
+rule baseline:
+    input:
+        settings=paths.settings("maps", "{dataset}"),
+        features=paths.features("{dataset}"),
+    output:
+        maps=paths.maps("{method}", "{dataset}"),
+    log:
+        paths.log("baseline", "{method}.{dataset}"),
+    benchmark:
+        paths.bench("baseline", "{method}.{dataset}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{HEAP} baseline {wildcards.method} --settings {input.settings:q} --features {input.features:q}"
+        " --out {output.maps:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,48 @@
+# Regions across photos: FAISS clusters and an index, then masks and instances at image resolution.
+
+
+rule cluster:
+    input:
+        settings=frozen("cluster"),
+        regions=paths.regions("{dataset}"),
+        maps=paths.maps("heap", "{dataset}"),
+    output:
+        clusters=paths.clusters("{dataset}"),
+        index=paths.index("{dataset}"),
+    log:
+        paths.log("cluster", "{dataset}"),
+    benchmark:
+        paths.bench("cluster", "{dataset}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=120,
+    shell:
+        "{HEAP} cluster --settings {input.settings:q} --regions {input.regions:q} --maps {input.maps:q}"
+        " --out {output.clusters:q} --out-index {output.index:q} 2>&1 | tee {log:q}"
+
+
+rule segment:
+    input:
+        settings=frozen("segment"),
+        maps=paths.maps("heap", "{dataset}"),
+        clusters=paths.clusters("{dataset}"),
+        manifest=paths.manifest("{dataset}"),
+    output:
+        masks=paths.masks("{dataset}"),
+    log:
+        paths.log("segment", "{dataset}"),
+    benchmark:
+        paths.bench("segment", "{dataset}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    shell:
+        "{HEAP} segment --settings {input.settings:q} --maps {input.maps:q} --clusters {input.clusters:q}"
+        " --manifest {input.manifest:q} --out {output.masks:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,81 @@
+# Metric tables and reports, one of each a benchmark.
+
+
+def maps_of(wildcards):
+    """Patch maps of every method of a benchmark, over each of its datasets."""
+    return [
+        paths.maps(method, dataset)
+        for method in CONFIG.benchmarks[wildcards.benchmark].methods
+        for dataset in datasets_of(wildcards.benchmark)
+    ]
+
+
+rule evaluate:
+    input:
+        settings=frozen("evaluate"),
+        manifests=lambda wildcards: map(paths.manifest, datasets_of(wildcards.benchmark)),
+        maps=maps_of,
+        features=lambda wildcards: map(
+            paths.features, datasets_of(wildcards.benchmark, "retrieval")
+        ),
+        masks=lambda wildcards: map(
+            paths.masks, datasets_of(wildcards.benchmark, "semantic")
+        ),
+    output:
+        metrics=paths.metrics("{benchmark}"),
+    params:
+        manifests=lambda wildcards, input: [f"--manifest={path}" for path in input.manifests],
+        maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
+        features=lambda wildcards, input: [f"--features={path}" for path in input.features],
+        masks=lambda wildcards, input: [f"--masks={path}" for path in input.masks],
+    log:
+        paths.log("evaluate", "{benchmark}"),
+    benchmark:
+        paths.bench("evaluate", "{benchmark}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        "{HEAP} evaluate --settings {input.settings:q} {params.manifests:q} {params.maps:q} {params.features:q}"
+        " {params.masks:q} --out {output.metrics:q} 2>&1 | tee {log:q}"
+
+
+rule report:
+    input:
+        settings=frozen("report"),
+        metrics=paths.metrics("{benchmark}"),
+        manifests=lambda wildcards: map(paths.manifest, datasets_of(wildcards.benchmark)),
+        maps=lambda wildcards: [
+            paths.maps("heap", name) for name in datasets_of(wildcards.benchmark)
+        ],
+        clusters=lambda wildcards: map(paths.clusters, datasets_of(wildcards.benchmark)),
+        masks=lambda wildcards: map(paths.masks, datasets_of(wildcards.benchmark)),
+        histories=lambda wildcards: [
+            paths.history(name)
+            for name in dict.fromkeys(map(model_of, datasets_of(wildcards.benchmark)))
+        ],
+    output:
+        page=paths.report("{benchmark}"),
+    params:
+        manifests=lambda wildcards, input: [f"--manifest={path}" for path in input.manifests],
+        maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
+        clusters=lambda wildcards, input: [f"--clusters={path}" for path in input.clusters],
+        masks=lambda wildcards, input: [f"--masks={path}" for path in input.masks],
+        histories=lambda wildcards, input: [f"--history={path}" for path in input.histories],
+    log:
+        paths.log("report", "{benchmark}"),
+    benchmark:
+        paths.bench("report", "{benchmark}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{HEAP} report --settings {input.settings:q} --metrics {input.metrics:q} {params.manifests:q}"
+        " {params.maps:q} {params.clusters:q} {params.masks:q} {params.histories:q}"
+        " --out {output.page:q} 2>&1 | tee {log:q}"
