@@ -21,7 +21,7 @@ include: "workflow/rules/results.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         [paths.metrics(name) for name in CONFIG.benchmarks],
         [paths.report(name) for name in CONFIG.benchmarks],
+    localrule: True

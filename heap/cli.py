@@ -229,6 +229,20 @@ def report(
 
 
 @app.command()
+def show(
+    metrics: Annotated[list[Path], typer.Argument(help="Metrics tables: results/BENCHMARK_metrics.csv.")],
+) -> None:
+    """Print metrics tables in the terminal: methods down, figures across, one table a task."""
+    from rich.console import Console
+
+    from heap.evaluate.show import pretty
+
+    for path in metrics:
+        for table in pretty(path):
+            Console().print(table)
+
+
+@app.command()
 def encoders() -> None:
     """List the known encoders and where their weights come from."""
     from rich.console import Console

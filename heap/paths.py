@@ -83,6 +83,11 @@ def metrics(benchmark: str) -> str:
     return f"{RESULTS}/{benchmark}_metrics.csv"
 
 
+def metrics_details(benchmark: str) -> str:
+    """What produced a metrics table: settings, versions, weights, photos skipped and why."""
+    return f"{RESULTS}/{benchmark}_metrics.json"
+
+
 def report(benchmark: str) -> str:
     """Self-contained page with tables, curves and pictures."""
     return f"{RESULTS}/report/{benchmark}.html"

@@ -139,7 +139,7 @@ def fit(
         norm = torch.nn.utils.clip_grad_norm_(head.parameters(), settings.gradient_norm)
         if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
             raise TrainingError(
-                f"iteration {iteration}: the loss is {float(loss)}, its gradient {float(norm)}; "
+                f"iteration {iteration}: the loss is {loss.item()}, its gradient {norm.item()}; "
                 "lower train.learning_rate. The last checkpoint is kept"
             )
         optimiser.step()

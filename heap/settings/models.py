@@ -92,7 +92,9 @@ class TrainSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of initialisation, order of photos and sampled patches."""
     head: HeadSettings = HeadSettings()
+    """Shape of the head."""
     loss: LossSettings
+    """The losses."""
     iterations: Count = 400
     """Optimiser steps."""
     batch_images: Annotated[int, Field(ge=2)] = 32

@@ -19,7 +19,9 @@ from heap.files import write_json
 DIM, HEADS, SIDE = 32, 2, 14
 
 
-def planted_store(folder: Path, photos: int, seed: int, noise: float = 0.5, grids: tuple[tuple[int, int], ...] = ((SIDE, SIDE),)):
+def planted_store(
+    folder: Path, photos: int, seed: int, noise: float = 0.5, grids: tuple[tuple[int, int], ...] = ((SIDE, SIDE),)
+):
     """Write a store of planted features; returns its reader and the true foreground `(N,)` of each photo.
 
     Every photo has one object of one of 4 classes on one of 3 stuffs; objects share a weak common direction, and the

@@ -1,4 +1,4 @@
-# What every rule file shares: the checked configuration, the paths, and which names a wildcard may take.
+# Shared by all files of this folder: the checked configuration, the paths, the names a wildcard may take.
 import os
 import shlex
 import sys
@@ -16,13 +16,16 @@ try:
 except SettingsError as error:
     raise WorkflowError(str(error)) from None
 
-# With --sdm conda the environment's own python runs a job; otherwise the one that runs Snakemake, activated or not.
+# In shell commands `python` is the environment's own with --sdm conda, else the one that runs Snakemake, activated or not.
 CONDA = any(
     method.name.lower() == "conda"
     for method in workflow.deployment_settings.deployment_method
 )
-HEAP = "python -m heap" if CONDA else f"{shlex.quote(sys.executable)} -m heap"
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
+SEARCH = "" if CONDA else f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH"
+# This replaces Snakemake's own prefix, so strict mode is said again: a failure left of `| tee` must fail the job.
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))} {SEARCH}; "
+)
 
 
 scattergather:
@@ -41,7 +44,7 @@ wildcard_constraints:
 
 
 def frozen(stage):
-    """The frozen settings of the job that a rule's wildcards name."""
+    """The frozen settings of the job that the wildcards name."""
     return paths.settings(stage, "{" + NAMED_BY[stage] + "}")
 
 
@@ -54,3 +57,12 @@ def datasets_of(benchmark, *tasks):
     chosen = CONFIG.benchmarks[benchmark].tasks
     names = [task.dataset for task in chosen if not tasks or task.task in tasks]
     return list(dict.fromkeys(names))
+
+
+def maps_of(benchmark):
+    """Patch maps of every method of a benchmark, over each of its datasets."""
+    return [
+        paths.maps(method, dataset)
+        for method in CONFIG.benchmarks[benchmark].methods
+        for dataset in datasets_of(benchmark)
+    ]

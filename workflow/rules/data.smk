@@ -6,16 +6,16 @@ rule freeze:
     # and a job that waits in a queue keeps the values it was submitted with.
     output:
         paths.settings("{stage}", "{name}"),
+    log:
+        paths.log("freeze", "{stage}.{name}"),
+    localrule: True
+    conda:
+        "../../envs/heap.yaml"
+    threads: 1
     params:
         text=lambda wildcards: settings.frozen_text(
             CONFIG, wildcards.stage, wildcards.name
         ),
-    log:
-        paths.log("freeze", "{stage}.{name}"),
-    conda:
-        "../../envs/heap.yaml"
-    localrule: True
-    threads: 1
     shell:
         "printf '%s' {params.text:q} > {output:q} 2> {log:q}"
 
@@ -30,12 +30,12 @@ rule fetch:
         paths.log("fetch", "{files}"),
     benchmark:
         paths.bench("fetch", "{files}")
+    localrule: True
     conda:
         "../../envs/heap.yaml"
-    localrule: True
     threads: 1
     shell:
-        "{HEAP} fetch --settings {input.settings:q} --out {output.receipt:q} 2>&1 | tee {log:q}"
+        "python -m heap fetch --settings {input.settings:q} --out {output.receipt:q} 2>&1 | tee {log:q}"
 
 
 rule weights:
@@ -47,12 +47,12 @@ rule weights:
         paths.log("weights", "{encoder}"),
     benchmark:
         paths.bench("weights", "{encoder}")
+    localrule: True
     conda:
         "../../envs/heap.yaml"
-    localrule: True
     threads: 1
     shell:
-        "{HEAP} weights --settings {input.settings:q} --out {output.receipt:q} 2>&1 | tee {log:q}"
+        "python -m heap weights --settings {input.settings:q} --out {output.receipt:q} 2>&1 | tee {log:q}"
 
 
 rule manifest:
@@ -72,5 +72,5 @@ rule manifest:
         mem_mb=2000,
         runtime=60,
     shell:
-        "{HEAP} manifest --settings {input.settings:q} --files {input.files:q}"
+        "python -m heap manifest --settings {input.settings:q} --files {input.files:q}"
         " --out {output.manifest:q} 2>&1 | tee {log:q}"

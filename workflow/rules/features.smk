@@ -9,8 +9,6 @@ rule extract:
         weights=lambda wildcards: paths.weights(CONFIG.encoder_of(wildcards.dataset)),
     output:
         part=paths.features_part("{dataset}", "{scatteritem}"),
-    params:
-        folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
     log:
         paths.log("extract", "{dataset}.{scatteritem}"),
     benchmark:
@@ -22,21 +20,19 @@ rule extract:
         gpu=1,
         mem_mb=8000,
         runtime=720,
+    params:
+        folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
     shell:
-        "{HEAP} extract --settings {input.settings:q} --manifest {input.manifest:q} --weights {input.weights:q}"
+        "python -m heap extract --settings {input.settings:q} --manifest {input.manifest:q} --weights {input.weights:q}"
         " --folder {params.folder:q} --part {wildcards.scatteritem:q} --out {output.part:q} 2>&1 | tee {log:q}"
 
 
 rule gather:
     input:
-        parts=gather.extract(
-            paths.features_part("{{dataset}}", "{scatteritem}")
-        ),
+        parts=gather.extract(paths.features_part("{{dataset}}", "{scatteritem}")),
         manifest=paths.manifest("{dataset}"),
     output:
         receipt=paths.features("{dataset}"),
-    params:
-        folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
     log:
         paths.log("gather", "{dataset}"),
     benchmark:
@@ -47,6 +43,8 @@ rule gather:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
     shell:
-        "{HEAP} gather {input.parts:q} --manifest {input.manifest:q} --folder {params.folder:q}"
+        "python -m heap gather {input.parts:q} --manifest {input.manifest:q} --folder {params.folder:q}"
         " --out {output.receipt:q} 2>&1 | tee {log:q}"

@@ -4,7 +4,9 @@
 rule train:
     input:
         settings=frozen("train"),
-        features=lambda wildcards: paths.features(CONFIG.models[wildcards.model].train_on),
+        features=lambda wildcards: paths.features(
+            CONFIG.models[wildcards.model].train_on
+        ),
     output:
         head=paths.head("{model}"),
         history=paths.history("{model}"),
@@ -20,7 +22,7 @@ rule train:
         mem_mb=24000,
         runtime=240,
     shell:
-        "{HEAP} train --settings {input.settings:q} --features {input.features:q}"
+        "python -m heap train --settings {input.settings:q} --features {input.features:q}"
         " --out {output.head:q} --history {output.history:q} 2>&1 | tee {log:q}"
 
 
@@ -44,7 +46,7 @@ rule group:
         mem_mb=8000,
         runtime=120,
     shell:
-        "{HEAP} group --settings {input.settings:q} --features {input.features:q} --head {input.head:q}"
+        "python -m heap group --settings {input.settings:q} --features {input.features:q} --head {input.head:q}"
         " --out-regions {output.regions:q} --out-maps {output.maps:q} 2>&1 | tee {log:q}"
 
 
@@ -65,5 +67,5 @@ rule baseline:
         mem_mb=4000,
         runtime=60,
     shell:
-        "{HEAP} baseline {wildcards.method} --settings {input.settings:q} --features {input.features:q}"
+        "python -m heap baseline {wildcards.method} --settings {input.settings:q} --features {input.features:q}"
         " --out {output.maps:q} 2>&1 | tee {log:q}"

@@ -21,7 +21,7 @@ rule cluster:
         mem_mb=8000,
         runtime=120,
     shell:
-        "{HEAP} cluster --settings {input.settings:q} --regions {input.regions:q} --maps {input.maps:q}"
+        "python -m heap cluster --settings {input.settings:q} --regions {input.regions:q} --maps {input.maps:q}"
         " --out {output.clusters:q} --out-index {output.index:q} 2>&1 | tee {log:q}"
 
 
@@ -44,5 +44,5 @@ rule segment:
         mem_mb=8000,
         runtime=120,
     shell:
-        "{HEAP} segment --settings {input.settings:q} --maps {input.maps:q} --clusters {input.clusters:q}"
+        "python -m heap segment --settings {input.settings:q} --maps {input.maps:q} --clusters {input.clusters:q}"
         " --manifest {input.manifest:q} --out {output.masks:q} 2>&1 | tee {log:q}"

@@ -1,20 +1,13 @@
 # Metric tables and reports, one of each a benchmark.
 
 
-def maps_of(wildcards):
-    """Patch maps of every method of a benchmark, over each of its datasets."""
-    return [
-        paths.maps(method, dataset)
-        for method in CONFIG.benchmarks[wildcards.benchmark].methods
-        for dataset in datasets_of(wildcards.benchmark)
-    ]
-
-
 rule evaluate:
     input:
         settings=frozen("evaluate"),
-        manifests=lambda wildcards: map(paths.manifest, datasets_of(wildcards.benchmark)),
-        maps=maps_of,
+        manifests=lambda wildcards: map(
+            paths.manifest, datasets_of(wildcards.benchmark)
+        ),
+        maps=lambda wildcards: maps_of(wildcards.benchmark),
         features=lambda wildcards: map(
             paths.features, datasets_of(wildcards.benchmark, "retrieval")
         ),
@@ -23,11 +16,7 @@ rule evaluate:
         ),
     output:
         metrics=paths.metrics("{benchmark}"),
-    params:
-        manifests=lambda wildcards, input: [f"--manifest={path}" for path in input.manifests],
-        maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
-        features=lambda wildcards, input: [f"--features={path}" for path in input.features],
-        masks=lambda wildcards, input: [f"--masks={path}" for path in input.masks],
+        details=paths.metrics_details("{benchmark}"),
     log:
         paths.log("evaluate", "{benchmark}"),
     benchmark:
@@ -38,8 +27,17 @@ rule evaluate:
     resources:
         mem_mb=8000,
         runtime=240,
+    params:
+        manifests=lambda wildcards, input: [
+            f"--manifest={path}" for path in input.manifests
+        ],
+        maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
+        features=lambda wildcards, input: [
+            f"--features={path}" for path in input.features
+        ],
+        masks=lambda wildcards, input: [f"--masks={path}" for path in input.masks],
     shell:
-        "{HEAP} evaluate --settings {input.settings:q} {params.manifests:q} {params.maps:q} {params.features:q}"
+        "python -m heap evaluate --settings {input.settings:q} {params.manifests:q} {params.maps:q} {params.features:q}"
         " {params.masks:q} --out {output.metrics:q} 2>&1 | tee {log:q}"
 
 
@@ -47,7 +45,9 @@ rule report:
     input:
         settings=frozen("report"),
         metrics=paths.metrics("{benchmark}"),
-        manifests=lambda wildcards: map(paths.manifest, datasets_of(wildcards.benchmark)),
+        manifests=lambda wildcards: map(
+            paths.manifest, datasets_of(wildcards.benchmark)
+        ),
         maps=lambda wildcards: [
             paths.maps("heap", name) for name in datasets_of(wildcards.benchmark)
         ],
@@ -59,12 +59,6 @@ rule report:
         ],
     output:
         page=paths.report("{benchmark}"),
-    params:
-        manifests=lambda wildcards, input: [f"--manifest={path}" for path in input.manifests],
-        maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
-        clusters=lambda wildcards, input: [f"--clusters={path}" for path in input.clusters],
-        masks=lambda wildcards, input: [f"--masks={path}" for path in input.masks],
-        histories=lambda wildcards, input: [f"--history={path}" for path in input.histories],
     log:
         paths.log("report", "{benchmark}"),
     benchmark:
@@ -75,7 +69,19 @@ rule report:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        manifests=lambda wildcards, input: [
+            f"--manifest={path}" for path in input.manifests
+        ],
+        maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
+        clusters=lambda wildcards, input: [
+            f"--clusters={path}" for path in input.clusters
+        ],
+        masks=lambda wildcards, input: [f"--masks={path}" for path in input.masks],
+        histories=lambda wildcards, input: [
+            f"--history={path}" for path in input.histories
+        ],
     shell:
-        "{HEAP} report --settings {input.settings:q} --metrics {input.metrics:q} {params.manifests:q}"
+        "python -m heap report --settings {input.settings:q} --metrics {input.metrics:q} {params.manifests:q}"
         " {params.maps:q} {params.clusters:q} {params.masks:q} {params.histories:q}"
         " --out {output.page:q} 2>&1 | tee {log:q}"

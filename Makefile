@@ -1,0 +1,51 @@
+# The two commands of the README are `make demo` and `make test`; CI runs `make check` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help demo test check lint format types workflow pins schema clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml envs/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "HEAP needs Python 3.11 or newer; set one with: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c envs/constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)  ## install, then find the objects of the embedded scenes: table and report, offline
+	$(BIN)/snakemake --cores all results/demo_metrics.csv results/report/demo.html
+	$(BIN)/heap show results/demo_metrics.csv
+	@echo "pictures: results/report/demo.html   masks: results/masks/scenes/"
+
+test: $(INSTALLED)  ## install, then run every test
+	$(BIN)/python -m pytest
+
+check: lint types workflow  ## everything that CI checks besides the tests
+
+lint: $(INSTALLED)  ## style of Python and of the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+
+types: $(INSTALLED)  ## static types
+	$(BIN)/mypy
+
+workflow: $(INSTALLED)  ## Snakemake's own linter
+	$(BIN)/snakemake --lint
+
+format: $(INSTALLED)  ## rewrite the sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+schema: $(INSTALLED)  ## regenerate workflow/schemas after an edit of heap/settings
+	$(BIN)/heap schema
+
+pins: $(INSTALLED)  ## write envs/ from what is installed, after testing an upgrade
+	$(BIN)/python envs/pin.py
+
+clean:  ## remove results and the environment; downloaded datasets under resources/ stay
+	rm -rf .venv results .snakemake

@@ -1,0 +1,130 @@
+"""COCO's layout: a folder of images and one JSON of instances."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from heap.data.items import Box, Item, Listing, below, existing_folder, relative_to, some
+from heap.errors import DataError
+from heap.files import read_json
+from heap.settings.datasets import CocoDataset
+
+
+def read(settings: CocoDataset, root: Path) -> Listing:
+    """List the images of the JSON, or those of `image_list` in its order, with their boxes.
+
+    Raises:
+        DataError: a file is missing, or a key of the JSON is missing or wrong; names file and key.
+    """
+    folder = existing_folder(root, settings.images, "images")
+    source = below(root, settings.annotations, "key annotations")
+    content = read_json(source)
+    if not isinstance(content, dict):
+        raise DataError(f"{source}: expected an object with images, annotations and categories")
+    names = dict(_pairs(source, content, "categories", "name", str))
+    images = _images(source, content)
+    boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
+    classes: dict[int, list[str]] = {image["id"]: [] for image in images}
+    for number, annotation in enumerate(_list(source, content, "annotations")):
+        where = f"annotations[{number}]"
+        image_id = _key(source, annotation, "image_id", int, where)
+        category = _key(source, annotation, "category_id", int, where)
+        if image_id not in boxes or category not in names:
+            raise DataError(f"{source}: {where} refers to image {image_id}, category {category}: no such one there")
+        if annotation.get("iscrowd"):  # one box around many objects: the peers leave them out
+            continue
+        boxes[image_id].append(corners(source, _key(source, annotation, "bbox", list, where), where))
+        classes[image_id].append(names[category])
+    if settings.image_list is not None:
+        images = _chosen(images, source, below(root, settings.image_list, "key image_list"))
+    present = {path.name for path in folder.iterdir()}
+    ids = Counter(PurePosixPath(image["file_name"]).stem for image in images)
+    items: list[Item] = []
+    for image in images:
+        name = PurePosixPath(image["file_name"])
+        photo = below(folder, image["file_name"], str(source))
+        if not (photo.name in present if len(name.parts) == 1 else photo.is_file()):
+            raise DataError(f"{photo}: no such photo (listed in {source.name})")
+        height, width = image.get("height"), image.get("width")
+        items.append(
+            Item(
+                # Bare names are COCO's own; where folders tell equal names apart, they belong to the id.
+                image_id=name.stem if ids[name.stem] == 1 else image["file_name"],
+                path=relative_to(root, photo),
+                boxes=boxes[image["id"]],
+                box_classes=classes[image["id"]],
+                size_px=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
+            )
+        )
+    return Listing(items)
+
+
+def corners(source: Path, xywh: list[Any], where: str) -> Box:
+    """Return [x, y, width, height] as a box: Python's round, half to even, after the addition, as the peers do.
+
+    Raises:
+        DataError: not four finite numbers, or a negative side; names file and place.
+    """
+    try:
+        x, y, w, h = (float(value) for value in xywh)
+        box = (round(x), round(y), round(x + w), round(y + h))
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{source}: {where}/bbox is {xywh!r}, expected four numbers") from None
+    if w < 0 or h < 0:
+        raise DataError(f"{source}: {where}/bbox has a negative side ({xywh!r})")
+    return box
+
+
+def _images(source: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    images: list[dict[str, Any]] = _list(source, content, "images")
+    for key, kind in (("id", int), ("file_name", str)):
+        seen = Counter(_key(source, image, key, kind, f"images[{n}]") for n, image in enumerate(images))
+        twice = [str(value) for value, count in seen.items() if count > 1]
+        if twice:
+            raise DataError(f"{source}: images/{key} stands more than once: {some(twice)}")
+    return images
+
+
+def _chosen(images: list[dict[str, Any]], source: Path, path: Path) -> list[dict[str, Any]]:
+    """Return the images that a list names, in its order; names may carry the folder (train2014/x.jpg) or not."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as a list of images (key image_list; {error})") from error
+    listed = [line.strip() for line in lines if line.strip()]
+    by_name = {image["file_name"]: image for image in images}
+    bare = Counter(PurePosixPath(name).name for name in by_name)
+    by_bare = {PurePosixPath(name).name: image for name, image in by_name.items()}
+    chosen: dict[int, dict[str, Any]] = {}
+    for name in listed:
+        last = PurePosixPath(name).name
+        image = by_name.get(name) or (by_bare[last] if bare[last] == 1 else None)
+        if image is None:
+            raise DataError(f"{path}: {name} is not one of the images of {source}")
+        if image["id"] in chosen:
+            raise DataError(f"{path}: {name} stands more than once")
+        chosen[image["id"]] = image
+    return list(chosen.values())
+
+
+def _pairs(source: Path, content: Mapping[str, Any], key: str, value: str, kind: type) -> list[tuple[int, Any]]:
+    things = enumerate(_list(source, content, key))
+    return [
+        (_key(source, thing, "id", int, f"{key}[{n}]"), _key(source, thing, value, kind, f"{key}[{n}]"))
+        for n, thing in things
+    ]
+
+
+def _list(source: Path, content: Mapping[str, Any], key: str) -> list[Any]:
+    found: list[Any] = _key(source, content, key, list, "")
+    return found
+
+
+def _key(source: Path, thing: Any, key: str, kind: type, where: str) -> Any:
+    value = thing.get(key) if isinstance(thing, dict) else None
+    if not isinstance(value, kind):
+        raise DataError(f"{source}: {where}{'/' if where else ''}{key} is missing or no {kind.__name__}")
+    return value

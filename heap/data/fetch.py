@@ -1,0 +1,228 @@
+"""The stage that brings a dataset's files into place, whichever way: downloaded, generated, or already there.
+
+A dataset's own folder is `resources/{name}/`. Its hidden folder `.downloads` holds archives (until the receipt is
+written, then they are removed; those put there by hand stay) and, for each unpacked archive, a small marker with its
+checksum, so that a rerun does only what is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from heap import paths
+from heap.data.download import Retry, checksums, download, part_of
+from heap.data.items import below
+from heap.data.unpack import is_archive, unpack
+from heap.errors import DataError, FetchError
+from heap.files import atomic_path, read_json, write_json
+from heap.settings import read_frozen, section
+from heap.settings.datasets import Archive, ScenesDataset
+
+log = logging.getLogger("heap")
+
+DOWNLOADS = ".downloads"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """One archive in place."""
+
+    url: str
+    sha256: str
+    md5: str
+    bytes: int
+    top: list[str]
+    """What it put at the top of its folder; gone, it must be unpacked again."""
+    into: str
+    by_hand: bool
+
+
+def fetch(
+    frozen_path: str | Path,
+    receipt_path: str | Path,
+    name: str,
+    progress_file: Path | None = None,
+    retry: Retry | None = None,
+) -> None:
+    """Run the stage for the files of dataset `name` and write the receipt.
+
+    Args:
+        frozen_path: frozen settings of the stage.
+        receipt_path: where the receipt is written: name, root, archives, and how the files came: "root", "generated",
+            "fetched" or "by_hand".
+        name: key of `datasets` whose files these are.
+        progress_file: where the progress is kept for `heap status`.
+        retry: patience with the network.
+
+    Raises:
+        DataError: `datasets.{name}.root` is no folder.
+        FetchError: files can neither be downloaded nor found; says what to put where by hand.
+    """
+    frozen = read_frozen(frozen_path, "fetch")
+    folder = Path(paths.files_folder(name))
+    root, brought = str(folder), []
+    if frozen["root"] is not None:
+        root, how = frozen["root"], "root"
+        if not Path(root).is_dir():
+            raise DataError(f"datasets.{name}.root: {root!r} is no folder (looked for {Path(root).absolute()})")
+    elif frozen["dataset"].get("layout") == "scenes":
+        # Imported here: drawing needs scikit-image, which no other way of fetching does.
+        from heap.data.scenes import generate
+
+        how = "generated"
+        generate(folder, section(frozen, "dataset", ScenesDataset), progress_file)
+    elif archives := section(frozen["dataset"], "archives", list[Archive]):
+        names = file_names(archives)
+        for archive, file in zip(archives, names, strict=True):
+            brought.append(bring(archive, file, folder, name, progress_file, retry))
+        how = "by_hand" if all(one.by_hand for one in brought) else "fetched"
+    else:
+        how = "by_hand"
+        _require_files(folder, name)
+    entries = [{"url": one.url, "sha256": one.sha256, "bytes": one.bytes} for one in brought]
+    write_json(receipt_path, {"name": name, "root": root, "how": how, "archives": entries})
+    for one, file in zip(brought, names if brought else [], strict=True):
+        if not one.by_hand:
+            (folder / DOWNLOADS / file).unlink(missing_ok=True)
+
+
+def read_receipt(path: str | Path) -> dict[str, Any]:
+    """Read the receipt of fetching.
+
+    Raises:
+        DataError: missing, or no such receipt; names it.
+    """
+    receipt = read_json(path)
+    if not isinstance(receipt, dict) or not {"name", "root", "how", "archives"} <= set(receipt):
+        raise DataError(f"{path}: no receipt of fetching")
+    return receipt
+
+
+def file_names(archives: list[Archive]) -> list[str]:
+    """Return the file name of each archive: the last part of its URL, numbered where two would be equal.
+
+    Raises:
+        FetchError: a URL ends in no name.
+    """
+    names = []
+    for archive in archives:
+        name = unquote(urlsplit(archive.url).path).rsplit("/", 1)[-1]
+        if not name or name.startswith(".") or "\\" in name or "\0" in name:
+            raise FetchError(f"{archive.url}: ends in no file name")
+        names.append(name)
+    count = Counter(names)
+    return [f"{n}-{name}" if count[name] > 1 else name for n, name in enumerate(names, start=1)]
+
+
+def bring(
+    archive: Archive, file: str, folder: Path, name: str, progress_file: Path | None = None, retry: Retry | None = None
+) -> Brought:
+    """Bring one archive: found unpacked, found by hand, or downloaded; then verified and unpacked.
+
+    Args:
+        archive: where it is served and what it must be.
+        file: its name on disk.
+        folder: the dataset's folder.
+        name: the dataset, for messages.
+        progress_file: as of `fetch`.
+        retry: as of `fetch`.
+
+    Raises:
+        FetchError: see `fetch`.
+    """
+    marker = folder / DOWNLOADS / f"{file}.done.json"
+    done = _marked(marker, archive, folder)
+    if done is not None:
+        log.info("%s: %s is unpacked already", name, file)
+        return done
+    place = folder / DOWNLOADS / file
+    source = next((path for path in (place, folder / file) if path.is_file()), None)
+    # Whole, with the note of a download but no part any more: downloaded by a run that was killed while unpacking.
+    part, note = part_of(place)
+    by_hand = source is not None and (source != place or part.exists() or not note.exists())
+    if source is None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            download(archive.url, place, progress_file, retry)
+        except FetchError as error:
+            raise FetchError(
+                f"{error}\nWithout that server: put the file, got by any other way, to {place.absolute()} "
+                f"and run again, or set datasets.{name}.root to a folder that holds the dataset unpacked."
+            ) from error
+        source = place
+    sha256, md5 = verify(archive, source, by_hand)
+    target = below(folder, archive.into, f"datasets.{name}.archives.into")
+    if is_archive(source):
+        log.info("%s: unpacking %s", name, file)
+        top = unpack(source, target, folder / DOWNLOADS)
+    else:
+        top = [file]
+        _put(source, target / file, move=not by_hand)
+    size = source.stat().st_size if source.exists() else (target / file).stat().st_size
+    brought = Brought(archive.url, sha256, md5, size, top, archive.into, by_hand)
+    write_json(marker, asdict(brought))
+    part.unlink(missing_ok=True)
+    note.unlink(missing_ok=True)
+    return brought
+
+
+def verify(archive: Archive, path: Path, by_hand: bool) -> tuple[str, str]:
+    """Return the file's (sha256, md5) after comparing them with what the settings expect.
+
+    Raises:
+        FetchError: another checksum. A downloaded file is renamed to `.bad`, so that a rerun downloads it again; one
+            put by hand is left to its owner.
+    """
+    sha256, md5 = checksums(path)
+    for kind, expected, found in (("sha256", archive.sha256, sha256), ("md5", archive.md5, md5)):
+        if expected in (None, found):
+            continue
+        kept = path
+        if not by_hand:
+            kept = path.with_name(f"{path.name}.bad")
+            path.replace(kept)
+        raise FetchError(
+            f"{archive.url}: {kind} is {found}, expected {expected}; the file ({kept}) is damaged or another one"
+        )
+    return sha256, md5
+
+
+def _marked(marker: Path, archive: Archive, folder: Path) -> Brought | None:
+    """Return what a marker says, if it speaks of this archive and what it unpacked is still there."""
+    if not marker.is_file():
+        return None
+    try:
+        done = Brought(**read_json(marker))
+    except (DataError, TypeError):  # of another version, or damaged: doing it again is always right
+        return None
+    same = (done.url, done.into) == (archive.url, archive.into)
+    same = same and archive.sha256 in (None, done.sha256) and archive.md5 in (None, done.md5)
+    target = folder / archive.into
+    return done if same and all((target / entry).exists() for entry in done.top) else None
+
+
+def _put(source: Path, target: Path, move: bool) -> None:
+    """Put a plain file into place; what was put by hand is copied and stays."""
+    if source == target:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if move:
+        source.replace(target)
+        return
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _require_files(folder: Path, name: str) -> None:
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        return
+    raise FetchError(
+        f"datasets.{name}: no archives to download and no root; put the files into {folder.absolute()}/, "
+        f"or set datasets.{name}.root to the folder that holds them"
+    )

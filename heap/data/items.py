@@ -1,0 +1,89 @@
+"""What every reader returns: the images of a dataset in order, with the truth that belongs to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from heap.errors import DataError
+
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, end exclusive
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image as a reader found it; paths are relative to the dataset's root, with forward slashes."""
+
+    image_id: str
+    """Unique in the dataset; may hold slashes."""
+    path: str
+    """The photo."""
+    split: str = ""
+    """Name of its split; empty where the dataset has none."""
+    mask_path: str | None = None
+    """Binary saliency mask."""
+    class_mask_path: str | None = None
+    """Mask of class ids."""
+    boxes: list[Box] | None = None
+    """Objects; None where the dataset has no boxes, empty where this image shows none."""
+    box_classes: list[str] | None = None
+    """Class of each box."""
+    size_px: tuple[int, int] | None = None
+    """(height, width) that the annotation claims; compared with the photo's own."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A whole dataset as a reader found it."""
+
+    items: list[Item]
+    """In the order of the manifest."""
+    classes: list[str] = field(default_factory=list)
+    """Names of the class ids 1, 2, ... of class masks."""
+    warnings: list[str] = field(default_factory=list)
+    """What a reader had to assume."""
+
+
+def below(root: Path, relative: str, source: str) -> Path:
+    """Return `root / relative`, refusing what would leave `root`: lists of names come from foreign files.
+
+    Raises:
+        DataError: `relative` is absolute or climbs; names `source`, where it stands.
+    """
+    path = PurePosixPath(relative)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{source}: {relative!r} does not lie below {root}")
+    return root / path
+
+
+def existing_folder(root: Path, relative: str, key: str) -> Path:
+    """Return the folder `relative` below `root`.
+
+    Raises:
+        DataError: there is none; names the folder and the settings key that asks for it.
+    """
+    folder = below(root, relative, f"key {key}")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder (key {key} of the dataset)")
+    return folder
+
+
+def relative_to(root: Path, path: Path) -> str:
+    """Return `path` relative to `root`, as a manifest keeps it."""
+    return path.relative_to(root).as_posix()
+
+
+def visible_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder by name, sorted, without hidden ones.
+
+    Archives packed on a Mac carry a twin `._x.jpg` of every file (DUT-OMRON's does): no photo, though it is named so.
+    """
+    return {path.name: path for path in sorted(folder.iterdir()) if path.name[0] != "." and not path.is_dir()}
+
+
+def some(names: Iterable[str], limit: int = 3) -> str:
+    """Return the first few of many names for a message, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,282 @@
+"""The manifest: one row an image, the only thing later stages know of a dataset.
+
+A Parquet file; what concerns the dataset as a whole (root, classes, what was skipped and why) stands as JSON in the
+schema's metadata under `heap`, so that table and description can never part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from heap.data import coco, folder, saliency, voc
+from heap.data.fetch import read_receipt
+from heap.data.items import Item, Listing, some
+from heap.data.masks import check_class_mask, check_mask
+from heap.data.photos import photo_size
+from heap.errors import DataError, PhotoError
+from heap.files import atomic_path
+from heap.progress import track
+from heap.settings import read_frozen, section
+from heap.settings.datasets import (
+    CocoDataset,
+    Dataset,
+    FolderDataset,
+    SaliencyDataset,
+    VocDataset,
+)
+
+log = logging.getLogger("heap")
+
+INFO_KEY = b"heap"
+# Parquet checks its pages, not its footer, where the description stands.
+DIGEST_KEY = b"heap_digest"
+INFO_FIELDS = {"dataset", "layout", "root", "classes", "expected_images", "images", "skipped", "warnings"}
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),  # below the root, forward slashes
+        pa.field("height_px", pa.int32(), nullable=False),  # upright, that is after EXIF
+        pa.field("width_px", pa.int32(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # "" where the dataset has none
+        pa.field("content", pa.string(), nullable=False),  # BLAKE2b-128 of the file: equal content need not be redone
+        pa.field("mask_path", pa.string()),
+        pa.field("class_mask_path", pa.string()),
+        pa.field("boxes", pa.list_(pa.list_(pa.int32()))),  # [x1, y1, x2, y2], end exclusive
+        pa.field("box_classes", pa.list_(pa.string())),
+    ]
+)
+# Reading headers and hashing waits for disks and network file systems more than it computes.
+THREADS = 8
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A dataset's images and what concerns them all."""
+
+    table: pd.DataFrame
+    """The columns of `SCHEMA`, one row an image; absent values are None."""
+    info: dict[str, Any]
+    """The fields of `INFO_FIELDS`."""
+
+    @property
+    def root(self) -> Path:
+        """Folder that the paths are relative to."""
+        return Path(self.info["root"])
+
+    def photo(self, row: Any) -> Path:
+        """Return the photo of a row (of `iterrows` or `itertuples`)."""
+        return self.root / str(row.path)
+
+    def mask(self, row: Any) -> Path:
+        """Return the saliency mask of a row that has one."""
+        return self.root / str(row.mask_path)
+
+    def class_mask(self, row: Any) -> Path:
+        """Return the class mask of a row that has one."""
+        return self.root / str(row.class_mask_path)
+
+    def rows(self, split: str | None) -> pd.DataFrame:
+        """Return the rows of a split, or all for None; the index stays the row's number in the manifest.
+
+        Raises:
+            DataError: there is no such split; names those that there are.
+        """
+        if split is None:
+            return self.table
+        chosen = self.table[self.table["split"] == split]
+        if chosen.empty:
+            there = ", ".join(name for name in self.table["split"].unique() if name) or "none"
+            raise DataError(f"{self.info['dataset']}: no images in split {split!r} (splits: {there})")
+        return chosen
+
+
+def build(settings: Dataset, name: str, root: str | Path, progress_file: Path | None = None) -> Manifest:
+    """Read a dataset: list it by its layout, then the header and the hash of every photo and the header of every mask.
+
+    Args:
+        settings: one of the dataset models.
+        name: the dataset's name, for messages.
+        root: folder that holds the files.
+        progress_file: where the progress is kept for `heap status`.
+
+    Raises:
+        PhotoError: a photo is unreadable and `on_bad_image` is fail.
+        DataError: the dataset is empty, or a file is missing or contradicts another.
+    """
+    root = Path(root).resolve()
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder (dataset {name})")
+    listing = read_layout(settings, root)
+    _refuse_twins(listing.items, name)
+    rows: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    other_size: list[str] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            results = [(item, pool.submit(measure, root, item)) for item in listing.items]
+            for item, result in track(results, len(results), "photos", f"listing {name}", progress_file):
+                try:
+                    height_px, width_px, content = result.result()
+                except PhotoError as error:
+                    if settings.on_bad_image == "fail":
+                        raise PhotoError(f"{error} (datasets.{name}.on_bad_image: skip would leave it out)") from error
+                    log.warning("skipped: %s", error)
+                    skipped.append({"path": printable(item.path), "reason": str(error)})
+                    continue
+                if item.size_px not in (None, (height_px, width_px)):
+                    other_size.append(item.path)
+                rows.append(_row(item, height_px, width_px, content))
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error nobody waits for ten thousand more headers
+    if not rows:
+        because = f"; the first of {len(skipped)} skipped: {skipped[0]['reason']}" if skipped else ""
+        raise DataError(f"{root}: no photos for dataset {name}{because}")
+    warnings = list(listing.warnings)
+    if other_size:
+        warnings.append(f"{len(other_size)} photos have another size than their annotation says: {some(other_size)}")
+    if settings.expected_images not in (None, len(rows)):
+        warnings.append(f"{len(rows)} images, but {name} was published with {settings.expected_images}")
+    for warning in warnings:
+        log.warning("%s: %s", name, warning)
+    info = {
+        "dataset": name,
+        "layout": settings.layout,
+        "root": str(root),
+        "classes": listing.classes,
+        "expected_images": settings.expected_images,
+        "images": len(rows),
+        "skipped": skipped,
+        "warnings": warnings,
+    }
+    return Manifest(_frame(rows), info)
+
+
+def read_layout(settings: Dataset, root: Path) -> Listing:
+    """Return what the layout's reader finds below `root`."""
+    if isinstance(settings, VocDataset):
+        return voc.read(settings, root)
+    if isinstance(settings, CocoDataset):
+        return coco.read(settings, root)
+    if isinstance(settings, SaliencyDataset):
+        return saliency.read(settings, root)
+    return folder.read(root) if isinstance(settings, FolderDataset) else voc.read_scenes(root)
+
+
+def measure(root: Path, item: Item) -> tuple[int, int, str]:
+    """Return (height_px, width_px, content) of a photo, and check that its masks fit it.
+
+    Raises:
+        PhotoError: the photo is unreadable.
+        DataError: a mask is missing, unreadable or of another size.
+    """
+    path = root / item.path
+    if printable(item.path) != item.path:
+        raise PhotoError(f"{printable(item.path)}: the name is not UTF-8, no table can hold it; rename the file")
+    size_px = photo_size(path)
+    if item.mask_path is not None:
+        check_mask(root / item.mask_path, size_px)
+    if item.class_mask_path is not None:
+        check_class_mask(root / item.class_mask_path, size_px)
+    with path.open("rb") as stream:
+        content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).hexdigest()
+    return *size_px, content
+
+
+def write(path: str | Path, manifest: Manifest) -> None:
+    """Write a manifest, whole or not at all."""
+    text = json.dumps(manifest.info, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    schema = SCHEMA.with_metadata({INFO_KEY: text.encode(), DIGEST_KEY: _digest(text.encode())})
+    table = pa.Table.from_pylist(manifest.table.to_dict("records"), schema)
+    with atomic_path(path) as temporary:
+        # Checksums, because a flipped bit in an id or a box would otherwise be read as data.
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def read(path: str | Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        DataError: missing, damaged, or a Parquet file of something else; names it.
+    """
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        metadata = table.schema.metadata or {}
+        info = json.loads(metadata.get(INFO_KEY, b"null"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such manifest") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as a manifest ({error})") from error
+    if not isinstance(info, dict) or set(info) != INFO_FIELDS or not table.schema.equals(SCHEMA):
+        raise DataError(f"{path}: a Parquet file, but no manifest of this version; make it again")
+    if metadata.get(DIGEST_KEY) != _digest(metadata[INFO_KEY]):
+        raise DataError(f"{path}: its description is damaged; make it again")
+    if table.num_rows != info["images"]:
+        raise DataError(f"{path}: {table.num_rows} rows, but it was made of {info['images']} images")
+    return Manifest(_frame(table.to_pylist()), info)
+
+
+def make(
+    frozen_path: str | Path, receipt_path: str | Path, out_path: str | Path, progress_file: Path | None = None
+) -> None:
+    """Run the stage: from frozen settings and the fetch receipt to the manifest.
+
+    Raises:
+        DataError: see `build`.
+        SettingsError: the settings were frozen for another stage or version.
+    """
+    frozen = read_frozen(frozen_path, "manifest")
+    settings = section(frozen, "dataset", Dataset)
+    write(out_path, build(settings, frozen["name"], read_receipt(receipt_path)["root"], progress_file))
+
+
+def printable(name: str) -> str:
+    """Return a file's name with bytes that are not UTF-8 written as \\xNN; any other name as it is."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest().encode()
+
+
+def _refuse_twins(items: list[Item], name: str) -> None:
+    seen: dict[str, str] = {}
+    for item in items:
+        if item.image_id in seen:
+            raise DataError(f"{name}: image id {item.image_id} for both {seen[item.image_id]} and {item.path}")
+        seen[item.image_id] = item.path
+
+
+def _row(item: Item, height_px: int, width_px: int, content: str) -> dict[str, Any]:
+    return {
+        "image_id": item.image_id,
+        "path": item.path,
+        "height_px": height_px,
+        "width_px": width_px,
+        "split": item.split,
+        "content": content,
+        "mask_path": item.mask_path,
+        "class_mask_path": item.class_mask_path,
+        "boxes": None if item.boxes is None else [list(box) for box in item.boxes],
+        "box_classes": item.box_classes,
+    }
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows as a table whose absent values are None, which pandas' own string type would turn into NaN."""
+    columns = {
+        field.name: pd.Series([row[field.name] for row in rows], dtype="int32" if field.type == pa.int32() else object)
+        for field in SCHEMA
+    }
+    return pd.DataFrame(columns)

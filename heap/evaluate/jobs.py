@@ -1,0 +1,202 @@
+"""What is done with one photo in each task. Jobs travel to worker processes and open there what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from heap.cache.maps import MapReader
+from heap.cache.reader import FeatureReader
+from heap.errors import DataError
+from heap.evaluate import discovery, retrieval, saliency, semantic
+from heap.evaluate.saliency import FOREGROUND_ABOVE
+from heap.evaluate.truth import Photo, class_labels, saliency_truth
+from heap.evaluate.upsample import logits_of, nearest, soft_map
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PatchMap:
+    """A method's map of one photo: `(grid_h, grid_w)` probabilities, and what grid it is."""
+
+    foreground: Floats
+    patch_px: int
+    input_hw: tuple[int, int]
+
+    def pixels(self, size: tuple[int, int]) -> Floats:
+        """Return the probability of each pixel of the photo resized to `size`."""
+        return soft_map(logits_of(self.foreground), self.patch_px, self.input_hw, size)
+
+
+class Maps:
+    """Patch maps by image_id; opened where they are first read, so that only the receipt's path travels."""
+
+    def __init__(self, receipt: Path) -> None:
+        self.path = receipt
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    @cached_property
+    def reader(self) -> MapReader:
+        """The open maps."""
+        return MapReader(self.path)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Row of each photo that has a map."""
+        return {str(image_id): row for row, image_id in enumerate(self.reader.images["image_id"])}
+
+    def of(self, photo: Photo) -> PatchMap:
+        """Return the map of a photo that has one.
+
+        Raises:
+            ValueError: it was made of a photo of another size.
+        """
+        row = self.rows[photo.image_id]
+        columns = self.reader.images
+        size = int(columns["height_px"].iat[row]), int(columns["width_px"].iat[row])
+        if size != photo.size:
+            raise ValueError(f"{self.path} is of a photo of {size} px, its manifest says {photo.size}; extract again")
+        input_hw = int(columns["input_h_px"].iat[row]), int(columns["input_w_px"].iat[row])
+        return PatchMap(self.reader.foreground(row), int(self.reader.receipt["patch_px"]), input_hw)
+
+
+class Features:
+    """Features by image_id, opened where they are first read."""
+
+    def __init__(self, receipt: Path) -> None:
+        self.path = receipt
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    @cached_property
+    def reader(self) -> FeatureReader:
+        """The open store."""
+        return FeatureReader(self.path)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Row of each photo that was encoded."""
+        return {str(image_id): row for row, image_id in enumerate(self.reader.images["image_id"])}
+
+
+class Job:
+    """One photo's work for all methods, so that its truth and features are read once."""
+
+    def __call__(self, photo: Photo) -> dict[str, Any]:
+        """Return by method what is kept of the photo; methods without a map of it are left out.
+
+        Raises:
+            DataError: the photo, its truth or its map is not what it should be; names the photo.
+        """
+        try:
+            return self.work(photo)
+        except ValueError as error:
+            raise DataError(f"{photo.path}: {error}") from error
+
+    def work(self, photo: Photo) -> dict[str, Any]:
+        """Return by method what is kept of the photo."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MapJob(Job):
+    """A job over the maps of several methods."""
+
+    maps: Mapping[str, Maps]
+
+    def work(self, photo: Photo) -> dict[str, Any]:
+        """Return by method what is kept of the photo."""
+        there = {method: maps for method, maps in self.maps.items() if photo.image_id in maps.rows}
+        truth = self.truth(photo) if there else None
+        return {method: self.score(maps.of(photo), photo, truth) for method, maps in there.items()}
+
+    def truth(self, photo: Photo) -> Any:
+        """Return what all methods need of a photo."""
+        return None
+
+    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> Any:
+        """Return what is kept of the photo for one method."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SaliencyJob(MapJob):
+    """Gives `dict[Variant, saliency.Scores]`."""
+
+    reading: Literal["255", "nonzero"]
+
+    def truth(self, photo: Photo) -> Any:
+        """Return the true foreground."""
+        return saliency_truth(photo, self.reading)
+
+    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> dict[saliency.Variant, saliency.Scores]:
+        """Return the figures of both variants."""
+        return saliency.score(patch_map.pixels(photo.size), truth)
+
+
+@dataclass(frozen=True)
+class DiscoveryJob(MapJob):
+    """Gives `(correct, fallback)`."""
+
+    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> tuple[bool, bool]:
+        """Return whether the box is correct, and whether it is a fallback."""
+        assert photo.boxes is not None
+        found = discovery.find(patch_map.foreground, patch_map.patch_px, patch_map.input_hw, photo.size)
+        return discovery.is_correct(found.box, photo.boxes), found.fallback
+
+
+@dataclass(frozen=True)
+class RetrievalJob(MapJob):
+    """Gives `retrieval.Described`. Masks and labels are those of the encoder's input (512 x 512 in MaskContrast)."""
+
+    features: Features
+    classes: int
+
+    def truth(self, photo: Photo) -> Any:
+        """Return true labels, at the photo's size, and features."""
+        if photo.image_id not in self.features.rows:
+            raise ValueError(f"has maps, but {self.features.path} has no features of it; they are of two extractions")
+        return class_labels(photo), self.features.reader.features(self.features.rows[photo.image_id])
+
+    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> retrieval.Described:
+        """Return histograms of the labels and the prototype."""
+        labels, features = truth
+        mask = patch_map.pixels(patch_map.input_hw) > FOREGROUND_ABOVE
+        weights = retrieval.patch_weights(mask, patch_map.patch_px)
+        return retrieval.describe(features, weights, mask, nearest(labels, patch_map.input_hw), self.classes)
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A photo with the instances found in it."""
+
+    photo: Photo
+    annotations: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SemanticJob:
+    """Gives `semantic.Described`."""
+
+    classes: int
+
+    def __call__(self, item: Segmented) -> semantic.Described:
+        """Return histograms of the labels by instance.
+
+        Raises:
+            DataError: an instance or a label is not what it should be; names the photo.
+        """
+        try:
+            return semantic.describe(item.annotations, class_labels(item.photo), self.classes)
+        except ValueError as error:
+            raise DataError(f"{item.photo.path}: {error}") from error

@@ -1,0 +1,185 @@
+"""Saliency figures of one photo and of a data set: the protocol of FOUND, SelfMask and TokenCut.
+
+All figures of a photo come from one joint histogram of soft value and truth: how many pixels a threshold takes, and how
+many of them rightly, are its cumulative sums. Two readings of the F measure stand side by side:
+
+- `max_f_found`: a photo's best F over the thresholds, then the mean over photos. beta^2 is 0.09, because FOUND's,
+  SelfMask's and PEEKABOO's code squares their 0.3 again; 1e-7 in every denominator.
+- `max_f`: the best value of the data set's mean F curve, true beta^2 = 0.3, no epsilon (TokenCut). Precision is 1 where
+  nothing is predicted, recall is 1 where the truth is empty, and F is 0 where both are 0.
+
+IoU has FOUND's epsilon, so an empty prediction of an empty truth scores 0 (TokenCut's code gives NaN there, and with it
+a mean of NaN).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from heap.evaluate.components import Mask, largest_component
+
+Floats = npt.NDArray[np.float32]
+Curve = npt.NDArray[np.float64]
+
+# FOUND's and TokenCut's thresholds: k / 255 in float32, k = 0..254, and a value must be above.
+THRESHOLDS = 255
+FOREGROUND_ABOVE = 0.5
+
+EPS = 1e-7
+BETA2_FOUND = 0.3**2
+BETA2 = 0.3
+
+Variant = Literal["multi", "single"]
+VARIANTS: tuple[Variant, ...] = ("multi", "single")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What each threshold takes of one photo.
+
+    Attributes:
+        hits: `(255,)` int64, foreground pixels above the threshold.
+        predicted: `(255,)` int64, all pixels above it.
+        truth: foreground pixels.
+    """
+
+    hits: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    truth: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of one photo, fractions 0..1.
+
+    Attributes:
+        iou: of the binary map.
+        acc: share of pixels whose binary value is right.
+        max_f_found: best F over the thresholds, FOUND's reading.
+        f_curve: `(255,)` F at each threshold, TokenCut's reading, for the data set's curve.
+    """
+
+    iou: float
+    acc: float
+    max_f_found: float
+    f_curve: Curve
+
+
+def truth_of(values: npt.NDArray[np.uint8], reading: Literal["255", "nonzero"]) -> Mask:
+    """Return the foreground of an 8-bit truth: FOUND's reading (== 255) or TokenCut's (any non-zero)."""
+    foreground: Mask = values == 255 if reading == "255" else values > 0
+    return foreground
+
+
+def score(soft: Floats, truth: Mask) -> dict[Variant, Scores]:
+    """Score one photo.
+
+    Args:
+        soft: `(H, W)` float32 in [0, 1].
+        truth: `(H, W)` bool.
+
+    Returns:
+        `multi`: every component counts, F over the thresholds of the soft map. `single`: only the largest component of
+        the binary map counts (of equals the last in raster order), all figures on that binary mask; an empty map is
+        scored as it is.
+
+    Raises:
+        ValueError: shapes differ, or a value lies outside [0, 1].
+    """
+    binary: Mask = soft > FOREGROUND_ABOVE
+    counts = count(soft, truth)
+    every = count_binary(binary, truth)
+    component = largest_component(binary, ties_to_last=True)
+    largest = every if component is binary else count_binary(component, truth)
+    return {"multi": _scores(every, counts, truth.size), "single": _scores(largest, largest, truth.size)}
+
+
+def count(soft: Floats, truth: Mask) -> Counts:
+    """Count in one histogram pass what each threshold takes.
+
+    Raises:
+        ValueError: shapes differ, or a value lies outside [0, 1] or is NaN.
+    """
+    if soft.shape != truth.shape:
+        raise ValueError(f"a map of {soft.shape} for a truth of {truth.shape}")
+    if not (soft.min() >= 0 and soft.max() <= 1):
+        raise ValueError(f"a map with values from {soft.min()} to {soft.max()}, expected 0 to 1")
+    # The number of thresholds below a value. The float32 product is never below k for a value above threshold k, so
+    # the guess is right or one too low, and one comparison with k / 255 mends it. (A binary search takes 10 times as
+    # long.) A value of 1 is above all 255 thresholds and no more, since it is not above 255 / 255.
+    guess = soft * np.float32(THRESHOLDS)
+    np.floor(guess, out=guess)
+    index = guess.astype(np.uint16)
+    guess /= THRESHOLDS
+    index += soft > guess
+    index += truth * np.uint16(THRESHOLDS + 1)
+    joint = np.bincount(index.ravel(), minlength=2 * (THRESHOLDS + 1)).reshape(2, -1)  # truth, thresholds below
+    # A value above j thresholds is above thresholds 0..j-1: threshold k takes the values of columns k+1 and on.
+    taken = joint[:, :0:-1].cumsum(axis=1)[:, ::-1]  # (2, 255)
+    return Counts(hits=taken[1], predicted=taken.sum(axis=0), truth=int(joint[1].sum()))
+
+
+def count_binary(mask: Mask, truth: Mask) -> Counts:
+    """Count for a mask of 0 and 1, which every threshold takes alike."""
+    hits, predicted = np.count_nonzero(mask & truth), np.count_nonzero(mask)
+    return Counts(np.full(THRESHOLDS, hits), np.full(THRESHOLDS, predicted), int(np.count_nonzero(truth)))
+
+
+def f_found(counts: Counts) -> Curve:
+    """Return FOUND's F at each threshold, `(255,)`: beta^2 0.09, epsilon in every denominator."""
+    precision = counts.hits / (counts.predicted + EPS)
+    recall = counts.hits / (counts.truth + EPS)
+    curve: Curve = (1 + BETA2_FOUND) * precision * recall / (BETA2_FOUND * precision + recall + EPS)
+    return curve
+
+
+def f_tokencut(counts: Counts) -> Curve:
+    """Return TokenCut's F at each threshold, `(255,)`: beta^2 0.3, no epsilon, see the module's head."""
+    precision = np.ones(THRESHOLDS)
+    np.divide(counts.hits, counts.predicted, out=precision, where=counts.predicted > 0)
+    recall = counts.hits / counts.truth if counts.truth else np.ones(THRESHOLDS)
+    below = BETA2 * precision + recall
+    curve: Curve = np.zeros(THRESHOLDS)
+    np.divide((1 + BETA2) * precision * recall, below, out=curve, where=below > 0)
+    return curve
+
+
+def summary(photos: Sequence[Scores]) -> dict[str, float]:
+    """Return iou, acc, max_f_found and max_f of a data set: means over photos, `max_f` of the mean curve.
+
+    Sums are exact (`math.fsum`), so that neither the order of the photos nor who scored them shows in a figure.
+
+    Raises:
+        ValueError: there are no photos.
+    """
+    if not photos:
+        raise ValueError("no photo was scored")
+    curves = np.stack([photo.f_curve for photo in photos])
+    return {
+        "iou": _mean([photo.iou for photo in photos]),
+        "acc": _mean([photo.acc for photo in photos]),
+        "max_f_found": _mean([photo.max_f_found for photo in photos]),
+        "max_f": max(_mean(curves[:, k].tolist()) for k in range(THRESHOLDS)),
+    }
+
+
+def _scores(binary: Counts, curve: Counts, pixels: int) -> Scores:
+    """Return IoU and accuracy of the binary map's counts, and the F measures of the curve's."""
+    hits = int(binary.hits[0])
+    union = int(binary.predicted[0]) + binary.truth - hits
+    return Scores(
+        iou=hits / (union + EPS),
+        acc=1 - (union - hits) / pixels,
+        max_f_found=float(f_found(curve).max()),
+        f_curve=f_tokencut(curve),
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,165 @@
+"""Unsupervised semantic segmentation: what HEAP's clusters have to do with classes.
+
+Our reading, as there is no one protocol:
+
+- Each pixel belongs to the instance drawn over it (of several the later in the file) and so to a cluster, or to none,
+  which is background. Pixels labelled 255 count nowhere.
+- Foreground clusters and foreground classes are matched one to one so that the sum of their IoUs is the largest
+  (Hungarian algorithm). A pair without a common pixel is no match, else the numbering of clusters would decide. A
+  cluster left over has no class and its pixels count as background; a class left over has an IoU of 0.
+- `miou_{n + 1}` is the mean IoU over background and the n classes from pixel counts over all photos; a class that never
+  occurs enters as 0, as in MaskContrast's retrieval.
+- `miou_shuffled` is the same figure for clusters dealt out anew to the instances, matching included, mean of ten deals:
+  what the number of clusters, their sizes and the masks alone are worth.
+- `nmi` is the normalised mutual information of cluster and true class over instances, one vote each, normalised by the
+  arithmetic mean of the entropies. An instance's class is the majority label within it (of equals the larger index);
+  instances mostly on background are left out, since they are not of any class.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+from scipy.optimize import linear_sum_assignment
+
+from heap.evaluate.retrieval import BACKGROUND, IGNORED, Counts, class_ious
+
+SHUFFLES = 10
+SHUFFLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is kept of one photo.
+
+    Attributes:
+        clusters: `(instances,)` cluster of each instance, 0..k-1.
+        inside: `(instances, classes)` int64, true labels within each instance; 255 counts nowhere.
+        outside: `(classes,)` int64, true labels that no instance covers.
+    """
+
+    clusters: npt.NDArray[np.int64]
+    inside: Counts
+    outside: Counts
+
+
+def describe(annotations: Sequence[dict[str, Any]], labels: npt.NDArray[np.uint8], classes: int) -> Described:
+    """Return what is kept of one photo.
+
+    Args:
+        annotations: its COCO annotations: `category_id` (cluster + 1) and `segmentation` (RLE).
+        labels: `(H, W)` true classes, 255 ignored.
+        classes: number of classes, background included.
+
+    Raises:
+        ValueError: a segmentation is no RLE or of another size, or a label is neither a class nor 255.
+    """
+    instance = np.zeros(labels.shape, dtype=np.uint32)  # 0: none, else position in annotations + 1
+    for number, annotation in enumerate(annotations, start=1):
+        instance[_pixels(annotation["segmentation"], labels.shape)] = number
+    count = len(annotations) + 1
+    joint = np.bincount((instance * np.uint32(256) + labels).ravel(), minlength=256 * count).reshape(count, 256)
+    unknown = np.flatnonzero(joint[:, classes:IGNORED].any(axis=0))
+    if len(unknown):
+        raise ValueError(f"label {classes + unknown[0]}, expected 0 to {classes - 1} or {IGNORED}")
+    clusters = np.array([int(annotation["category_id"]) - 1 for annotation in annotations], dtype=np.int64)
+    return Described(clusters, joint[1:, :classes], joint[0, :classes])
+
+
+def confusion_of(photos: Sequence[Described], clusters: npt.NDArray[np.int64], k: int) -> Counts:
+    """Return pixels by cluster and class, `(1 + k, classes)`; row 0 are the pixels of no instance.
+
+    Args:
+        photos: whose pixels.
+        clusters: `(all instances,)` their clusters, in the order of the photos.
+        k: number of clusters.
+    """
+    confusion = np.zeros((1 + k, len(photos[0].outside)), dtype=np.int64)
+    confusion[0] = sum(photo.outside for photo in photos)
+    np.add.at(confusion, 1 + clusters, np.concatenate([photo.inside for photo in photos]))
+    return confusion
+
+
+def match(confusion: Counts) -> npt.NDArray[np.intp]:
+    """Return the class of each row of a confusion `(1 + k, classes)`; background for row 0 and clusters left over."""
+    shared = confusion[1:, 1:]
+    union = confusion[1:].sum(axis=1)[:, None] + confusion[:, 1:].sum(axis=0) - shared
+    rows, columns = linear_sum_assignment(shared / np.maximum(union, 1), maximize=True)
+    matched = np.full(len(confusion), BACKGROUND, dtype=np.intp)
+    matched[1 + rows] = np.where(shared[rows, columns] > 0, 1 + columns, BACKGROUND)
+    return matched
+
+
+def miou(confusion: Counts) -> float:
+    """Return the mean IoU over background and all classes, after matching."""
+    by_class = np.zeros((confusion.shape[1], confusion.shape[1]), dtype=np.int64)  # predicted, true
+    np.add.at(by_class, match(confusion), confusion)
+    right = by_class.diagonal()
+    return float(class_ious(right, by_class.sum(axis=1) - right, by_class.sum(axis=0) - right).mean())
+
+
+def nmi(clusters: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> float:
+    """Return the normalised mutual information of two labellings `(n,)`.
+
+    0 where nothing is told (also for n = 0), 1 where each tells the other; 1 also where both have a single value.
+    """
+    if not len(clusters):
+        return 0.0
+    pairs, counts = np.unique(np.stack([clusters, classes]), axis=1, return_counts=True)
+    joint = _entropy(counts)
+    apart = [_entropy(np.bincount(np.unique(side, return_inverse=True)[1], counts)) for side in pairs]
+    if sum(apart) == 0:
+        return 1.0
+    return float(np.clip(2 * (sum(apart) - joint) / sum(apart), 0.0, 1.0))
+
+
+def summary(photos: Sequence[Described]) -> dict[str, float]:
+    """Return the figures of a data set.
+
+    Args:
+        photos: in an order that does not hang on how they were read (sorted ids), so that the deals of
+            `miou_shuffled` are the same in every run.
+
+    Raises:
+        ValueError: there are no photos.
+    """
+    if not photos:
+        raise ValueError("no photo was scored")
+    classes = len(photos[0].outside)
+    clusters = np.concatenate([photo.clusters for photo in photos])
+    inside = np.concatenate([photo.inside for photo in photos])  # (instances, classes)
+    k = int(clusters.max()) + 1 if len(clusters) else 0
+    random = np.random.default_rng(SHUFFLE_SEED)
+    deals = [miou(confusion_of(photos, random.permutation(clusters), k)) for _ in range(SHUFFLES)]
+    majority = classes - 1 - inside[:, ::-1].argmax(axis=1)
+    objects = (majority != BACKGROUND) & inside.any(axis=1)
+    return {
+        f"miou_{classes}": miou(confusion_of(photos, clusters, k)),
+        "miou_shuffled": sum(deals) / SHUFFLES,
+        "nmi": nmi(clusters[objects], majority[objects]),
+    }
+
+
+def _entropy(counts: npt.NDArray[Any]) -> float:
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _pixels(segmentation: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    if not isinstance(segmentation, dict) or "counts" not in segmentation:
+        raise ValueError("a segmentation that is no RLE")
+    if tuple(segmentation["size"]) != shape:
+        raise ValueError(f"an RLE of size {segmentation['size']} for a truth of {list(shape)}")
+    if isinstance(segmentation["counts"], list):
+        segmentation = coco_mask.frPyObjects(segmentation, *shape)
+    with warnings.catch_warnings():
+        # pycocotools 2.0 hands NumPy 2 an array the old way; the values are right.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        pixels: npt.NDArray[np.bool_] = coco_mask.decode(segmentation).astype(bool)
+    return pixels

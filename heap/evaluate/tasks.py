@@ -1,0 +1,245 @@
+"""The tasks of a benchmark over a whole dataset: which photos, which figures, what was left out.
+
+Variants, as tables name them: saliency `multi` and `single`; discovery `largest`; retrieval `{gallery}-{query}`;
+semantic `hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks
+for the same figures of several splits of a dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from heap.data.manifest import Manifest
+from heap.errors import DataError
+from heap.evaluate import discovery, retrieval, saliency, semantic
+from heap.evaluate.jobs import DiscoveryJob, Features, Maps, RetrievalJob, SaliencyJob, Segmented, SemanticJob
+from heap.evaluate.truth import Photo, photos_of
+from heap.evaluate.workers import spread
+from heap.progress import track
+from heap.settings.stages import DiscoveryTask, RetrievalTask, SaliencyTask, SemanticTask, Task
+
+Skip = dict[str, str]  # photo, reason
+Kept = list[tuple[Photo, Any]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the stage was given of one dataset.
+
+    Attributes:
+        manifest: its photos and their truth.
+        maps: of each method.
+        features: its feature store, if given.
+        instances: HEAP's COCO instances, if given.
+    """
+
+    manifest: Manifest
+    maps: Mapping[str, Maps]
+    features: Features | None
+    instances: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """Name in the configuration."""
+        return str(self.manifest.info["dataset"])
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the class ids 1, 2, ..."""
+        return list(self.manifest.info["classes"])
+
+    def photos(self, split: str | None) -> list[Photo]:
+        """Return the photos of a split, all for None."""
+        return photos_of(self.manifest.rows(split), self.manifest.root)
+
+    def unlisted(self) -> list[Skip]:
+        """Return photos left out of the manifest; their split is not known, so they count in every task."""
+        return [{"photo": item["path"], "reason": item["reason"]} for item in self.manifest.info["skipped"]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a task is run.
+
+    Attributes:
+        workers: processes; None chooses.
+        progress: file for `heap status`.
+    """
+
+    workers: int | None = None
+    progress: Path | None = None
+
+    def over(self, job: Any, items: Sequence[Any], doing: str) -> Iterator[Any]:
+        """Yield `job(item)` in order, with progress."""
+        return track(spread(job, items, self.workers), len(items), "photos", f"evaluating {doing}", self.progress)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gave for one method.
+
+    Attributes:
+        method: whose maps.
+        figures: value by (variant, metric).
+        images: photos the figures are over.
+        skipped: photos that are not in them, and why; in retrieval also those that the gallery lacks.
+        fallbacks: photos where a rule of ours stepped in.
+        notes: counts worth knowing, and `warning` where something needs an eye.
+    """
+
+    method: str
+    figures: dict[tuple[str, str], float]
+    images: int
+    skipped: list[Skip]
+    fallbacks: list[str] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def run_task(task: Task, tasks: Sequence[Task], dataset: Dataset, methods: Sequence[str], run: Run) -> list[Outcome]:
+    """Run one task for all methods.
+
+    Args:
+        task: what to measure.
+        tasks: all tasks of the benchmark, by which the variant is named.
+        dataset: its dataset.
+        methods: whose maps are measured, in the order of the table.
+        run: workers and progress.
+
+    Raises:
+        DataError: maps, features, masks or truth that the task needs are missing or do not fit.
+    """
+    if isinstance(task, SaliencyTask):
+        return _saliency(task, dataset, methods, run, suffix(task, tasks))
+    if isinstance(task, DiscoveryTask):
+        return _discovery(task, dataset, methods, run, suffix(task, tasks))
+    if isinstance(task, RetrievalTask):
+        return _retrieval(task, dataset, methods, run)
+    return [_semantic(task, dataset, run, suffix(task, tasks))]
+
+
+def suffix(task: SaliencyTask | DiscoveryTask | SemanticTask, tasks: Sequence[Task]) -> str:
+    """Return what is added to a task's variants so that no two figures of the table have one name."""
+    reading = "+nonzero" if isinstance(task, SaliencyTask) and task.truth == "nonzero" else ""
+    splits = {other.split for other in tasks if isinstance(other, type(task)) and other.dataset == task.dataset}
+    return reading + (f"+{task.split or 'all'}" if len(splits) > 1 else "")
+
+
+def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:
+    photos = dataset.photos(task.split)
+    maps = _maps(dataset, methods)
+    results = run.over(SaliencyJob(maps, task.truth), photos, f"saliency of {dataset.name}")
+    outcomes = []
+    for method, kept, skipped in _by_method(dataset, maps, photos, results):
+        figures = {
+            (variant + mark, metric): value
+            for variant in saliency.VARIANTS
+            for metric, value in saliency.summary([scores[variant] for _, scores in kept]).items()
+        }
+        outcomes.append(Outcome(method, figures, len(kept), skipped))
+    return outcomes
+
+
+def _discovery(task: DiscoveryTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:
+    listed = dataset.photos(task.split)
+    if all(photo.boxes is None for photo in listed):
+        raise DataError(f"{dataset.name}: no photo has true boxes, and discovery needs them (key boxes of the dataset)")
+    # The peers' code crashes on a photo without a box; there is nothing that a box could hit.
+    photos = [photo for photo in listed if photo.boxes is not None and len(photo.boxes)]
+    boxless = [{"photo": p.image_id, "reason": "no true box"} for p in listed if p.boxes is None or not len(p.boxes)]
+    maps = _maps(dataset, methods)
+    results = run.over(DiscoveryJob(maps), photos, f"discovery of {dataset.name}")
+    outcomes = []
+    for method, kept, skipped in _by_method(dataset, maps, photos, results):
+        figure = discovery.corloc(sum(correct for _, (correct, _) in kept), len(kept))
+        fallbacks = [photo.image_id for photo, (_, fallback) in kept if fallback]
+        key = ("largest" + mark, "corloc")
+        outcomes.append(Outcome(method, {key: figure}, len(kept), skipped + boxless, fallbacks))
+    return outcomes
+
+
+def _retrieval(task: RetrievalTask, dataset: Dataset, methods: Sequence[str], run: Run) -> list[Outcome]:
+    subsets = {name: _class_ids(dataset, name, classes) for name, classes in task.subsets.items()}
+    gallery, queries = dataset.photos(task.gallery), dataset.photos(task.query)
+    if dataset.features is None:
+        raise DataError(f"{dataset.name}: retrieval needs the receipt of its features, none of those given is of it")
+    maps, classes = _maps(dataset, methods), len(dataset.classes) + 1
+    photos = gallery if task.gallery == task.query else gallery + queries
+    job = RetrievalJob(maps, dataset.features, classes)
+    results = run.over(job, photos, f"retrieval of {dataset.name}")
+    in_gallery, in_queries = ({photo.image_id for photo in part} for part in (gallery, queries))
+    variant = f"{task.gallery}-{task.query}"
+    outcomes = []
+    for method, kept, skipped in _by_method(dataset, maps, photos, results):
+        bank = [described for photo, described in kept if photo.image_id in in_gallery]
+        asked = [described for photo, described in kept if photo.image_id in in_queries]
+        if not asked:
+            raise DataError(f"{dataset.name}: no photo of {task.query} is left for retrieval with {method}")
+        figures = {(variant, f"miou_{classes}"): retrieval.miou(bank, asked)}
+        figures |= {(variant, name): retrieval.miou(bank, asked, subset) for name, subset in subsets.items()}
+        used = len(retrieval.retrieve(bank, []).kept)
+        notes: dict[str, Any] = {
+            "gallery": len(bank),
+            "gallery_with_a_class": used,
+            "queries_without_a_mask": sum(not described.prototype.any() for described in asked),
+        }
+        if not used:
+            notes["warning"] = "no gallery photo has a mask with a class in it, so every query stayed background"
+        outcomes.append(Outcome(method, figures, len(asked), skipped, notes=notes))
+    return outcomes
+
+
+def _semantic(task: SemanticTask, dataset: Dataset, run: Run, mark: str) -> Outcome:
+    if dataset.instances is None:
+        raise DataError(f"{dataset.name}: semantic needs its masks JSON, none of those given is of it")
+    found: dict[str, list[dict[str, Any]]] = {str(image["heap_id"]): [] for image in dataset.instances["images"]}
+    name_of = {image["id"]: str(image["heap_id"]) for image in dataset.instances["images"]}
+    for annotation in dataset.instances["annotations"]:
+        found[name_of[annotation["image_id"]]].append(annotation)
+    # By name, so that the shuffled reference is dealt alike whatever the manifest's order.
+    photos = sorted(dataset.photos(task.split), key=lambda photo: photo.image_id)
+    items = [Segmented(photo, found[photo.image_id]) for photo in photos if photo.image_id in found]
+    skipped = [{"photo": p.image_id, "reason": "not in the masks JSON"} for p in photos if p.image_id not in found]
+    if not items:
+        raise DataError(f"{dataset.name}: no photo of the task is in its masks JSON")
+    described = list(run.over(SemanticJob(len(dataset.classes) + 1), items, f"semantic of {dataset.name}"))
+    figures = {("hungarian" + mark, metric): value for metric, value in semantic.summary(described).items()}
+    notes = {"instances": sum(len(item.annotations) for item in items)}
+    return Outcome("heap", figures, len(items), skipped + dataset.unlisted(), notes=notes)
+
+
+def _maps(dataset: Dataset, methods: Sequence[str]) -> dict[str, Maps]:
+    missing = [method for method in methods if method not in dataset.maps]
+    if missing:
+        raise DataError(f"{dataset.name}: no maps of method {', '.join(missing)} among the receipts given")
+    return {method: dataset.maps[method] for method in methods}
+
+
+def _by_method(
+    dataset: Dataset, maps: Mapping[str, Maps], photos: Sequence[Photo], results: Iterator[dict[str, Any]]
+) -> Iterator[tuple[str, Kept, list[Skip]]]:
+    """Yield each method with what was kept of its photos, and the photos that have no map."""
+    kept: dict[str, Kept] = {method: [] for method in maps}
+    for photo, result in zip(photos, results, strict=True):
+        for method, value in result.items():
+            kept[method].append((photo, value))
+    for method, pairs in kept.items():
+        if not pairs:
+            raise DataError(f"{dataset.name}: none of the {len(photos)} photos of the task has a map of {method}")
+        reasons = {item["image_id"]: item["reason"] for item in maps[method].reader.receipt["skipped"]}
+        have = maps[method].rows
+        without = [photo.image_id for photo in photos if photo.image_id not in have]
+        skipped = [{"photo": image_id, "reason": reasons.get(image_id, "has no map")} for image_id in without]
+        yield method, pairs, skipped + dataset.unlisted()
+
+
+def _class_ids(dataset: Dataset, subset: str, names: Sequence[str]) -> list[int]:
+    unknown = [name for name in names if name not in dataset.classes]
+    if unknown or not names:
+        raise DataError(
+            f"{dataset.name}: subset {subset} names {', '.join(unknown) or 'no class'}; "
+            f"there are: {', '.join(dataset.classes)}"
+        )
+    return [1 + dataset.classes.index(name) for name in names]

@@ -1,0 +1,91 @@
+"""Photos with their ground truth, as the scoring of a task takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from heap.data.masks import read_class_mask, read_mask
+from heap.errors import DataError
+from heap.evaluate.components import Mask
+from heap.evaluate.retrieval import BACKGROUND, IGNORED
+from heap.evaluate.saliency import truth_of
+
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One row of a manifest.
+
+    Attributes:
+        image_id: its name in every table.
+        path: of its file, as the manifest gives it.
+        size: height and width in pixels.
+        mask: file of the binary truth.
+        class_mask: file of the true classes.
+        boxes: `(n, 4)` true boxes `x1, y1, x2, y2`, or None where the dataset has none.
+    """
+
+    image_id: str
+    path: str
+    size: tuple[int, int]
+    mask: Path | None
+    class_mask: Path | None
+    boxes: npt.NDArray[np.int64] | None
+
+
+def photos_of(rows: pd.DataFrame, root: Path) -> list[Photo]:
+    """Return the photos of a manifest's rows, in their order."""
+    return [
+        Photo(
+            image_id=str(row["image_id"]),
+            path=str(row["path"]),
+            size=(int(row["height_px"]), int(row["width_px"])),
+            mask=_file(root, row["mask_path"]),
+            class_mask=_file(root, row["class_mask_path"]),
+            boxes=None if row["boxes"] is None else np.array(row["boxes"], dtype=np.int64).reshape(-1, 4),
+        )
+        for row in rows.to_dict("records")
+    ]
+
+
+def saliency_truth(photo: Photo, reading: Literal["255", "nonzero"]) -> Mask:
+    """Return the foreground of a photo, `(H, W)` bool.
+
+    Where there is no binary truth but a class mask, every class is foreground; background and 255 are not.
+
+    Raises:
+        DataError: there is neither, or it is unreadable or of another size than the photo.
+    """
+    if photo.mask is not None:
+        return truth_of(_fitting(read_mask(photo.mask), photo.mask, photo.size), reading)
+    labels = class_labels(photo)
+    foreground: Mask = (labels != BACKGROUND) & (labels != IGNORED)
+    return foreground
+
+
+def class_labels(photo: Photo) -> Labels:
+    """Return the true class of each pixel, `(H, W)` uint8, 255 ignored.
+
+    Raises:
+        DataError: there is no class mask, or it is unreadable or of another size than the photo.
+    """
+    if photo.class_mask is None:
+        raise DataError(f"{photo.path}: the manifest names no truth for this photo, and the task needs it")
+    return _fitting(read_class_mask(photo.class_mask), photo.class_mask, photo.size)
+
+
+def _fitting(values: Labels, path: Path, size: tuple[int, int]) -> Labels:
+    if values.shape != size:
+        raise DataError(f"{path}: {values.shape[0]} x {values.shape[1]} px, but its photo has {size[0]} x {size[1]}")
+    return values
+
+
+def _file(root: Path, path: str | None) -> Path | None:
+    return None if path is None else root / path

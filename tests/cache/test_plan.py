@@ -1,0 +1,77 @@
+"""The layout of the cache: each patch has one place, no photo crosses a shard, parts cover all shards once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heap.cache.plan import Plan, fingerprint, plan
+
+sizes = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=1, max_size=60)
+
+
+def table(shapes: list[tuple[int, int]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "image_id": [f"i{n}" for n in range(len(shapes))],
+            "path": [f"i{n}.jpg" for n in range(len(shapes))],
+            "split": "",
+            "height_px": [h for h, _ in shapes],
+            "width_px": [w for _, w in shapes],
+            "content": [f"{n:x}" for n in range(len(shapes))],
+        }
+    )
+
+
+def laid(shapes: list[tuple[int, int]], patch: int = 8) -> Plan:
+    return plan(table(shapes), patch, 100, lambda h, w: (h, w))
+
+
+@given(sizes)
+def test_rows_never_overlap_and_never_cross_a_shard(shapes: list[tuple[int, int]]) -> None:
+    layout = laid(shapes)
+    taken = np.zeros(layout.rows, int)
+    for photo in layout.images.itertuples():
+        n = photo.grid_h * photo.grid_w
+        assert n == -(-photo.height_px // 8) * -(-photo.width_px // 8)
+        taken[photo.offset : photo.offset + n] += 1
+        assert photo.offset // layout.rows_per_shard == (photo.offset + n - 1) // layout.rows_per_shard == photo.shard
+        assert photo.slot // layout.slots_per_shard == photo.shard
+    assert taken.max() == 1
+    assert layout.images["slot"].is_unique
+    assert layout.rows_per_shard % layout.rows_per_chunk == 0
+
+
+@given(sizes, st.integers(1, 20))
+def test_parts_own_each_shard_once(shapes: list[tuple[int, int]], parts: int) -> None:
+    layout = laid(shapes)
+    owned = [shard for number in range(1, parts + 1) for shard in layout.part(number, parts)]
+    assert sorted(owned) == list(range(layout.shards))
+
+
+def test_by_hand() -> None:
+    layout = laid([(16, 24), (8, 8), (17, 9)])  # 2 x 3, 1 x 1, 3 x 2 patches
+    assert layout.images["grid_h"].tolist() == [2, 1, 3]
+    assert layout.images["grid_w"].tolist() == [3, 1, 2]
+    assert layout.rows_per_chunk == 6  # the median photo
+    assert layout.images["offset"].tolist() == [0, 6, 12]  # a shard holds 6 rows, the largest photo
+    assert layout.images["shard"].tolist() == [0, 1, 2]
+
+
+def test_a_part_outside_is_refused() -> None:
+    with pytest.raises(ValueError, match="part 3 of 2"):
+        laid([(8, 8)]).part(3, 2)
+
+
+def test_fingerprint_tells_settings_weights_photos_and_version() -> None:
+    photos = table([(8, 8), (16, 16)])
+    first = fingerprint({"facet": "key"}, "abc", photos, 1)
+    assert first == fingerprint({"facet": "key"}, "abc", photos, 1)
+    other = photos.assign(content=["0", "2"])
+    assert len({
+        first, fingerprint({"facet": "query"}, "abc", photos, 1), fingerprint({"facet": "key"}, "abd", photos, 1),
+        fingerprint({"facet": "key"}, "abc", other, 1), fingerprint({"facet": "key"}, "abc", photos, 2),
+    }) == 5  # fmt: skip

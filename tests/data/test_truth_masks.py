@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from heap.data.masks import check_class_mask, check_mask, read_class_mask, read_mask
+from heap.errors import DataError, PhotoError
+
+
+def test_masks_are_read_as_stored(tmp_path: Path) -> None:
+    values = np.array([[0, 1, 254], [255, 128, 0]], np.uint8)
+    Image.fromarray(values).save(tmp_path / "l.png")
+    Image.fromarray(values).convert("RGB").save(tmp_path / "rgb.png")
+    Image.fromarray(values > 127).save(tmp_path / "1.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "l.png"), values)
+    np.testing.assert_array_equal(read_mask(tmp_path / "rgb.png"), values)
+    np.testing.assert_array_equal(read_mask(tmp_path / "1.png"), [[0, 0, 255], [255, 255, 0]])
+
+
+def test_class_masks_are_indices_and_not_colours(tmp_path: Path) -> None:
+    classes = np.array([[0, 15, 255]], np.uint8)
+    image = Image.fromarray(classes).convert("P")
+    image.putpalette([(7 * i) % 256 for i in range(768)])
+    image.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(read_class_mask(tmp_path / "p.png"), classes)
+
+
+def test_what_is_no_mask_is_refused_and_not_skipped(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((3, 5), np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(DataError, match=r"deep\.png: a mask of mode I;16, expected 8 bit grey"):
+        check_mask(tmp_path / "deep.png", (3, 5))
+    Image.new("RGB", (5, 3)).save(tmp_path / "rgb.png")
+    with pytest.raises(DataError, match=r"rgb\.png: a mask of mode RGB, expected an indexed"):
+        check_class_mask(tmp_path / "rgb.png", (3, 5))
+    with pytest.raises(DataError, match="a mask of 3 x 5 pixels, its photo has 5 x 3"):
+        check_mask(tmp_path / "rgb.png", (5, 3))
+    (tmp_path / "text.png").write_text("no")
+    with pytest.raises(DataError, match=r"text\.png: not a photo") as caught:
+        read_mask(tmp_path / "text.png")
+    assert not isinstance(caught.value, PhotoError)  # which on_bad_image: skip would forgive

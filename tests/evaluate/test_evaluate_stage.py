@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_benchmark import Bench
+
+from heap.errors import DataError
+from heap.evaluate.stage import evaluate
+
+TASKS: list[dict[str, Any]] = [
+    {"task": "saliency", "dataset": "tiny"},
+    {"task": "discovery", "dataset": "tiny"},
+    {"task": "retrieval", "dataset": "tiny", "gallery": "train", "query": "val", "subsets": {"miou_cat": ["cat"]}},
+    {"task": "semantic", "dataset": "tiny"},
+]
+METHODS = ["heap", "everything", "attention"]
+
+
+def run(bench: Bench, tasks: list[dict[str, Any]] = TASKS, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+    manifest = bench.write_manifest()
+    features = bench.write_features(manifest)
+    files: dict[str, Any] = {
+        "frozen": bench.write_frozen(tasks, METHODS),
+        "manifests": [manifest],
+        # Any order: each receipt says itself what it is of.
+        "maps": [bench.write_maps(features, method) for method in reversed(METHODS)],
+        "features": [features],
+        "masks": [bench.write_masks()],
+        "out_csv": bench.folder / "tiny_metrics.csv",
+    }
+    evaluate(**{**files, **changes})
+    return pd.read_csv(files["out_csv"]), json.loads((bench.folder / "tiny_metrics.json").read_text())
+
+
+def value(table: pd.DataFrame, **wanted: str) -> float:
+    rows = table
+    for column, name in wanted.items():
+        rows = rows[rows[column] == name]
+    (row,) = rows.itertuples()
+    return float(row.value)
+
+
+def test_a_perfect_method_and_a_trivial_one(bench: Bench) -> None:
+    table, about = run(bench)
+    assert (table["images"].where(table["task"] != "retrieval", 9) == 9).all()
+    assert (table[table["task"] == "retrieval"]["images"] == 5).all()
+    assert (table["skipped"] == 0).all()
+    assert list(dict.fromkeys(table["task"])) == ["saliency", "discovery", "retrieval", "semantic"]
+    assert list(dict.fromkeys(table["method"])) == METHODS
+
+    for variant in ("multi", "single"):
+        assert value(table, method="heap", variant=variant, metric="iou") == pytest.approx(1, abs=1e-6)
+        assert value(table, method="heap", variant=variant, metric="acc") == 1
+    shares = [bench.truth(i).mean() for i in range(9)]
+    assert value(table, method="everything", variant="multi", metric="iou") == pytest.approx(np.mean(shares), abs=1e-6)
+    # The binary map is empty, but thresholds below 0.4 find the object.
+    assert value(table, method="attention", variant="multi", metric="iou") == 0
+    assert value(table, method="attention", variant="single", metric="max_f") == 0
+    assert value(table, method="attention", variant="multi", metric="max_f") > 0.7
+
+    assert value(table, method="heap", metric="corloc") == 100
+    assert value(table, method="everything", metric="corloc") == 0
+    fallbacks = table[table["metric"] == "corloc"].set_index("method")["fallbacks"]
+    assert fallbacks.to_dict() == {"heap": 0, "everything": 0, "attention": 9}
+
+    assert value(table, method="heap", metric="miou_3", task="retrieval") == 1
+    assert value(table, method="heap", metric="miou_cat") == 1
+    assert value(table, method="attention", metric="miou_3") < 0.34  # all masks empty: only background is right
+    (told,) = (t for t in about["tasks"] if t["task"] == "retrieval" and t["method"] == "attention")
+    assert (told["gallery"], told["gallery_with_a_class"], told["queries_without_a_mask"]) == (4, 0, 5)
+    assert any("every query stayed background" in warning for warning in about["warnings"])
+
+    assert value(table, metric="miou_3", task="semantic") == 1
+    assert value(table, metric="nmi") == pytest.approx(1)
+    assert value(table, metric="miou_shuffled") < 0.8
+
+    assert about["settings"]["benchmark"]["methods"] == METHODS
+    assert about["datasets"]["tiny"]["maps"]["heap"]["encoder"] == "planted"
+    assert about["datasets"]["tiny"]["maps"]["heap"]["weights"] == {"sha256": "a" * 64}
+    assert about["datasets"]["tiny"]["maps"]["heap"]["head_sha256"] == "b" * 64
+    assert not list(bench.folder.glob("progress*"))
+
+
+def test_neither_workers_nor_the_order_of_photos_show(tmp_path: Path) -> None:
+    tables = {}
+    for name, order, workers in (
+        ("plain", range(9), 1),
+        ("order", [4, 8, 0, 3, 7, 1, 6, 2, 5], 1),
+        ("two", range(9), 2),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        # Starting processes takes seconds, so only two of the tasks do it.
+        run(Bench(folder, order=list(order)), TASKS if workers == 1 else TASKS[:3:2], workers=workers)
+        tables[name] = (folder / "tiny_metrics.csv").read_text().splitlines()
+    assert tables["plain"] == tables["order"]
+    assert tables["two"] == [row for row in tables["plain"] if "discovery" not in row and "semantic" not in row]
+
+
+def test_photos_skipped_at_extraction_are_counted(tmp_path: Path) -> None:
+    table, about = run(Bench(tmp_path, skipped=(2, 7)))
+    rows = table[(table["method"] == "heap") & (table["task"] == "saliency")]
+    assert set(zip(rows["images"], rows["skipped"], strict=True)) == {(7, 2)}
+    (told,) = (t for t in about["tasks"] if t["task"] == "saliency" and t["method"] == "heap")
+    assert told["skipped"] == [{"photo": f"photo{i}", "reason": "cut file"} for i in (2, 7)]
+    assert value(table, method="heap", metric="corloc") == 100
+
+
+def test_only_the_asked_split_is_measured_and_named_where_two_are(bench: Bench) -> None:
+    tasks = [{"task": "discovery", "dataset": "tiny", "split": split} for split in ("train", "val")]
+    table, _ = run(bench, tasks)
+    heap = table[table["method"] == "heap"].set_index("variant")["images"]
+    assert heap.to_dict() == {"largest+train": 4, "largest+val": 5}
+    table, _ = run(bench, tasks[:1])
+    assert set(table["variant"]) == {"largest"}
+
+
+def test_both_readings_of_the_truth_stand_side_by_side(bench: Bench) -> None:
+    tasks = [{"task": "saliency", "dataset": "tiny"}, {"task": "saliency", "dataset": "tiny", "truth": "nonzero"}]
+    table, _ = run(bench, tasks)
+    assert set(table["variant"]) == {"multi", "single", "multi+nonzero", "single+nonzero"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"manifests": []}, "tiny: no manifest"),
+        ({"maps": []}, "tiny: no maps of method heap, everything, attention"),
+        ({"features": []}, "retrieval needs the receipt of its features"),
+        ({"masks": []}, "semantic needs its masks JSON"),
+    ],
+)
+def test_what_is_missing_is_named(bench: Bench, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        run(bench, **changes)
+    assert not (bench.folder / "tiny_metrics.csv").exists()
+
+
+def test_two_maps_of_one_method_are_refused(bench: Bench) -> None:
+    manifest = bench.write_manifest()
+    receipt = bench.write_maps(bench.write_features(manifest), "heap")
+    with pytest.raises(DataError, match="of heap on tiny, like"):
+        run(bench, maps=[receipt, receipt])
+
+
+def test_an_unknown_class_of_a_subset_is_named(bench: Bench) -> None:
+    retrieval = {**TASKS[2], "subsets": {"miou_birds": ["bird"]}}
+    with pytest.raises(DataError, match="subset miou_birds names bird; there are: cat, dog"):
+        run(bench, [retrieval])

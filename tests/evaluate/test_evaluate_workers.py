@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from heap.errors import DataError
+from heap.evaluate.workers import PHOTOS_PER_WORKER, spread, workers_for
+
+
+class Square:
+    """A job that travels; `calls` tells that a worker keeps its copy."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, value: int) -> tuple[int, int, int]:
+        if value < 0:
+            raise DataError(f"{value}: negative")
+        self.calls += 1
+        return value * value, self.calls, os.getpid()
+
+
+def test_results_come_in_order_from_other_processes() -> None:
+    values = list(range(300))
+    results = list(spread(Square(), values, 2))
+    assert [square for square, _, _ in results] == [value * value for value in values]
+    processes = {process for _, _, process in results}
+    assert os.getpid() not in processes
+    assert sum(max(c for _, c, p in results if p == process) for process in processes) == len(values)
+
+
+def test_one_worker_is_this_process() -> None:
+    assert {process for _, _, process in spread(Square(), range(5), 1)} == {os.getpid()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_job_is_raised_here(workers: int) -> None:
+    with pytest.raises(DataError, match="-3: negative"):
+        list(spread(Square(), [1, 2, -3, *range(100)], workers))
+
+
+def test_few_photos_are_not_worth_a_process() -> None:
+    assert workers_for(PHOTOS_PER_WORKER - 1) == 1
+    assert workers_for(10**9) == len(os.sched_getaffinity(0))

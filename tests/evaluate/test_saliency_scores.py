@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from heap.evaluate.saliency import THRESHOLDS, count, f_found, score, summary, truth_of
+from heap.evaluate.upsample import soft_map
+
+TOLERANCE = 2e-6  # of the golden files, which are rounded to 6 decimals
+FIELDS = {"iou": "iou", "acc": "acc", "fmax": "max_f_found"}
+
+masks = arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+
+
+@pytest.fixture(scope="module")
+def folder(golden: Path) -> Path:
+    return golden / "saliency_metrics"
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path) -> Any:
+    return json.loads((folder / "expected.json").read_text())
+
+
+def grey(path: Path) -> Any:
+    return np.asarray(Image.open(path))
+
+
+def check(scores: Any, case: Any, tolerance: float = TOLERANCE) -> None:
+    for variant in ("multi", "single"):
+        for theirs, ours in FIELDS.items():
+            if theirs in case[f"found_{variant}"]:
+                value = case[f"found_{variant}"][theirs]
+                assert getattr(scores[variant], ours) == pytest.approx(value, abs=tolerance), (variant, ours)
+
+
+def test_golden_predictions(folder: Path, golden: Path, expected: Any) -> None:
+    predictions, singles = np.load(folder / "predictions.npz"), np.load(folder / "single_masks.npz")
+    curves = np.load(folder / "found_f_curves.npz")
+    photos = []
+    for case, name, curve in zip(expected["per_image"], curves["ids"], curves["f"], strict=True):
+        soft = predictions[name].astype(np.float32)
+        truth = truth_of(grey(golden / "gt" / f"{name}.png"), "255")
+        scores = score(soft, truth)
+        assert case["id"] == name
+        check(scores, case)
+        np.testing.assert_allclose(f_found(count(soft, truth)), curve, atol=TOLERANCE)
+        assert f_found(count(soft, truth)).argmax() == case["found_multi_fmax_threshold_index"]
+        assert scores["multi"].f_curve.max() == pytest.approx(case["tokencut"]["fmax"], abs=TOLERANCE)
+        # The mask that `single` scores, told by its own figures.
+        kept = np.unpackbits(singles[name], count=soft.size).reshape(soft.shape).astype(bool)
+        assert scores["single"].acc == (kept == truth).mean()
+        photos.append(scores)
+    for variant in ("multi", "single"):
+        figures = summary([photo[variant] for photo in photos])
+        for theirs, ours in FIELDS.items():
+            assert figures[ours] == pytest.approx(expected["mean"][f"found_{variant}"][theirs], abs=TOLERANCE)
+    assert summary([photo["multi"] for photo in photos])["max_f"] == pytest.approx(
+        expected["mean"]["tokencut"]["fmax"], abs=TOLERANCE
+    )
+
+
+def test_golden_dataset_curve_of_found(folder: Path, golden: Path, expected: Any) -> None:
+    predictions = np.load(folder / "predictions.npz")
+    curves = [
+        f_found(count(predictions[name].astype(np.float32), grey(golden / "gt" / f"{name}.png") == 255))
+        for name in predictions
+    ]
+    mean = np.mean(curves, axis=0)
+    told = expected["mean"]["found_dataset_curve_max"]
+    assert (mean.max(), mean.argmax()) == (pytest.approx(told["fmax"], abs=TOLERANCE), told["threshold_index"])
+
+
+def test_golden_edge_cases(folder: Path, expected: Any) -> None:
+    maps = np.load(folder / "edge_cases.npz")
+    assert len(expected["edge_cases"]) == 11
+    for case in expected["edge_cases"]:
+        soft, grey_truth = maps[f"pred_{case['name']}"].astype(np.float32), maps[f"gt_{case['name']}"]
+        check(score(soft, truth_of(grey_truth, "255")), case)
+        tokencut = score(soft, truth_of(grey_truth, "nonzero"))["multi"]
+        assert tokencut.f_curve.max() == pytest.approx(case["tokencut"]["fmax"], abs=TOLERANCE)
+        assert tokencut.acc == pytest.approx(case["tokencut"]["acc"], abs=TOLERANCE)
+        # TokenCut's IoU of nothing and nothing is NaN, ours 0 like FOUND's.
+        assert tokencut.iou == pytest.approx(case["tokencut"]["iou"] or 0.0, abs=TOLERANCE)
+
+
+def test_golden_patch_logits(folder: Path, golden: Path, expected: Any) -> None:
+    grids = np.load(folder / "patch_logits.npz")
+    photos = []
+    for case in expected["patch_logits"]:
+        size = case["h"], case["w"]
+        soft = soft_map(grids[f"{case['id']}_logits"], 8, size, size)
+        scores = score(soft, grey(golden / "gt" / f"{case['id']}.png") == 255)
+        check(scores, case)
+        assert np.count_nonzero(soft > 0.5) == case["mask_area_multi"]
+        if f"{case['id']}_soft" in grids:
+            np.testing.assert_allclose(soft, grids[f"{case['id']}_soft"], atol=2e-7)
+        photos.append(scores)
+    for variant in ("multi", "single"):
+        figures = summary([photo[variant] for photo in photos])
+        for theirs, ours in FIELDS.items():
+            told = expected["mean"][f"patch_logits_found_{variant}"][theirs]
+            assert figures[ours] == pytest.approx(told, abs=TOLERANCE)
+
+
+def test_golden_maps_of_8_bits(folder: Path, golden: Path, expected: Any) -> None:
+    for case in expected["png8"]["per_image"]:
+        soft = grey(folder / case["file"]).astype(np.float32) / np.float32(255)
+        multi = score(soft, grey(golden / "gt" / f"{case['id']}.png") == 255)["multi"]
+        assert multi.max_f_found == pytest.approx(case["found_fmax_direct_float32"], abs=TOLERANCE)
+        assert multi.iou == pytest.approx(case["found_multi_via_logits"]["iou"], abs=TOLERANCE)
+
+
+@given(st.data())
+def test_one_histogram_counts_what_255_comparisons_do(data: st.DataObject) -> None:
+    levels = st.integers(0, 255).map(lambda k: np.float32(k / 255))  # on the thresholds, where it is delicate
+    near = levels.map(lambda v: min(np.nextafter(v, np.float32(2), dtype=np.float32), np.float32(1)))
+    anywhere = st.floats(0, 1, width=32).map(np.float32)
+    shape = (3, 5)
+    soft = data.draw(arrays(np.float32, shape, elements=levels | near | anywhere))
+    truth = data.draw(arrays(bool, shape))
+    counts = count(soft, truth)
+    for k in range(THRESHOLDS):
+        above = soft > np.float32(k / 255)
+        assert counts.predicted[k] == above.sum()
+        assert counts.hits[k] == (above & truth).sum()
+
+
+@given(masks)
+def test_a_perfect_map_scores_1_and_its_inverse_0(truth: Any) -> None:
+    perfect, inverse = score(truth.astype(np.float32), truth), score((~truth).astype(np.float32), truth)
+    assert perfect["multi"].acc == 1
+    for variant in ("multi", "single"):
+        assert (inverse[variant].iou, inverse[variant].max_f_found) == (0, 0)
+    assert inverse["multi"].acc == 0
+    if truth.any():
+        assert perfect["multi"].iou == pytest.approx(1, abs=1e-6)
+        assert perfect["multi"].max_f_found == pytest.approx(1, abs=1e-6)
+        assert summary([perfect["multi"]])["max_f"] == pytest.approx(1)
+        assert summary([inverse["multi"]])["max_f"] == 0
+    else:  # nothing to find and nothing found: FOUND's epsilon gives 0, TokenCut's rules give 1
+        assert (perfect["multi"].iou, perfect["multi"].max_f_found) == (0, 0)
+        assert summary([perfect["multi"]])["max_f"] == 1
+
+
+@given(masks)
+def test_a_full_map_has_the_truths_share(truth: Any) -> None:
+    full = score(np.ones(truth.shape, np.float32), truth)
+    for variant in ("multi", "single"):
+        assert full[variant].iou == pytest.approx(truth.mean(), abs=1e-6)
+        assert full[variant].acc == pytest.approx(truth.mean())
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=12), st.randoms())
+def test_the_order_of_photos_does_not_show(seeds: list[int], random: Any) -> None:
+    photos = []
+    for seed in seeds:
+        values = np.random.default_rng(seed)
+        photos.append(score(values.random((5, 7), dtype=np.float32), values.random((5, 7)) > 0.5)["multi"])
+    shuffled = random.sample(photos, len(photos))
+    assert summary(photos) == summary(shuffled)
+
+
+@pytest.mark.parametrize("value", [1.001, -0.001, np.nan, np.inf])
+def test_values_outside_0_to_1_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        score(np.full((2, 2), value, np.float32), np.ones((2, 2), bool))
+
+
+def test_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(3, 2\)"):
+        score(np.zeros((2, 3), np.float32), np.ones((3, 2), bool))
+
+
+def test_no_photos_have_no_mean() -> None:
+    with pytest.raises(ValueError, match="no photo"):
+        summary([])

@@ -1,0 +1,61 @@
+"""Run Snakemake as a user would, in a folder of its own, with the repository's Snakefile."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Run:
+    """A working folder with a configuration, in which targets are made."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder = folder
+        self.edit(config)
+
+    def edit(self, config: dict[str, Any]) -> None:
+        self.config = copy.deepcopy(config)
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> str:
+        command = [
+            sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder),
+            "--configfile", str(self.folder / "config.yaml"), "--cores", "2", *arguments,
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=900, check=False)
+        text = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, text[-6000:]
+        return text
+
+    def planned(self, *targets: str) -> set[str]:
+        """The rules that a dry run would run."""
+        text = self.snakemake("-n", *targets)
+        table = re.search(r"^job +count\n-+ +-+\n(.*?)^total", text, re.DOTALL | re.MULTILINE)
+        return set(re.findall(r"^(\w+) +\d+", table[1], re.MULTILINE)) if table else set()
+
+
+@pytest.fixture(scope="session")
+def small_config() -> Callable[[], dict[str, Any]]:
+    """The shipped configuration, cut down to seconds."""
+
+    def make() -> dict[str, Any]:
+        config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        config["datasets"]["scenes"] |= {"train_images": 10, "val_images": 6, "height_px": 96, "width_px": 128}
+        config["train"] |= {"iterations": 20, "batch_images": 8}
+        config["train"]["head"]["tokens"] = 6
+        config["cluster"] |= {"foreground": 4, "background": 4, "restarts": 1}
+        config["models"]["demo"]["min_train_images"] = 4
+        config["report"]["photos"] = 6
+        return config
+
+    return make
