@@ -1,0 +1,218 @@
+"""Stage `cluster`: FAISS over all regions of all photos of a dataset."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from heap.cache.maps import MapReader
+from heap.cluster import index as region_index
+from heap.cluster.geometry import Extent, extents
+from heap.cluster.kmeans import KMeans, spherical_kmeans
+from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, write
+from heap.errors import DataError, HeapError
+from heap.group import regions as region_table
+from heap.progress import track
+from heap.settings.freeze import read_frozen, section
+from heap.settings.stages import ClusterSettings
+
+log = logging.getLogger("heap")
+
+# p_k is the probability that a region is foreground; polarity was settled by the training.
+FOREGROUND_ABOVE = 0.5
+NO_EXTENT = Extent(0, (0, 0, 0, 0))
+
+
+class ClusterError(HeapError):
+    """The regions of a dataset cannot be clustered as asked."""
+
+
+class Maps(Protocol):
+    """What the stage reads of a method's patch maps (`heap.cache.maps.MapReader`)."""
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """Method, dataset, encoder, patch_px."""
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """One row a photo: its sizes in the photo, in the encoder's input and in patches."""
+
+    def region(self, i: int) -> npt.NDArray[np.int16]:
+        """Return the token of each patch of photo `i`, `(grid_h, grid_w)`."""
+
+
+def cluster(frozen: Path, regions: Path, maps: Path, out_parquet: Path, out_index: Path) -> None:
+    """Cluster the regions of a dataset and index them.
+
+    Args:
+        frozen: frozen settings of the stage.
+        regions: table of regions.
+        maps: receipt of HEAP's patch maps of the same dataset.
+        out_parquet: table of clusters to write, see `heap.cluster.table`.
+        out_index: FAISS index to write; its ids are region_ids.
+
+    Raises:
+        ClusterError: k is larger than the number of regions, or an embedding is not a finite unit vector.
+        DataError: maps and regions are of different datasets.
+    """
+    settings: ClusterSettings = section(read_frozen(frozen, "cluster"), "cluster", ClusterSettings)
+    found = region_table.read(regions)
+    reader = MapReader(maps)
+    if reader.receipt["dataset"] != found.info["dataset"]:
+        raise DataError(f"{maps}: maps of {reader.receipt['dataset']}, but {regions} is of {found.info['dataset']}")
+    check_embeddings(found.embeddings, str(regions))
+    clusters, index = cluster_regions(settings, found.table, found.embeddings, found.info, reader)
+    # The table last: it is what later stages open first, so its presence says that the index is there too.
+    region_index.write(index, out_index)
+    write(out_parquet, clusters)
+
+
+def cluster_regions(
+    settings: ClusterSettings,
+    table: pd.DataFrame,
+    embeddings: npt.NDArray[np.float32],
+    info: dict[str, Any],
+    maps: Maps,
+) -> tuple[Clusters, Any]:
+    """Return the clusters and the index of regions that are in memory.
+
+    Args:
+        settings: how to cluster.
+        table: one row a region: region_id, image_id, token, foreground.
+        embeddings: `(regions, D)` float32 of length 1.
+        info: of the region table (dataset, model, encoder, ...).
+        maps: patch maps of the same photos.
+    """
+    out = pd.DataFrame(
+        {
+            "region_id": table["region_id"].to_numpy(np.int64),
+            "image_id": table["image_id"].to_numpy(object),
+            "token": table["token"].to_numpy(np.int16),
+            "foreground": table["foreground"].to_numpy(np.float32),
+        }
+    )
+    is_foreground = out["foreground"].to_numpy() > FOREGROUND_ABOVE
+    out["kind"] = np.where(is_foreground, FOREGROUND, BACKGROUND)
+    k = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
+    for kind in k:
+        check_k(kind, k[kind], int((out["kind"] == kind).sum()), str(info["dataset"]))
+
+    parts: dict[str, KMeans] = {}
+    number = np.empty(len(out), dtype=np.int32)
+    distance = np.empty(len(out), dtype=np.float32)
+    for kind, before in ((FOREGROUND, 0), (BACKGROUND, settings.foreground)):
+        rows = np.flatnonzero(out["kind"] == kind)
+        parts[kind] = spherical_kmeans(
+            embeddings[rows],
+            k[kind],
+            iterations=settings.iterations,
+            restarts=settings.restarts,
+            points_per_centroid=settings.points_per_centroid,
+            seed=settings.seed,
+        )
+        number[rows] = parts[kind].assigned + before
+        distance[rows] = parts[kind].distance
+        log.info("cluster: %d %s regions in %d clusters, %s", len(rows), kind, k[kind], parts[kind].info["device"])
+    out["cluster"], out["distance"] = number, distance
+    photos = pd.factorize(out["image_id"])[0].astype(np.int64)
+    out["foreground_cluster"] = foreground_clusters(embeddings, photos, is_foreground, number)
+
+    of_regions = _extents(out, maps)
+    out["area_px"] = [extent.area_px for extent in of_regions]
+    out["box"] = [list(extent.box) for extent in of_regions]
+
+    index, index_info = region_index.build(embeddings, settings.seed)
+    ids, cosines = region_index.elsewhere(index, embeddings, photos, settings.neighbours)
+    out["nearest"] = [row[row >= 0] for row in ids]
+    out["nearest_similarity"] = [row[~np.isnan(row)] for row in cosines]
+
+    described = {
+        **{key: info.get(key) for key in ("dataset", "model", "encoder", "tokens", "head_sha256", "warnings")},
+        "k": k,
+        "kmeans": {kind: part.info for kind, part in parts.items()},
+        "index": index_info,
+        "neighbours": settings.neighbours,
+    }
+    centroids = np.concatenate([parts[FOREGROUND].centroids, parts[BACKGROUND].centroids])
+    return Clusters(out, centroids, described), index
+
+
+def foreground_clusters(
+    embeddings: npt.NDArray[np.float32],
+    photos: npt.NDArray[np.int64],
+    is_foreground: npt.NDArray[np.bool_],
+    cluster: npt.NDArray[np.int32],
+) -> npt.NDArray[np.int32]:
+    """Return for each region the foreground cluster its pixels take where they lie inside the foreground mask.
+
+    Its own for a foreground region. A background region can hold pixels of the mask, because the map is soft and
+    enlarged smoothly; they take the cluster of the most similar foreground region of the same photo (our choice).
+
+    Args:
+        embeddings: `(n, D)` of length 1.
+        photos: `(n,)`, the photo of each region.
+        is_foreground: `(n,)`.
+        cluster: `(n,)`.
+
+    Returns:
+        `(n,)` int32; -1 where the photo has no foreground region.
+    """
+    chosen = np.where(is_foreground, cluster, -1).astype(np.int32)
+    order = np.argsort(photos, kind="stable")
+    starts = np.flatnonzero(np.diff(photos[order], prepend=-1))
+    for rows in np.split(order, starts[1:]):
+        own, others = rows[is_foreground[rows]], rows[~is_foreground[rows]]
+        if len(own) and len(others):
+            chosen[others] = cluster[own[(embeddings[others] @ embeddings[own].T).argmax(axis=1)]]
+    return chosen
+
+
+def _extents(table: pd.DataFrame, maps: Maps) -> list[Extent]:
+    """Return area and box of each region, in the order of `table`."""
+    row_of_photo: dict[str, int] = dict(zip(maps.images["image_id"], range(len(maps.images)), strict=True))
+    columns = ["height_px", "width_px", "input_h_px", "input_w_px"]
+    sizes = maps.images[columns].to_numpy(np.int64)
+    found = [NO_EXTENT] * len(table)
+    by_photo = table.reset_index(drop=True).groupby("image_id", sort=False)
+    for key, rows in track(by_photo, by_photo.ngroups, "photos", f"clusters of {maps.receipt['dataset']}"):
+        image_id = str(key)
+        if image_id not in row_of_photo:
+            raise DataError(f"photo {image_id!r} has regions but no patch map in the maps of {maps.receipt['dataset']}")
+        photo = row_of_photo[image_id]
+        height, width, input_h, input_w = (int(side) for side in sizes[photo])
+        of_tokens = extents(maps.region(photo), (height, width), (input_h, input_w), int(maps.receipt["patch_px"]))
+        for position, token in zip(rows.index, rows["token"], strict=True):
+            found[position] = of_tokens.get(int(token), NO_EXTENT)
+    return found
+
+
+def check_k(kind: str, k: int, regions: int, dataset: str) -> None:
+    """Refuse more clusters than regions.
+
+    Raises:
+        ClusterError: names the key, k and the number of regions.
+    """
+    if k > regions:
+        hint = "set it lower" if regions else "the head marks none so; see the training's diagnostics"
+        raise ClusterError(f"cluster.{kind}: {k} clusters, but {dataset} has only {regions} {kind} regions ({hint})")
+
+
+def check_embeddings(embeddings: npt.NDArray[np.float32], source: str) -> None:
+    """Refuse embeddings that are not of length 1: cosines and k-means would silently mean something else.
+
+    Raises:
+        ClusterError: names the first wrong row.
+    """
+    lengths = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) < 1e-3))  # NaN is caught by the negation
+    if len(wrong):
+        raise ClusterError(
+            f"{source}: the embedding of region {wrong[0]} has length {lengths[wrong[0]]:.3g}, expected 1 "
+            f"({len(wrong)} such regions)"
+        )

@@ -1,0 +1,111 @@
+"""The table of clusters: one row a region, and beside the rows how they were made.
+
+`results/clusters/{dataset}.parquet`, rows in the order of the region table:
+
+| column | type | meaning |
+|---|---|---|
+| region_id | int64 | row of the region table and of the index |
+| image_id | string | the photo |
+| token | int16 | the group token that formed the region |
+| area_px | int64 | pixels of the photo |
+| box | list<int32> | [x1, y1, x2, y2], half open: `photo[y1:y2, x1:x2]`; zeros for a region without pixels |
+| foreground | float | p_k, 0..1 |
+| kind | string | "foreground" where p_k > 0.5, else "background" |
+| cluster | int32 | foreground 0..kf-1, background kf..kf+kb-1, in each the largest first |
+| foreground_cluster | int32 | `cluster`; of a background region the most similar foreground region's, or -1 |
+| distance | float | 1 - cosine to the cluster's centroid |
+| nearest | list<int64> | region_ids of other photos, nearest first |
+| nearest_similarity | list<float> | their cosines |
+
+The file's metadata holds `heap` (JSON: dataset, model, encoder, k, how k-means and the index were set and what came of
+it) and `heap.centroids` (.npy bytes). The centroids live in the table and not in a file beside it, so that clusters and
+centroids can never belong to different runs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from heap.errors import DataError
+from heap.files import atomic_path, dump_json
+
+FOREGROUND, BACKGROUND = "foreground", "background"
+_SCHEMA = pa.schema(
+    [
+        ("region_id", pa.int64()),
+        ("image_id", pa.string()),
+        ("token", pa.int16()),
+        ("area_px", pa.int64()),
+        ("box", pa.list_(pa.int32())),
+        ("foreground", pa.float32()),
+        ("kind", pa.string()),
+        ("cluster", pa.int32()),
+        ("foreground_cluster", pa.int32()),
+        ("distance", pa.float32()),
+        ("nearest", pa.list_(pa.int64())),
+        ("nearest_similarity", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Regions with their clusters.
+
+    Attributes:
+        table: one row a region, columns as above.
+        centroids: `(kf + kb, D)` float32 of length 1; row = cluster.
+        info: dataset, model, encoder, k, kmeans, index.
+    """
+
+    table: pd.DataFrame
+    centroids: npt.NDArray[np.float32]
+    info: dict[str, Any]
+
+    @property
+    def foreground_clusters(self) -> int:
+        """Number of foreground clusters, kf."""
+        return int(self.info["k"][FOREGROUND])
+
+
+def write(path: str | Path, clusters: Clusters) -> None:
+    """Write the table, whole or not at all; equal clusters give equal bytes."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(clusters.centroids, dtype=np.float32), allow_pickle=False)
+    schema = _SCHEMA.with_metadata({"heap": dump_json(clusters.info).encode(), "heap.centroids": buffer.getvalue()})
+    columns = [pa.array(clusters.table[field.name].tolist(), type=field.type) for field in schema]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary, compression="zstd")
+
+
+def read(path: str | Path) -> Clusters:
+    """Read a table of clusters.
+
+    Raises:
+        DataError: the file is missing, is no Parquet, or is not a table of clusters.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not readable as Parquet ({error})") from error
+    metadata = table.schema.metadata or {}
+    missing = [name for name in _SCHEMA.names if name not in table.schema.names]
+    if b"heap" not in metadata or b"heap.centroids" not in metadata or missing:
+        raise DataError(f"{path}: not a table of clusters (missing: {', '.join(missing) or 'metadata'})")
+    return Clusters(
+        table=table.to_pandas(),
+        centroids=np.load(io.BytesIO(metadata[b"heap.centroids"]), allow_pickle=False),
+        info=json.loads(metadata[b"heap"]),
+    )

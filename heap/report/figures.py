@@ -1,0 +1,201 @@
+"""The numbers of the page: metrics tables and training curves."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from heap.errors import DataError
+from heap.report.words import COLUMNS, method_name, metric_name, task_name
+
+Values = npt.NDArray[np.floating | np.integer]
+
+# The only figures of these tables where less is more.
+LOWER_IS_BETTER = {"mae"}
+# Printed in percent by their peers, and so by `heap.evaluate.tables`; all others are fractions.
+ALREADY_PERCENT = {"corloc"}
+# A curve is drawn in this colour and the page's own text colour put in its place, so that it reads in the dark too.
+INK = "#010203"
+LINE = "#010204"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of a table."""
+
+    text: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in one reading; `cells` in the order of the table's metrics, None where there is no figure."""
+
+    method: str
+    variant: str
+    cells: list[Cell | None]
+    images: int
+    skipped: int
+    fallbacks: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """One task on one dataset."""
+
+    dataset: str
+    task: str
+    metrics: list[str]
+    rows: list[Row]
+
+
+def read_metrics(path: str | Path) -> pd.DataFrame:
+    """Read a metrics table.
+
+    Raises:
+        DataError: missing, or not a metrics table.
+    """
+    try:
+        frame = pd.read_csv(path, keep_default_na=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as CSV ({error})") from error
+    missing = {"dataset", "task", "method", "variant", "metric", "value", "images"} - set(frame.columns)
+    if missing:
+        raise DataError(f"{path}: not a metrics table (missing: {', '.join(sorted(missing))})")
+    return frame
+
+
+def tables(metrics: pd.DataFrame) -> list[Table]:
+    """Return one table for each dataset and task, in the order of the file.
+
+    The best figure of a metric is marked within each variant: `multi` and `single` are different readings, not rivals.
+    """
+    found = []
+    for (dataset, task), part in metrics.groupby(["dataset", "task"], sort=False):
+        names = list(dict.fromkeys(part["metric"]))
+        best = {
+            key: values.min() if key[1] in LOWER_IS_BETTER else values.max()
+            for key, values in part.groupby(["variant", "metric"])["value"]
+        }
+        rivals = part.groupby("variant")["method"].nunique()
+        rows = []
+        # Readings in the order of the file, and within one the methods, so that rivals stand below each other.
+        part = part.assign(reading=pd.factorize(part["variant"])[0]).sort_values("reading", kind="stable")
+        for (variant, method), of_row in part.groupby(["variant", "method"], sort=False):
+            values = dict(zip(of_row["metric"], of_row["value"], strict=True))
+            cells = [
+                Cell(_percent(name, values[name]), bool(rivals[variant] > 1 and values[name] == best[variant, name]))
+                if name in values
+                else None
+                for name in names
+            ]
+            first = of_row.iloc[0]
+            counts = [int(first.get(column, 0)) for column in ("images", "skipped", "fallbacks")]
+            rows.append(Row(method_name(str(method)), str(variant), cells, *counts))
+        found.append(Table(str(dataset), task_name(str(task)), [metric_name(name) for name in names], rows))
+    return found
+
+
+def _percent(metric: str, value: float) -> str:
+    return f"{value if metric in ALREADY_PERCENT else 100 * value:.1f}"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One column of a training's history.
+
+    Attributes:
+        name: of the column.
+        about: what it means, or "".
+        alt: the curve in words.
+        svg: the drawing; its ink is the page's text colour.
+    """
+
+    name: str
+    about: str
+    alt: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class History:
+    """The curves of one model."""
+
+    model: str
+    curves: list[Curve]
+
+
+def read_history(path: str | Path) -> History:
+    """Return the curves of a training: every numeric column of `{model}/history.csv` over its iterations.
+
+    Raises:
+        DataError: missing, or without a column `iteration`.
+    """
+    path = Path(path)
+    try:
+        frame = pd.read_csv(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as CSV ({error})") from error
+    if "iteration" not in frame:
+        raise DataError(f"{path}: not a training history (no column iteration)")
+    numeric = frame.select_dtypes("number")
+    curves = []
+    for name in numeric.columns.drop("iteration", errors="ignore"):
+        points = numeric[["iteration", name]].dropna()
+        if len(points):
+            curves.append(_curve(str(name), points["iteration"].to_numpy(), points[name].to_numpy()))
+    return History(path.parent.name, curves)
+
+
+def _curve(name: str, iterations: Values, values: Values) -> Curve:
+    alt = (
+        f"{name} from {values[0]:.3g} at iteration {iterations[0]:.0f} to {values[-1]:.3g} at iteration "
+        f"{iterations[-1]:.0f}; least {values.min():.3g}, most {values.max():.3g}"
+    )
+    return Curve(name, COLUMNS.get(name, ""), alt, draw(iterations, values, salt=name))
+
+
+def draw(x: Values, y: Values, salt: str) -> str:
+    """Return a small line plot as SVG to stand in a page: no addresses, no ids that clash, the page's own colours.
+
+    Args:
+        x: `(n,)`.
+        y: `(n,)`.
+        salt: makes the ids inside the drawing, and keeps them the same from run to run.
+    """
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",  # text stays text: it is read aloud, and takes the page's font
+        "svg.hashsalt": salt,
+        "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+        "font.size": 10,
+    }  # fmt: skip
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(3.2, 1.7), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(x, y, color=LINE, linewidth=1.6, marker="o" if len(x) == 1 else None)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.locator_params(nbins=4)
+        axes.margins(x=0.01)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)  # HTML knows these names by itself
+    svg = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", svg)  # figure_1, axes_1, ...: the same in every drawing
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    return svg.replace(INK, "currentColor").replace(LINE, "var(--line)").replace("<svg", '<svg aria-hidden="true"', 1)

@@ -1,0 +1,269 @@
+"""Photos of the page: which are shown, and the pictures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from heap import paths
+from heap.cache.maps import MapReader
+from heap.cluster.geometry import enlarge
+from heap.cluster.table import FOREGROUND, Clusters
+from heap.data.manifest import Manifest
+from heap.data.photos import read_photo
+from heap.errors import DataError
+from heap.evaluate import discovery
+from heap.evaluate.truth import Photo, photos_of, saliency_truth
+from heap.evaluate.upsample import logits_of, soft_map
+from heap.report import pictures
+from heap.segment.names import mask_path
+
+EPS = 1e-7  # FOUND's, as in the tables
+# How much of the photo shines through the colours of its regions: enough to see which object a region is.
+SHINES_THROUGH = 0.35
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that is known of one dataset.
+
+    Attributes:
+        manifest: its photos and truth.
+        maps: HEAP's patch maps.
+        clusters: its regions.
+        masks: its COCO JSON; the PNGs lie in the folder of its name.
+        coco: the JSON's content.
+    """
+
+    manifest: Manifest
+    maps: MapReader
+    clusters: Clusters
+    masks: Path
+    coco: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return str(self.manifest.info["dataset"])
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Row of each photo in the maps."""
+        return {str(image_id): row for row, image_id in enumerate(self.maps.images["image_id"])}
+
+    @cached_property
+    def regions_of(self) -> dict[str, pd.DataFrame]:
+        """Regions of each photo."""
+        return {str(image_id): part for image_id, part in self.clusters.table.groupby("image_id", sort=False)}
+
+    @cached_property
+    def boxes_of(self) -> dict[str, list[list[int]]]:
+        """Boxes (x1, y1, x2, y2) of the instances of each photo."""
+        names = {image["id"]: str(image["heap_id"]) for image in self.coco["images"]}
+        found: dict[str, list[list[int]]] = {name: [] for name in names.values()}
+        for one in self.coco["annotations"]:
+            x, y, width, height = one["bbox"]
+            found[names[one["image_id"]]].append([x, y, x + width, y + height])
+        return found
+
+    def photos(self, splits: Sequence[str | None]) -> list[Photo]:
+        """Return the photos of some splits (all where None is among them) that have maps, in the manifest's order."""
+        table = self.manifest.table
+        chosen = table if None in splits or not splits else table[table["split"].isin([s for s in splits if s])]
+        return [photo for photo in photos_of(chosen, self.manifest.root) if photo.image_id in self.row_of]
+
+    def sizes(self, image_id: str) -> tuple[int, tuple[int, int], tuple[int, int], int]:
+        """Return a photo's row in the maps, its size, the size of the encoder's input, and the patch size."""
+        row = self.row_of[image_id]
+        photo = self.maps.images.iloc[row]
+        return (
+            row,
+            (int(photo["height_px"]), int(photo["width_px"])),
+            (int(photo["input_h_px"]), int(photo["input_w_px"])),
+            int(self.maps.receipt["patch_px"]),
+        )
+
+    def mask(self, image_id: str) -> npt.NDArray[np.bool_]:
+        """Return the mask that `segment` wrote, `(H, W)`.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        path = mask_path(paths.beside(self.masks), image_id)
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image) > 0
+        except (FileNotFoundError, OSError) as error:
+            raise DataError(f"{path}: not readable as a mask ({error}); run segment again") from error
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A photo chosen for the page.
+
+    Attributes:
+        photo: which.
+        iou: against its truth; None where there is none.
+        group: `best`, `median` or `worst`; `sample` where there is no truth.
+    """
+
+    photo: Photo
+    iou: float | None
+    group: str
+
+
+def has_pixels(photo: Photo) -> bool:
+    """Say whether the truth of a photo is a mask."""
+    return photo.mask is not None or photo.class_mask is not None
+
+
+def score(found: Found, photos: Sequence[Photo]) -> tuple[str, dict[str, float]]:
+    """Return what the photos of a dataset are ranked by, and the IoU of each that has such a truth.
+
+    Masks where every photo has one (`mask`); else boxes, the best IoU of the box that discovery scores with any true
+    box (`box`); else masks of those that have one. Nothing is ranked by both, the figures do not compare.
+    """
+    with_mask = [photo for photo in photos if has_pixels(photo)]
+    with_box = [photo for photo in photos if photo.boxes is not None and len(photo.boxes)]
+    if with_mask and (len(with_mask) == len(photos) or not with_box):
+        return "mask", {photo.image_id: _mask_iou(found, photo) for photo in with_mask}
+    return "box", {photo.image_id: _box_iou(found, photo) for photo in with_box}
+
+
+def _mask_iou(found: Found, photo: Photo) -> float:
+    mask, truth = found.mask(photo.image_id), saliency_truth(photo, "255")
+    if mask.shape != truth.shape:
+        raise DataError(f"{photo.image_id}: mask of {mask.shape}, truth of {truth.shape}; run segment again")
+    return float((mask & truth).sum() / ((mask | truth).sum() + EPS))
+
+
+def _box_iou(found: Found, photo: Photo) -> float:
+    row, photo_hw, input_hw, patch_px = found.sizes(photo.image_id)
+    box = discovery.find(found.maps.foreground(row), patch_px, input_hw, photo_hw).box
+    assert photo.boxes is not None
+    shared, union = discovery.overlaps(box, photo.boxes)
+    return float((shared / union).max())
+
+
+def choose(photos: Sequence[Photo], ious: dict[str, float], count: int) -> list[Scored]:
+    """Return the photos to show: a third each of the best, the median and the worst; evenly spaced ones without truth.
+
+    Args:
+        photos: of the dataset, in its order.
+        ious: of those that can be ranked.
+        count: how many to show.
+    """
+    ranked = sorted(
+        (photo for photo in photos if photo.image_id in ious), key=lambda p: (-ious[p.image_id], p.image_id)
+    )
+    if not ranked:
+        every = np.unique(np.linspace(0, len(photos) - 1, min(count, len(photos))).round().astype(int))
+        return [Scored(photos[i], None, "sample") for i in every]
+    count = min(count, len(ranked))
+    best = -(-count // 3)
+    worst = (count - best + 1) // 2
+    median = count - best - worst
+    # Around the middle of the ranking, but not reaching into the other two groups.
+    first = max(best, min(len(ranked) // 2 - median // 2, len(ranked) - worst - median))
+    parts = {
+        "best": ranked[:best],
+        "median": ranked[first : first + median],
+        "worst": ranked[len(ranked) - worst :],
+    }
+    return [Scored(photo, ious[photo.image_id], group) for group, part in parts.items() for photo in part]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the page."""
+
+    caption: str
+    alt: str
+    uri: str
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """One photo of the page."""
+
+    image_id: str
+    group: str
+    iou: float | None
+    clusters: list[int]
+    objects: int
+    pictures: list[Picture]
+
+
+def picture(caption: str, alt: str, pixels: npt.NDArray[np.uint8]) -> Picture:
+    """Return a picture ready for the page."""
+    return Picture(caption, alt, pictures.data_uri(pixels), *pixels.shape[:2])
+
+
+def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.uint8]) -> Card:
+    """Return the pictures of one photo.
+
+    Args:
+        found: its dataset.
+        scored: the photo.
+        longest_px: longest side of each picture.
+        colours: `(kf + kb, 3)`, of each cluster.
+    """
+    image_id = scored.photo.image_id
+    row, (height, width), input_hw, patch_px = found.sizes(image_id)
+    photo = read_photo(found.manifest.root / scored.photo.path, max_px=longest_px)
+    small = (photo.shape[0], photo.shape[1])
+    scale = (small[1] / width, small[0] / height, small[1] / width, small[0] / height)
+
+    def scaled(boxes: Sequence[Sequence[float]]) -> list[list[float]]:
+        return [[side * factor for side, factor in zip(box, scale, strict=True)] for box in boxes]
+
+    boxes = found.boxes_of.get(image_id, [])
+    truth = scored.photo.boxes
+    mask = _resized(found.mask(image_id), small)
+    overlay = pictures.draw_boxes(pictures.overlay(photo, mask), scaled(boxes), pictures.FOUND)
+    if truth is not None and len(truth):
+        overlay = pictures.draw_boxes(overlay, scaled(truth.tolist()), pictures.TRUE, dashed=True)
+    soft = soft_map(logits_of(found.maps.foreground(row)), patch_px, input_hw, small)
+    labels, clusters = _labels(found, image_id, row)
+    labels = enlarge(labels, small, input_hw, patch_px)
+    grey = np.repeat(photo.mean(axis=-1, keepdims=True), 3, axis=-1)
+    regions = (1 - SHINES_THROUGH) * pictures.colour_regions(labels, colours) + SHINES_THROUGH * grey
+    share = f"{mask.mean():.0%} of the photo"
+    shown = [
+        picture("photo", f"Photo {image_id}", photo),
+        picture("found", f"Mask found in {image_id}: {share}, {len(boxes)} objects", overlay),
+        picture("saliency", f"Soft saliency map of {image_id}, brighter is more foreground", pictures.heat(soft)),
+        picture("regions", f"Regions of {image_id} coloured by cluster", regions.astype(np.uint8)),
+    ]
+    if has_pixels(scored.photo):
+        true = _resized(saliency_truth(scored.photo, "255"), small)
+        grey_mask = np.repeat((true * np.uint8(255))[..., None], 3, axis=-1)
+        shown.append(picture("truth", f"True mask of {image_id}: {true.mean():.0%} of the photo", grey_mask))
+    return Card(image_id, scored.group, scored.iou, clusters, len(boxes), shown)
+
+
+def _labels(found: Found, image_id: str, row: int) -> tuple[npt.NDArray[np.int32], list[int]]:
+    """Return the cluster of each patch (-1 where its region is not listed), and the foreground clusters there are."""
+    tokens = found.maps.region(row)
+    regions = found.regions_of.get(image_id)
+    labels = np.full(tokens.shape, -1, dtype=np.int32)
+    if regions is None:
+        return labels, []
+    for token, cluster in zip(regions["token"], regions["cluster"], strict=True):
+        labels[tokens == token] = cluster
+    return labels, sorted({int(c) for c in regions.loc[regions["kind"] == FOREGROUND, "cluster"]})
+
+
+def _resized(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    resized = Image.fromarray(mask.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return np.asarray(resized) > 0

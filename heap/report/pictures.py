@@ -1,0 +1,172 @@
+"""Pictures of what was found: masks over photos, regions in colours, saliency, boxes. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from PIL import Image, ImageDraw
+from skimage.color import lab2rgb, rgb2lab
+
+Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's vermillion and blue: told apart with every common colour blindness, seen on light and dark photos.
+FOUND: Colour = (213, 94, 0)
+TRUE: Colour = (0, 158, 235)
+# Lightness alone orders it, so it reads in grey and with any colour blindness (Nunez et al. 2018).
+SALIENCY = "cividis"
+# Quality at which 256-pixel thumbnails show no blocks; 60 photos of five pictures stay near 3 MB.
+WEBP_QUALITY = 72
+
+
+def palette(count: int) -> Pixels:
+    """Return `count` colours `(count, 3)` that stay as far apart as they can, the first ones farthest.
+
+    Hues advance by the golden angle, which never comes back near an earlier one, and lightness cycles through three
+    levels, so that neighbours in the list differ for eyes that do not tell the hues apart. The same number always has
+    the same colour, however many are asked for.
+    """
+    number = np.arange(count)
+    hue = np.radians(30 + 137.508 * number)
+    lightness = np.array([62.0, 78.0, 46.0])[number % 3]
+    chroma = 48.0
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1)
+    rgb = np.clip(lab2rgb(lab[None])[0], 0, 1) if count else np.zeros((0, 3))
+    return np.rint(255 * rgb).astype(np.uint8)
+
+
+def overlay(photo: Pixels, mask: Mask, colour: Colour = FOUND, tint: float = 0.25, outside: float = 0.5) -> Pixels:
+    """Return the photo with a mask tinted and outlined and everything outside it darkened.
+
+    The darkness is what shows the mask where the photo itself has the tint's colour.
+
+    Args:
+        photo: `(H, W, 3)`.
+        mask: `(H, W)`; where it is empty the photo is returned as it is.
+        colour: of tint and outline.
+        tint: share of the colour inside.
+        outside: brightness kept outside.
+    """
+    if not mask.any():
+        return photo.copy()
+    out = np.where(mask[..., None], photo, outside * photo)
+    out[mask] = (1 - tint) * out[mask] + tint * np.asarray(colour)
+    out[edge(mask)] = colour
+    return np.rint(out).astype(np.uint8)
+
+
+def edge(mask: Mask) -> Mask:
+    """Return the pixels of a mask `(H, W)` that have a 4-neighbour outside it; the photo's border is no edge."""
+    padded = np.pad(mask, 1, mode="edge")
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def colour_regions(labels: npt.NDArray[np.integer], colours: Pixels, none: Colour = (0, 0, 0)) -> Pixels:
+    """Return labels `(H, W)` as a picture `(H, W, 3)`.
+
+    Args:
+        labels: row of `colours`; negative ones are `none`.
+        colours: `(K, 3)`.
+        none: colour of what has no label.
+
+    Raises:
+        ValueError: a label has no colour.
+    """
+    if labels.size and labels.max() >= len(colours):
+        raise ValueError(f"label {labels.max()} has no colour among {len(colours)}")
+    table = np.concatenate([colours, np.asarray([none], dtype=np.uint8)])
+    return table[np.where(labels < 0, len(colours), labels)]
+
+
+def muted(colours: Pixels) -> Pixels:
+    """Return the colours greyed and darkened, for what is to stand back (background regions)."""
+    lab = rgb2lab(colours[None])
+    lab[..., 0] *= 0.5
+    lab[..., 1:] *= 0.25
+    return np.rint(255 * np.clip(lab2rgb(lab)[0], 0, 1)).astype(np.uint8)
+
+
+def heat(probability: npt.NDArray[np.floating]) -> Pixels:
+    """Return a map of 0..1 `(H, W)` in the perceptual scale of `SALIENCY`, `(H, W, 3)`."""
+    rgba = colormaps[SALIENCY](np.clip(probability, 0, 1), bytes=True)
+    return np.ascontiguousarray(rgba[..., :3])
+
+
+def draw_boxes(photo: Pixels, boxes: Sequence[Sequence[float]], colour: Colour, dashed: bool = False) -> Pixels:
+    """Return the photo with boxes (x1, y1, x2, y2), half open, drawn two pixels wide over a dark seam.
+
+    Args:
+        photo: `(H, W, 3)`.
+        boxes: in its pixels; what lies outside is clipped.
+        colour: of the line.
+        dashed: so that truth and result are told apart without colour.
+    """
+    picture = Image.fromarray(photo)
+    pen = ImageDraw.Draw(picture)
+    height, width = photo.shape[:2]
+    for x1, y1, x2, y2 in boxes:
+        left, top = max(0, round(x1)), max(0, round(y1))
+        right, bottom = min(width, round(x2)) - 1, min(height, round(y2)) - 1
+        if right < left or bottom < top:
+            continue
+        sides = [
+            ((left, top), (right, top)),
+            ((left, bottom), (right, bottom)),
+            ((left, top), (left, bottom)),
+            ((right, top), (right, bottom)),
+        ]
+        for start, end in sides:
+            pen.line([start, end], fill=(0, 0, 0), width=4)
+        for start, end in sides:
+            for a, b in _dashes(start, end) if dashed else [(start, end)]:
+                pen.line([a, b], fill=colour, width=2)
+    return np.asarray(picture)
+
+
+def _dashes(
+    start: tuple[int, int], end: tuple[int, int], on: int = 6, off: int = 5
+) -> list[tuple[tuple[int, int], ...]]:
+    """Return the dashes of a horizontal or vertical line."""
+    (x1, y1), (x2, y2) = start, end
+    if y1 == y2:
+        return [((x, y1), (min(x + on, x2), y1)) for x in range(x1, x2 + 1, on + off)]
+    return [((x1, y), (x1, min(y + on, y2))) for y in range(y1, y2 + 1, on + off)]
+
+
+def spotlight(photo: Pixels, mask: Mask, colour: Colour) -> Pixels:
+    """Return the photo `(H, W, 3)` with a region in its own colours, outlined, and its surroundings grey and darker."""
+    grey = np.broadcast_to(0.5 * photo.mean(axis=-1, keepdims=True), photo.shape)
+    out = np.rint(np.where(mask[..., None], photo, grey)).astype(np.uint8)
+    out[edge(mask)] = colour
+    return out
+
+
+def shrink(picture: npt.NDArray[np.uint8], longest_px: int, nearest: bool = False) -> Pixels:
+    """Return a picture with its longest side at most `longest_px`; never enlarged.
+
+    Args:
+        picture: `(H, W)` or `(H, W, 3)`.
+        longest_px: of the result.
+        nearest: for labels and masks, whose values must not be mixed.
+    """
+    height, width = picture.shape[:2]
+    scale = longest_px / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = Image.Resampling.NEAREST if nearest else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(picture).resize(size, how))
+
+
+def data_uri(picture: Pixels) -> str:
+    """Return a picture as a `data:` address that stands in a page, WebP."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="WEBP", quality=WEBP_QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,208 @@
+"""Stage `report`: one page that shows a benchmark, complete in one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from heap import __version__
+from heap.cache.maps import MapReader
+from heap.cluster import table as cluster_table
+from heap.cluster.table import BACKGROUND, FOREGROUND
+from heap.data import manifest as manifest_table
+from heap.errors import DataError
+from heap.files import dump_json, read_json, write_text
+from heap.progress import track
+from heap.report import pictures
+from heap.report.figures import read_history, read_metrics, tables
+from heap.report.gallery import CLUSTERS, ClusterCard, cluster_cards, css
+from heap.report.photos import Card, Found, card, choose, score
+from heap.report.words import encoder_note
+from heap.settings.freeze import read_frozen, section
+from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTask
+
+HERE = Path(__file__).parent
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One dataset of the page."""
+
+    name: str
+    photos: int
+    ranked_by: str  # "mask", "box" or "" where nothing is
+    has_boxes: bool  # true ones
+    cards: list[Card]
+    clusters: list[ClusterCard]
+    all_clusters: int
+    colours: list[str]
+    made: list[tuple[str, str]]
+    warnings: list[str]
+
+
+def report(
+    frozen: Path,
+    metrics: Path,
+    manifests: Sequence[Path],
+    maps: Sequence[Path],
+    clusters: Sequence[Path],
+    masks: Sequence[Path],
+    histories: Sequence[Path],
+    out_html: Path,
+) -> None:
+    """Write the page of a benchmark. Files come in any order: each says itself which dataset it is of.
+
+    Args:
+        frozen: frozen settings of the stage.
+        metrics: the benchmark's table; the JSON beside it is shown where there is one.
+        manifests: of the datasets.
+        maps: receipts of patch maps; those of other methods than HEAP are passed over.
+        clusters: tables of clusters.
+        masks: COCO instances, with the masks beside them.
+        histories: `history.csv` of the models; a model is called by its folder.
+        out_html: the page.
+
+    Raises:
+        DataError: a dataset lacks a file, or a file is damaged.
+    """
+    settings = read_frozen(frozen, "report")
+    wanted: ReportSettings = section(settings, "report", ReportSettings)
+    benchmark: BenchmarkSettings = section(settings, "benchmark", BenchmarkSettings)
+    beside = metrics.with_suffix(".json")
+    about = read_json(beside) if beside.is_file() else None
+    sections = [
+        make_section(found, _splits(benchmark, found.name), wanted)
+        for found in gather(manifests, maps, clusters, masks)
+    ]
+    encoders = sorted({value for one in sections for key, value in one.made if key == "encoder"})
+    page = render(
+        name=str(settings["name"]),
+        version=__version__,
+        encoders=[(label, encoder_note(label)) for label in encoders],
+        tables=tables(read_metrics(metrics)),
+        histories=[read_history(path) for path in sorted(set(histories))],
+        sections=sections,
+        warnings=[] if about is None else [str(word) for word in about.get("warnings", [])],
+        about="" if about is None else dump_json(about),
+    )
+    write_text(out_html, page)
+
+
+def gather(
+    manifests: Sequence[Path], maps: Sequence[Path], clusters: Sequence[Path], masks: Sequence[Path]
+) -> list[Found]:
+    """Return the datasets, in the order of the manifests, each with its files.
+
+    Raises:
+        DataError: a dataset has no maps, clusters or masks among the files, or two of a kind.
+    """
+    listed = _by_dataset(((p, manifest_table.read(p)) for p in manifests), lambda value: value.info["dataset"])
+    readers = [(path, MapReader(path)) for path in maps]
+    of_maps = _by_dataset(
+        ((path, reader) for path, reader in readers if reader.receipt["method"] == "heap"),
+        lambda value: value.receipt["dataset"],
+    )
+    of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
+    of_masks = _by_dataset(((p, (p, read_json(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
+    found = []
+    for name, manifest in listed.items():
+        kinds: dict[str, Mapping[str, object]] = {
+            "HEAP maps": of_maps,
+            "table of clusters": of_clusters,
+            "masks": of_masks,
+        }
+        for kind, there in kinds.items():
+            if name not in there:
+                raise DataError(f"report: no {kind} of dataset {name} among the files given")
+        found.append(Found(manifest, of_maps[name], of_clusters[name], *of_masks[name]))
+    return found
+
+
+def _by_dataset(values: Iterable[tuple[Path, T]], dataset: Callable[[T], Any]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for path, value in values:
+        name = str(dataset(value))
+        if name in found:
+            raise DataError(f"{path}: a second file of dataset {name}")
+        found[name] = value
+    return found
+
+
+def _splits(benchmark: BenchmarkSettings, dataset: str) -> list[str | None]:
+    """Return the splits of a dataset that the benchmark measures; photos are shown from these."""
+    return [
+        task.query if isinstance(task, RetrievalTask) else task.split
+        for task in benchmark.tasks
+        if task.dataset == dataset
+    ]
+
+
+def make_section(found: Found, splits: Sequence[str | None], settings: ReportSettings) -> Section:
+    """Return one dataset of the page: its chosen photos and its clusters.
+
+    Args:
+        found: the dataset.
+        splits: photos of these are shown; None among them takes all.
+        settings: number and size of the pictures.
+    """
+    info = found.clusters.info
+    k = {kind: int(info["k"][kind]) for kind in (FOREGROUND, BACKGROUND)}
+    foreground, background = pictures.palette(k[FOREGROUND]), pictures.muted(pictures.palette(k[BACKGROUND]))
+    colours = np.concatenate([foreground, background])
+    photos = found.photos(splits)
+    ranked_by, ious = score(found, photos)
+    chosen = choose(photos, ious, settings.photos)
+    shown = track(chosen, len(chosen), "photos", f"pictures of {found.name}")
+    kmeans = info["kmeans"]
+    made = [
+        ("encoder", str(found.maps.receipt["encoder"])),
+        ("model", str(info.get("model", "?"))),
+        ("photos", f"{len(photos)} measured, {len(found.maps.images)} in the dataset"),
+        ("regions", f"{len(found.clusters.table)}, by {info.get('tokens', '?')} group tokens"),
+        *(
+            (
+                f"{kind} clusters",
+                f"{k[kind]} (k-means on {kmeans[kind]['points']} regions, seed {kmeans[kind]['seed']}, best of "
+                f"{kmeans[kind]['restarts']}, inertia {kmeans[kind]['inertia']:.1f}, {kmeans[kind]['device']})",
+            )
+            for kind in k
+        ),
+        ("index", f"{info['index']['kind']}, recall@10 {info['index']['recall_at_10']:.3f}"),
+    ]
+    warnings = [str(word) for word in [*(info.get("warnings") or []), *found.manifest.info["warnings"]]]
+    return Section(
+        name=found.name,
+        photos=len(photos),
+        ranked_by=ranked_by if ious else "",
+        has_boxes=any(photo.boxes is not None and len(photo.boxes) for photo in photos),
+        cards=[card(found, one, settings.thumbnail_px, colours) for one in shown],
+        clusters=cluster_cards(found, colours),
+        all_clusters=k[FOREGROUND],
+        colours=[css(colour) for colour in foreground],
+        made=made,
+        warnings=warnings,
+    )
+
+
+def render(**content: Any) -> str:
+    """Return the page. Every value is escaped by the template; only our own style, script and drawings are not."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    style, script = (
+        Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - files of this package
+        for name in ("style.css", "script.js")
+    )
+    # The browser runs this one script and no other, and asks nobody for anything: a second fence behind the escaping.
+    fence = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template("template.html")
+    return page.render(**content, style=style, script=script, script_sha256=fence, most_clusters=CLUSTERS)

@@ -1,0 +1,89 @@
+"""What things are called on the page, in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+METHODS = {
+    "heap": "HEAP",
+    "attention": "attention above its mean",
+    "everything": "everything is foreground (trivial)",
+    "centred_box": "a centred box (trivial)",
+}
+TASKS = {
+    "saliency": "Saliency: the mask against the true mask",
+    "discovery": "Discovery: one box a photo against the true boxes",
+    "retrieval": "Retrieval: the class of the most similar object",
+    "semantic": "Semantic segmentation: clusters matched to classes",
+}
+METRICS = {
+    "iou": "IoU",
+    "acc": "accuracy",
+    "max_f": "max F",
+    "max_f_found": "max F (as FOUND)",
+    "corloc": "CorLoc",
+    "nmi": "NMI",
+    "miou_shuffled": "mIoU, clusters shuffled",
+}
+# What the columns of history.csv mean, and which way is good. Unknown ones are drawn without words.
+COLUMNS = {
+    "loss": "what the training minimises: the weighted sum of the losses",
+    "intra": "L_intra: below zero where patches that look alike share a region",
+    "negative": "L_neg: small where foreground and background differ",
+    "inter": "L_inter: small where similar regions of different photos agree",
+    "prior": "distance to the warm-up target",
+    "gradient_norm": "length of the gradient before clipping",
+    "rho": "correlation of the map with the attention; far from zero is good",
+    "area": "mean foreground; 0.10 to 0.45 is usual",
+    "entropy": "blur of the patches' assignment; below 0.5 is good",
+    "undecided": "share of patches between foreground and background; below 0.3 is good",
+    "groups": "groups a photo uses; one alone is a collapse",
+    "border": "mean foreground on the photo's edge; low is good",
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What an encoder is; `loud` where figures made with it must not be taken for DINO's."""
+
+    text: str
+    loud: bool
+
+
+def encoder_note(label: str) -> Note:
+    """Return in plain words what the encoder of a label is."""
+    low = label.lower()
+    if "random" in low or "untrained" in low:
+        return Note(
+            "UNTRAINED: this encoder has random weights. The page shows that the programs run; it says nothing about "
+            "what HEAP finds with a trained encoder.",
+            True,
+        )
+    if "descriptor" in low:
+        return Note(
+            "HAND-MADE: the features are computed descriptors of colour, gradient and texture, not learned ones. "
+            "Figures are not comparable with those of DINO or of the paper.",
+            True,
+        )
+    if "unverified" in low:
+        return Note(
+            "A frozen encoder from a weights file whose checksum nobody has stated (see encoders.sha256).", False
+        )
+    return Note(
+        "A frozen, self-supervised encoder; only the small head on top of it was trained, without labels.", False
+    )
+
+
+def method_name(method: str) -> str:
+    """Return how a method is called."""
+    return METHODS.get(method, method)
+
+
+def task_name(task: str) -> str:
+    """Return how a task is called."""
+    return TASKS.get(task, task)
+
+
+def metric_name(metric: str) -> str:
+    """Return how a metric is called."""
+    return METRICS.get(metric, metric.replace("miou", "mIoU").replace("_", " "))

@@ -1,0 +1,1 @@
+"""Masks, boxes and instances at the photos' own resolution."""

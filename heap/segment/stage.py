@@ -1,0 +1,183 @@
+"""Stage `segment`: a mask and the instances of each photo, at its own resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from heap import __version__, paths
+from heap.cache.maps import MapReader
+from heap.cluster import table as cluster_table
+from heap.cluster.geometry import enlarge
+from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters
+from heap.data import manifest as manifests
+from heap.errors import DataError
+from heap.evaluate.upsample import logits_of, soft_map
+from heap.evaluate.workers import spread
+from heap.files import atomic_path, write_json
+from heap.progress import track
+from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation, clusters_of_patches, instances
+from heap.segment.names import mask_names, mask_path, remove_stale
+from heap.settings.freeze import read_frozen, section
+from heap.settings.stages import SegmentSettings
+
+
+def segment(
+    frozen: Path, maps: Path, clusters: Path, manifest: Path, out_json: Path, workers: int | None = None
+) -> None:
+    """Write one PNG mask a photo and the COCO instances of a dataset.
+
+    Args:
+        frozen: frozen settings of the stage.
+        maps: receipt of HEAP's patch maps.
+        clusters: table of clusters of the same dataset.
+        manifest: of the same dataset.
+        out_json: COCO JSON to write; the masks go to the folder of its name, one 8-bit PNG (0 or 255) a photo.
+        workers: processes; None chooses by cores and photos.
+
+    Raises:
+        DataError: the inputs are of different datasets, or an image id cannot name a file inside the folder.
+    """
+    settings: SegmentSettings = section(read_frozen(frozen, "segment"), "segment", SegmentSettings)
+    reader, found, listed = MapReader(maps), cluster_table.read(clusters), manifests.read(manifest)
+    dataset = reader.receipt["dataset"]
+    for path, other in ((clusters, found.info["dataset"]), (manifest, listed.info["dataset"])):
+        if other != dataset:
+            raise DataError(f"{path}: is of {other}, but {maps} is of {dataset}")
+    image_ids = [str(image_id) for image_id in reader.images["image_id"]]
+    names = mask_names(image_ids)
+    files = _files(listed, reader, str(manifest))
+    folder = paths.beside(out_json)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    tokens = _tokens(found)
+    photos = [(i, image_id, tokens.get(image_id, {})) for i, image_id in enumerate(image_ids)]
+    categories = Categories(int(found.info["k"][FOREGROUND]), int(found.info["k"][BACKGROUND]))
+    annotations: list[dict[str, Any]] = []
+    progress_file = folder.parent / f"progress.{dataset}.json"
+    done = spread(_Job(settings, maps, folder, categories), photos, workers)
+    for objects in track(done, len(photos), "photos", f"segmenting {dataset}", progress_file):
+        annotations += [{"id": number, **one} for number, one in enumerate(objects, start=len(annotations) + 1)]
+    progress_file.unlink(missing_ok=True)
+    remove_stale(folder, names)
+    # The JSON last: once it is there, every mask is.
+    info = {
+        "description": f"Objects found by HEAP in {dataset}, without labels; categories are cluster numbers",
+        "version": __version__,
+        "dataset": dataset,
+        "encoder": reader.receipt["encoder"],
+        "model": found.info.get("model"),
+        "threshold": settings.threshold,
+        "min_area": settings.min_area,
+    }
+    write_json(out_json, {"info": info, "images": files, "annotations": annotations, "categories": categories.listed()})
+
+
+@dataclass(frozen=True)
+class Categories:
+    """COCO categories: cluster + 1, because COCO's 0 is the background; what has no cluster comes after all others.
+
+    Attributes:
+        foreground: kf, foreground clusters.
+        background: kb, background clusters; they have no category, but their numbers are not given to anything else.
+    """
+
+    foreground: int
+    background: int
+
+    def number(self, cluster: int) -> int:
+        """Return the category of a cluster."""
+        return self.foreground + self.background + 1 if cluster == UNCLUSTERED else cluster + 1
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return COCO's `categories`."""
+        named = [(cluster, f"cluster {cluster}") for cluster in range(self.foreground)] + [(UNCLUSTERED, "unclustered")]
+        return [{"id": self.number(c), "name": name, "supercategory": "foreground"} for c, name in named]
+
+
+@dataclass
+class _Job:
+    """One photo's work; each process opens the maps for itself."""
+
+    settings: SegmentSettings
+    maps: Path
+    folder: Path
+    categories: Categories
+
+    @cached_property
+    def reader(self) -> MapReader:
+        return MapReader(self.maps)
+
+    def __call__(self, photo: tuple[int, str, dict[int, int]]) -> list[dict[str, Any]]:
+        """Write the mask of a photo (row, image_id, cluster of each token) and return its annotations."""
+        i, image_id, cluster_of_token = photo
+        mask, objects = segment_photo(self.settings, self.reader, i, cluster_of_token)
+        write_mask(mask_path(self.folder, image_id), mask)
+        return [annotation(one, i + 1, self.categories.number(one.cluster)) for one in objects]
+
+
+def segment_photo(
+    settings: SegmentSettings, maps: MapReader, i: int, cluster_of_token: dict[int, int]
+) -> tuple[Mask, list[Instance]]:
+    """Return the foreground `(H, W)` and the objects of photo `i` of the maps.
+
+    Args:
+        settings: threshold and least area.
+        maps: HEAP's patch maps.
+        i: the photo's row.
+        cluster_of_token: the foreground cluster of each of its listed regions.
+    """
+    photo = maps.images.iloc[i]
+    photo_hw = (int(photo["height_px"]), int(photo["width_px"]))
+    input_hw = (int(photo["input_h_px"]), int(photo["input_w_px"]))
+    patch_px = int(maps.receipt["patch_px"])
+    soft = soft_map(logits_of(maps.foreground(i)), patch_px, input_hw, photo_hw)
+    foreground = np.asarray(soft > settings.threshold)
+    cluster = enlarge(clusters_of_patches(maps.region(i), cluster_of_token), photo_hw, input_hw, patch_px)
+    return foreground, instances(foreground, cluster, soft, settings.min_area)
+
+
+def write_mask(path: Path, mask: Mask) -> None:
+    """Write a mask `(H, W)` as an 8-bit PNG of 0 and 255, whole or not at all."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))).save(temporary, format="PNG")
+
+
+def _tokens(clusters: Clusters) -> dict[str, dict[int, int]]:
+    """Return for each photo the foreground cluster of each of its tokens."""
+    found: dict[str, dict[int, int]] = {}
+    table = clusters.table
+    for image_id, token, cluster in zip(table["image_id"], table["token"], table["foreground_cluster"], strict=True):
+        found.setdefault(image_id, {})[int(token)] = int(cluster)
+    return found
+
+
+def _files(listed: manifests.Manifest, maps: MapReader, source: str) -> list[dict[str, Any]]:
+    """Return COCO's `images`, in the order of the maps, checked against the manifest."""
+    rows = listed.table.set_index("image_id")
+    files = []
+    for number, photo in enumerate(maps.images.itertuples(index=False), start=1):
+        if photo.image_id not in rows.index:
+            raise DataError(f"{source}: has no photo {photo.image_id!r}, which the maps have; run extract again")
+        row = rows.loc[photo.image_id]
+        size = (int(row["height_px"]), int(row["width_px"]))
+        if size != (int(photo.height_px), int(photo.width_px)):
+            raise DataError(
+                f"{source}: photo {photo.image_id!r} has {size[0]} x {size[1]} px, "
+                f"in the maps {photo.height_px} x {photo.width_px}; run extract again"
+            )
+        files.append(
+            {
+                "id": number,
+                "file_name": str(row["path"]),
+                "heap_id": photo.image_id,
+                "height": size[0],
+                "width": size[1],
+            }
+        )
+    return files

@@ -1,0 +1,124 @@
+"""The stage on a planted dataset: what is in the table, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cluster.world import OBJECT, World, freeze, make
+
+from heap.cluster import index, table
+from heap.cluster.stage import ClusterError, cluster, foreground_clusters
+from heap.errors import DataError
+from heap.group import regions
+from heap.settings.stages import ClusterSettings
+
+SETTINGS: dict[str, Any] = {"foreground": 3, "background": 2, "neighbours": 4}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make(tmp_path_factory.mktemp("world"))
+
+
+def run(world: World, folder: Path, **settings: Any) -> table.Clusters:
+    values = ClusterSettings(**{**SETTINGS, **settings}).model_dump(mode="json")
+    cluster(
+        freeze(folder, "cluster", cluster=values), world.regions, world.maps, folder / "c.parquet", folder / "c.faiss"
+    )
+    return table.read(folder / "c.parquet")
+
+
+def test_planted_classes_become_clusters(world: World, tmp_path: Path) -> None:
+    found = run(world, tmp_path)
+    planted = world.truth_of_region
+    pairs = set(zip(found.table["cluster"], planted, strict=True))
+    assert len(pairs) == 5  # a one-to-one matching of 5 clusters and 5 planted classes
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == 5
+
+
+def test_foreground_and_background_never_share_a_cluster(world: World, tmp_path: Path) -> None:
+    found = run(world, tmp_path).table
+    assert set(found.loc[found["token"] == OBJECT, "kind"]) == {"foreground"}
+    assert set(found.loc[found["kind"] == "foreground", "cluster"]) == {0, 1, 2}
+    assert set(found.loc[found["kind"] == "background", "cluster"]) == {3, 4}
+
+
+def test_areas_and_boxes_are_those_of_the_planted_masks(world: World, tmp_path: Path) -> None:
+    found = run(world, tmp_path).table
+    assert found.groupby("image_id", sort=False)["area_px"].sum().tolist() == [mask.size for mask in world.masks]
+    for image_id, mask in zip(world.ids, world.masks, strict=True):
+        row = found[(found["image_id"] == image_id) & (found["token"] == OBJECT)].iloc[0]
+        ys, xs = np.nonzero(mask)
+        assert row["area_px"] == mask.sum()
+        assert row["box"].tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+
+
+def test_neighbours_are_of_other_photos_and_alike(world: World, tmp_path: Path) -> None:
+    found = run(world, tmp_path).table
+    for row in found.itertuples():
+        assert len(row.nearest) == len(row.nearest_similarity) == 4
+        others = found.loc[row.nearest]
+        assert row.image_id not in set(others["image_id"])
+        assert np.all(np.diff(row.nearest_similarity) <= 0)
+        if row.kind == "background":  # 11 other photos hold the same kind of ground or sky
+            assert set(others["cluster"]) == {row.cluster}
+
+
+def test_what_was_done_is_recorded_and_the_index_holds_all_regions(world: World, tmp_path: Path) -> None:
+    found = run(world, tmp_path)
+    assert found.info["dataset"] == "tiny"
+    assert found.info["encoder"] == "descriptors"
+    assert found.info["k"] == {"foreground": 3, "background": 2}
+    assert found.info["kmeans"]["foreground"]["points"] == 12
+    assert {"seed", "restarts", "iterations", "inertia", "device"} <= set(found.info["kmeans"]["background"])
+    assert found.foreground_clusters == 3
+    vectors = regions.read(world.regions).embeddings
+    own = found.centroids[found.table["cluster"]]
+    assert np.allclose(found.table["distance"], 1 - (vectors * own).sum(1), atol=1e-6)
+    assert index.read(tmp_path / "c.faiss").ntotal == len(vectors)
+
+
+def test_twice_the_same_bytes(world: World, tmp_path: Path) -> None:
+    run(world, tmp_path / "a")
+    run(world, tmp_path / "b")
+    for name in ("c.parquet", "c.faiss"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("kind", "k", "there"), [("foreground", 13, 12), ("background", 25, 24)])
+def test_more_clusters_than_regions_names_the_key(world: World, tmp_path: Path, kind: str, k: int, there: int) -> None:
+    with pytest.raises(ClusterError, match=rf"cluster\.{kind}: {k} clusters, but tiny has only {there} {kind} regions"):
+        run(world, tmp_path, **{kind: k})
+    assert not (tmp_path / "c.parquet").exists()
+    assert not (tmp_path / "c.faiss").exists()
+
+
+def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: Path) -> None:
+    whole = regions.read(world.regions)
+    whole.embeddings[5] = np.nan
+    broken = World(tmp_path, world.ids, world.classes, world.masks, world.truth_of_region)
+    regions.write(broken.regions, whole)
+    with pytest.raises(ClusterError, match="embedding of region 5 has length nan, expected 1"):
+        cluster(
+            freeze(tmp_path, "cluster", cluster=SETTINGS), broken.regions, world.maps, tmp_path / "c.parquet",
+            tmp_path / "c.faiss",
+        )  # fmt: skip
+
+
+def test_another_table_is_not_a_table_of_clusters(world: World) -> None:
+    with pytest.raises(DataError, match="not a table of clusters"):
+        table.read(world.regions)
+
+
+def test_background_regions_take_the_cluster_of_the_most_similar_object_in_their_photo() -> None:
+    east, north = np.array([1, 0]), np.array([0, 1])
+    between = np.array([0.8, 0.6])  # nearer to east
+    embeddings = np.array([east, north, between, east, between], dtype=np.float32)
+    photos = np.array([0, 0, 0, 1, 2])
+    is_foreground = np.array([True, True, False, False, True])
+    cluster_of = np.array([4, 2, 9, 9, 1], dtype=np.int32)
+    # Photo 1 has no object, so its region has none to take after.
+    assert foreground_clusters(embeddings, photos, is_foreground, cluster_of).tolist() == [4, 2, 4, -1, 1]

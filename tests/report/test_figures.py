@@ -1,0 +1,103 @@
+"""Tables and curves say what the files say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heap.errors import DataError
+from heap.report.figures import draw, read_history, read_metrics, tables
+from heap.report.words import encoder_note
+
+CSV = """dataset,task,method,variant,metric,value,images,skipped,fallbacks
+a,saliency,heap,multi,iou,0.5,9,1,0
+a,saliency,heap,multi,mae,0.1,9,1,0
+a,saliency,heap,single,iou,0.4,9,1,0
+a,saliency,everything,multi,iou,0.25,9,1,0
+a,saliency,everything,multi,mae,0.75,9,1,0
+a,saliency,everything,single,iou,0.45,9,1,0
+b,discovery,heap,largest,corloc,71.25,20,0,2
+b,semantic,heap,,miou_21,0.3,20,0,0
+"""
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    (tmp_path / "m.csv").write_text(CSV)
+    return tmp_path / "m.csv"
+
+
+def test_one_table_a_task_with_rivals_below_each_other(metrics: Path) -> None:
+    found = tables(read_metrics(metrics))
+    assert [(table.dataset, len(table.rows)) for table in found] == [("a", 4), ("b", 1), ("b", 1)]
+    assert [(row.method[:4], row.variant) for row in found[0].rows] == [
+        ("HEAP", "multi"), ("ever", "multi"), ("HEAP", "single"), ("ever", "single"),
+    ]  # fmt: skip
+    assert found[0].metrics == ["IoU", "mae"]
+    assert (found[0].rows[0].images, found[0].rows[0].skipped, found[1].rows[0].fallbacks) == (9, 1, 2)
+
+
+def test_figures_are_percent_and_the_best_of_each_reading_is_marked(metrics: Path) -> None:
+    saliency, discovery, semantic = tables(read_metrics(metrics))
+    cells = [[(cell.text, cell.best) if cell else None for cell in row.cells] for row in saliency.rows]
+    assert cells == [
+        [("50.0", True), ("10.0", True)],  # of mae the least is best
+        [("25.0", False), ("75.0", False)],
+        [("40.0", False), None],
+        [("45.0", True), None],
+    ]
+    # Percent already; and without a rival nothing is best.
+    assert [(cell.text, cell.best) for cell in discovery.rows[0].cells if cell] == [("71.2", False)]
+    assert semantic.metrics == ["mIoU 21"]
+
+
+def test_what_is_no_table_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"x\.csv: not a metrics table \(missing: dataset"):
+        read_metrics(tmp_path / "x.csv")
+    with pytest.raises(DataError, match="no such file"):
+        read_metrics(tmp_path / "y.csv")
+
+
+def test_every_numeric_column_becomes_a_curve(tmp_path: Path) -> None:
+    (tmp_path / "my_model").mkdir()
+    path = tmp_path / "my_model/history.csv"
+    frame = pd.DataFrame({"iteration": [0, 10, 20], "loss": [3.0, 2.0, 1.0], "new": [1, 2, 1], "word": list("abc")})
+    frame.to_csv(path, index=False)
+    history = read_history(path)
+    assert history.model == "my_model"
+    assert [curve.name for curve in history.curves] == ["loss", "new"]
+    assert history.curves[0].alt == "loss from 3 at iteration 0 to 1 at iteration 20; least 1, most 3"
+    assert history.curves[0].about
+    assert not history.curves[1].about
+
+
+def test_a_drawing_asks_for_nothing_and_takes_the_pages_colours() -> None:
+    svg = draw(np.arange(5), np.arange(5.0), "x")
+    assert svg == draw(np.arange(5), np.arange(5.0), "x")
+    assert "http" not in svg
+    assert "currentColor" in svg
+    assert "var(--line)" in svg
+    assert "#000" not in svg  # no ink that would vanish in the dark
+    ids = re.findall(r' id="([^"]*)"', svg)
+    other = re.findall(r' id="([^"]*)"', draw(np.arange(5), np.arange(5.0), "y"))
+    assert not set(ids) & set(other)
+
+
+@pytest.mark.parametrize(
+    ("label", "word", "loud"),
+    [
+        ("dino_vits8 keys of block -1, RANDOM weights (untrained)", "UNTRAINED", True),
+        ("descriptors (hand-made)", "HAND-MADE", True),
+        ("dino_vits8 keys of block -1, published weights", "self-supervised", False),
+        ("dino_vits8 keys of block -1, unverified file x.pth (sha256 0)", "checksum", False),
+    ],
+)
+def test_encoders_that_are_no_dino_say_so_loudly(label: str, word: str, loud: bool) -> None:
+    note = encoder_note(label)
+    assert word in note.text
+    assert note.loud == loud

@@ -1,0 +1,204 @@
+"""The page of a planted dataset: complete, escaped, alone."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cluster.world import World, freeze, make
+
+from heap.cluster.stage import cluster
+from heap.errors import DataError
+from heap.evaluate.truth import Photo
+from heap.report.photos import choose
+from heap.report.stage import report
+from heap.segment.stage import segment
+from heap.settings.stages import ClusterSettings, SegmentSettings
+
+EVIL = ["<script>alert(1)</script>", "a\" onerror='x'", "deep/Grüße & more", "{{ 7*7 }}", *[f"p{i}" for i in range(14)]]
+CSV = "dataset,task,method,variant,metric,value,images\n" + "".join(
+    f"tiny,saliency,{method},multi,iou,{value},18\n" for method, value in (("heap", 0.876), ("<b>mine</b>", 0.123))
+)
+
+
+def prepared(folder: Path, **world: Any) -> World:
+    made = make(folder, **world)
+    values = ClusterSettings(foreground=3, background=2).model_dump(mode="json")
+    cluster(
+        freeze(folder, "cluster", cluster=values), made.regions, made.maps, folder / "c.parquet", folder / "c.faiss"
+    )
+    values = SegmentSettings().model_dump(mode="json")
+    frozen = freeze(folder, "segment", segment=values)
+    segment(frozen, made.maps, folder / "c.parquet", made.manifest, folder / "masks/tiny.json")
+    (folder / "metrics.csv").write_text(CSV)
+    (folder / "metrics.json").write_text('{"warnings": ["something is <odd>"], "seed": 3}')
+    (folder / "<model>").mkdir()
+    (folder / "<model>/history.csv").write_text("iteration,loss,<i>\n0,2.0,1\n10,1.0,2\n")
+    return made
+
+
+def write(world: World, photos: int = 6, **files: list[Path]) -> str:
+    tasks = [{"task": "saliency", "dataset": "tiny"}]
+    frozen = freeze(world.folder, "report", report={"photos": photos, "thumbnail_px": 128}, benchmark={"tasks": tasks})
+    given = {
+        "manifests": [world.manifest], "maps": [world.maps], "clusters": [world.folder / "c.parquet"],
+        "masks": [world.folder / "masks/tiny.json"], "histories": [world.folder / "<model>/history.csv"],
+    }  # fmt: skip
+    report(frozen, world.folder / "metrics.csv", **{**given, **files}, out_html=world.folder / "page.html")
+    return (world.folder / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return prepared(tmp_path_factory.mktemp("world"), ids=EVIL, encoder="descriptors <hand-made>")
+
+
+@pytest.fixture(scope="module")
+def page(world: World) -> str:
+    return write(world, photos=18)
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would see."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_names_of_files_stay_names(page: str) -> None:
+    read = Reader(page)
+    assert len(read.all("script")) == 1
+    assert not any(key.startswith("on") for _, attributes in read.tags for key in attributes)
+    assert not read.all("b")
+    assert not read.all("odd")
+    names = {attributes["data-name"] for attributes in read.all("article") if "data-name" in attributes}
+    assert names == set(EVIL)  # the parser reads back exactly what was given
+    text = "".join(read.text)
+    assert "<b>mine</b>" in text
+    assert "something is <odd>" in text
+    assert "descriptors <hand-made>" in text
+
+
+def test_the_page_asks_nobody_for_anything(page: str) -> None:
+    assert not re.search(r"https?://", page)
+    read = Reader(page)
+    assert all((attributes["src"] or "").startswith("data:image/") for attributes in read.all("img"))
+    assert all((attributes.get("href") or "").startswith(("#", "data:")) for attributes in read.all("a"))
+    assert not [attributes for attributes in read.all("script") if "src" in attributes]
+    assert "default-src 'none'" in page
+    assert "@import" not in page
+    assert "url(" not in re.sub(r"url\(#\w+\)", "", page)  # clip paths inside the drawings
+
+
+def test_tables_warnings_curves_and_provenance_are_there(page: str) -> None:
+    assert "87.6" in page
+    assert "12.3" in page
+    assert "<strong>87.6</strong>" in page
+    assert "HAND-MADE" in page
+    assert "something is &lt;odd&gt;" in page
+    assert html.escape("<model>") in page
+    assert page.count("<svg") == 2
+    assert "&#34;seed&#34;: 3" in page
+
+
+def test_every_picture_has_words_and_every_photo_its_five(page: str) -> None:
+    images = Reader(page).all("img")
+    assert all(attributes["alt"] for attributes in images)
+    crops = [attributes for attributes in images if (attributes["alt"] or "").startswith("Region of")]
+    assert len(crops) == 18  # one object a photo, three clusters of six
+    assert len(images) - len(crops) == 18 * 5
+
+
+def test_chips_lead_to_clusters_of_the_gallery(page: str) -> None:
+    read = Reader(page)
+    ids = [attributes["id"] for _, attributes in read.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {(attributes["href"] or "")[1:] for attributes in read.all("a") if (attributes["href"] or "") != "#"}
+    assert targets <= set(ids)
+    assert {"cluster-1-0", "cluster-1-1", "cluster-1-2"} <= targets
+
+
+def test_same_input_same_page(world: World, page: str) -> None:
+    assert write(world, photos=18) == page
+
+
+def test_without_truth_photos_are_spread_evenly(tmp_path: Path) -> None:
+    world = prepared(tmp_path / "w", truth=False)
+    read = Reader(write(world, photos=4))
+    cards = [attributes for attributes in read.all("article") if "data-name" in attributes]
+    assert [card["data-name"] for card in cards] == ["photo_00", "photo_04", "photo_07", "photo_11"]
+    assert "evenly spaced" in "".join(read.text)
+    assert not [a for a in read.all("img") if (a["alt"] or "").startswith("True mask")]
+
+
+def test_a_dataset_without_its_files_is_told(world: World) -> None:
+    with pytest.raises(DataError, match="no table of clusters of dataset tiny"):
+        write(world, clusters=[])
+    with pytest.raises(DataError, match="a second file of dataset tiny"):
+        write(world, manifests=[world.manifest, world.manifest])
+
+
+def test_a_mask_that_is_gone_is_told(tmp_path: Path) -> None:
+    world = prepared(tmp_path / "w")
+    (world.folder / "masks/tiny/photo_03.png").unlink()
+    with pytest.raises(DataError, match=r"photo_03\.png: not readable as a mask .* run segment again"):
+        write(world)
+
+
+def photos(count: int) -> list[Photo]:
+    return [Photo(f"p{i:02d}", "", (1, 1), None, None, None) for i in range(count)]
+
+
+def test_best_median_and_worst() -> None:
+    every = photos(21)
+    ious = {photo.image_id: i / 20 for i, photo in enumerate(every)}
+    chosen = choose(every, ious, 7)
+    assert [(one.group, one.photo.image_id) for one in chosen] == [
+        ("best", "p20"), ("best", "p19"), ("best", "p18"), ("median", "p11"), ("median", "p10"),
+        ("worst", "p01"), ("worst", "p00"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+@pytest.mark.parametrize("there", range(1, 12))
+def test_no_photo_is_shown_twice_and_as_many_as_there_are(count: int, there: int) -> None:
+    every = photos(there)
+    ious = dict(zip([photo.image_id for photo in every], np.linspace(0, 1, there), strict=True))
+    chosen = [one.photo.image_id for one in choose(every, ious, count)]
+    assert len(chosen) == len(set(chosen)) == min(count, there)
+
+
+def test_in_a_browser_the_script_runs_and_the_console_stays_empty(world: World, page: str, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here")
+    (tmp_path / "page.html").write_text(page)
+    done = subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--no-first-run", f"--user-data-dir={tmp_path / 'user'}",
+            "--enable-logging=stderr", "--dump-dom", f"file://{tmp_path / 'page.html'}",
+        ],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "18 of 18 shown" in done.stdout
+    assert "CONSOLE" not in done.stderr

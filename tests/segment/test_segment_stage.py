@@ -1,0 +1,135 @@
+"""The stage on a planted dataset: masks and COCO instances as other programs read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cluster.world import World, freeze, make
+from PIL import Image
+from pycocotools.coco import COCO
+from scipy import ndimage
+
+from heap.cluster.stage import cluster
+from heap.errors import DataError
+from heap.segment.stage import segment
+from heap.settings.stages import ClusterSettings, SegmentSettings
+
+ODD = [
+    "plain",
+    "with space",
+    "$(touch x)",
+    "-rf",
+    "Grüße/ä.jpg",
+    "deep/er/<b>",
+    "'; rm -rf *",
+    "7",
+    "8",
+    "9",
+    "10",
+    "11",
+]
+
+
+def prepared(folder: Path, **world: Any) -> World:
+    made = make(folder, **world)
+    values = ClusterSettings(foreground=3, background=2).model_dump(mode="json")
+    cluster(
+        freeze(folder, "cluster", cluster=values), made.regions, made.maps, folder / "c.parquet", folder / "c.faiss"
+    )
+    return made
+
+
+def run(world: World, workers: int | None = None, **settings: Any) -> Path:
+    out = world.folder / "masks/tiny.json"
+    frozen = freeze(world.folder, "segment", segment=SegmentSettings(**settings).model_dump(mode="json"))
+    segment(frozen, world.maps, world.folder / "c.parquet", world.manifest, out, workers)
+    return out
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return prepared(tmp_path_factory.mktemp("world"), ids=ODD)
+
+
+def test_pycocotools_decodes_exactly_the_components_of_the_png(world: World) -> None:
+    out = run(world)
+    coco = COCO(out)
+    assert len(coco.imgs) == len(ODD)
+    for number, image_id in enumerate(ODD, start=1):
+        with Image.open(out.with_suffix("") / f"{image_id}.png") as image:
+            assert image.mode == "L"
+            mask = np.asarray(image)
+        assert set(np.unique(mask)) <= {0, 255}
+        assert mask.shape == (coco.imgs[number]["height"], coco.imgs[number]["width"]) == world.masks[number - 1].shape
+        # One planted object without a hole, in one cluster: components and instances are the same thing.
+        labels, count = ndimage.label(mask)
+        objects = coco.loadAnns(coco.getAnnIds(imgIds=number))
+        assert len(objects) == count == 1
+        decoded = coco.annToMask(objects[0]).astype(bool)
+        assert np.array_equal(decoded, labels == 1)
+        assert objects[0]["area"] == decoded.sum()
+        # The map is smooth, so the border may lie beside the planted one, but not by a patch.
+        truth = world.masks[number - 1]
+        assert (decoded & truth).sum() / (decoded | truth).sum() > 0.85
+
+
+def test_categories_are_the_clusters_and_follow_the_planted_classes(world: World) -> None:
+    coco = COCO(run(world))
+    pairs = {(one["category_id"], world.classes[one["image_id"] - 1]) for one in coco.anns.values()}
+    assert len(pairs) == 3
+    assert {category for category, _ in pairs} == {1, 2, 3}
+    # 6 = 3 foreground + 2 background clusters + 1: no cluster's number.
+    assert {c: coco.cats[c]["name"] for c in coco.cats} == {
+        1: "cluster 0", 2: "cluster 1", 3: "cluster 2", 6: "unclustered",
+    }  # fmt: skip
+
+
+def test_scores_are_high_where_the_map_is(world: World) -> None:
+    coco = COCO(run(world))
+    assert all(0.75 < one["score"] < 0.99 for one in coco.anns.values())
+
+
+def test_stale_masks_go_and_what_is_not_ours_stays(world: World) -> None:
+    folder = world.folder / "masks/tiny"
+    (folder / "old").mkdir(parents=True, exist_ok=True)
+    (folder / "old/gone.png").write_bytes(b"")
+    run(world)
+    assert not (folder / "old").exists()
+    assert len(list(folder.rglob("*.png"))) == len(ODD)
+    assert not Path("x").exists()  # `$(touch x)` stayed a name
+
+
+def test_the_same_bytes_whoever_does_the_work(world: World) -> None:
+    alone = run(world, workers=1).read_bytes()
+    assert run(world, workers=2).read_bytes() == alone
+
+
+def test_an_empty_mask_is_written_too(world: World) -> None:
+    out = run(world, threshold=1.0)
+    assert json.loads(out.read_text())["annotations"] == []
+    masks = list(out.with_suffix("").rglob("*.png"))
+    assert len(masks) == len(ODD)
+    assert all(not np.asarray(Image.open(mask)).any() for mask in masks)
+    assert len(COCO(out).getImgIds()) == len(ODD)
+
+
+def test_ids_that_climb_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    world = prepared(tmp_path / "w", ids=["a", "b", "../x"])
+    with pytest.raises(DataError, match=r"image id '\.\./x'"):
+        run(world)
+    assert not (tmp_path / "w/masks").exists()
+    assert not list(tmp_path.rglob("x.png"))
+
+
+def test_another_dataset_is_refused(world: World, tmp_path: Path) -> None:
+    receipt = json.loads(world.maps.read_text())
+    other = world.maps.with_name("tiny2.json")
+    other.write_text(json.dumps({**receipt, "dataset": "other"}))
+    other.with_suffix("").symlink_to(world.maps.with_suffix(""))
+    frozen = freeze(tmp_path, "segment", segment={})
+    with pytest.raises(DataError, match=r"c\.parquet: is of tiny, but .* is of other"):
+        segment(frozen, other, world.folder / "c.parquet", world.manifest, tmp_path / "m.json")
