@@ -23,7 +23,7 @@ class FeatureStore:
     """Arrays `features (rows, D)` float16, `attention (rows, heads)` float32 and `cls (slots, D)` float32.
 
     A shard is done when `shards/{n}.json` says so: it is written, with fsync, after the shard's arrays. One file
-    a shard, in place of one shared log, lets jobs on several machines write disjoint shards without appending to one file.
+    a shard, in place of one shared log: jobs on several machines write disjoint shards without sharing a file.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:

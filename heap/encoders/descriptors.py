@@ -60,7 +60,9 @@ class Descriptors:
     objects inside and let grounds run over the rim; each of the four border terms (colour unlike the nearest border
     patches, unlike every side, far from the border along similar patches, little of its kind on the border) fails on
     other photos than the rest, so their mean of standard scores is taken, and its exponential times a Gaussian of the
-    place. One head; values are positive. No label is used, and nothing is fitted.
+    place. One head; values are positive. It runs without labels and nothing is fitted, but its design was: which terms,
+    and how sharp, was chosen by masks of 80 training scenes and of the first 60 photos of ECSSD. Features and attention
+    are not independent either (the contrast values contain the attention), as a ViT's keys and attention are.
 
     Args:
         settings: side of a patch.

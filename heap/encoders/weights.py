@@ -55,7 +55,7 @@ def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str
 
 
 def _download(url: str, path: Path, architecture: str) -> None:
-    from heap.data.fetch import download
+    from heap.data.download import download
     from heap.errors import FetchError
 
     try:

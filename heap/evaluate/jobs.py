@@ -17,7 +17,7 @@ from heap.errors import DataError
 from heap.evaluate import discovery, retrieval, saliency, semantic
 from heap.evaluate.saliency import FOREGROUND_ABOVE
 from heap.evaluate.truth import Photo, class_labels, saliency_truth
-from heap.evaluate.upsample import logits_of, nearest, soft_map
+from heap.upsample import logits_of, nearest, soft_map
 
 Floats = npt.NDArray[np.float32]
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heap.evaluate.components import Mask
-from heap.evaluate.upsample import bilinear_matrix
+from heap.upsample import bilinear_matrix
 
 Counts = npt.NDArray[np.int64]
 IGNORED = 255

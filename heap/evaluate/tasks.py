@@ -17,9 +17,9 @@ from heap.errors import DataError
 from heap.evaluate import discovery, retrieval, saliency, semantic
 from heap.evaluate.jobs import DiscoveryJob, Features, Maps, RetrievalJob, SaliencyJob, Segmented, SemanticJob
 from heap.evaluate.truth import Photo, photos_of
-from heap.evaluate.workers import spread
 from heap.progress import track
 from heap.settings.stages import DiscoveryTask, RetrievalTask, SaliencyTask, SemanticTask, Task
+from heap.workers import spread
 
 Skip = dict[str, str]  # photo, reason
 Kept = list[tuple[Photo, Any]]

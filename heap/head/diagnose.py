@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from heap.head import losses
@@ -25,13 +23,11 @@ def diagnostics(grouping: Grouping, batch: Batch) -> dict[str, float]:
     """
     mask = batch.mask
     p, real = grouping.foreground, mask.sum()
-    log_m = math.log(grouping.assignment.shape[1])
-    entropy = -(grouping.assignment * grouping.assignment.clamp_min(1e-12).log()).sum(dim=1)
     used = grouping.mass >= 0.01 * mask.sum(1, keepdim=True)
     return {
         "rho": float(losses.correlation(p, batch.attention, mask).mean()),
         "area": float((p * mask).sum() / real),
-        "entropy": float((entropy * mask).sum() / real / log_m),
+        "entropy": float(losses.assignment_entropy(grouping.assignment, mask)),
         "undecided": float((((p > 0.3) & (p < 0.7)) & mask).sum() / real),
         "groups": float(used.sum(1).float().mean()),
         "border": float((p * batch.border).sum() / batch.border.sum()),

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from heap.errors import TrainingError
 from heap.files import atomic_path, dump_json, write_json
 from heap.head.model import Head
-from heap.settings.models import HeadSettings
+from heap.settings.models import HeadSettings, TrainSettings
 
 
 def save(path: Path, head: Head, description: dict[str, Any]) -> None:
@@ -61,15 +61,21 @@ class Checkpoint:
         self.path, self.identity = path, identity
 
     def write(
-        self, iteration: int, head: Head, optimiser: torch.optim.Optimizer, history: list[dict[str, float]]
+        self,
+        iteration: int,
+        head: Head,
+        optimiser: torch.optim.Optimizer,
+        history: list[dict[str, float]],
+        settings: TrainSettings,
     ) -> None:
-        """Keep the state after `iteration` steps."""
+        """Keep the state after `iteration` steps; `settings` are the calibrated ones."""
         state = {
             "identity": self.identity,
             "iteration": iteration,
             "head": head.state_dict(),
             "optimiser": optimiser.state_dict(),
             "history": history,
+            "settings": settings.model_dump(mode="json"),
         }
         with atomic_path(self.path) as temporary:
             torch.save(state, temporary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,10 +43,33 @@ def intra(normed: Tensor, assignment: Tensor, threshold: float) -> Tensor:
     Returns:
         Scalar.
     """
-    centred = normed - normed.mean(dim=1, keepdim=True)
-    correlation = centred @ centred.transpose(1, 2)  # (B, n, n), rows and columns sum to zero
     together = assignment.transpose(1, 2) @ assignment  # (B, n, n)
-    return -((correlation - threshold) * together).mean()
+    return -((correlations(normed) - threshold) * together).mean()
+
+
+def correlations(normed: Tensor) -> Tensor:
+    """Return C `(B, n, n)`, products of features `(B, n, D)` around the photo's mean; rows and columns sum to zero."""
+    centred = normed - normed.mean(dim=1, keepdim=True)
+    return centred @ centred.transpose(1, 2)
+
+
+def sample_patches(grouping: Grouping, mask: Tensor, patches: int, seed: list[int]) -> tuple[Tensor, Tensor]:
+    """Draw the same number of real patches from each photo: xh `(B, n, D)` and A `(B, M, n)`."""
+    rng = np.random.default_rng(seed)
+    counts = mask.sum(1).tolist()
+    n = min(patches, min(counts))
+    # Padding stands behind the patches, so the first `count` are real.
+    index = np.stack([rng.permutation(count)[:n] for count in counts])
+    chosen = torch.from_numpy(index).to(mask.device)
+    normed = grouping.normed.gather(1, chosen[..., None].expand(-1, -1, grouping.normed.shape[-1]))
+    assignment = grouping.assignment.gather(2, chosen[:, None].expand(-1, grouping.assignment.shape[1], -1))
+    return normed, assignment
+
+
+def assignment_entropy(assignment: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean entropy of a patch's assignment `(B, M, N)`, as a share of log M."""
+    entropy = -(assignment * assignment.clamp_min(1e-12).log()).sum(dim=1)
+    return (entropy * mask).sum() / mask.sum() / float(np.log(assignment.shape[1]))
 
 
 def image_level(grouping: Grouping) -> tuple[Tensor, Tensor]:

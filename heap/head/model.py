@@ -1,6 +1,6 @@
 """The HEAP head: group tokens, cross-attention, soft assignment of patches to groups, foreground scores.
 
-Equations are ours, consistent with the published description (Zhang et al., AAAI 2024); see the README's method section.
+Equations are ours, consistent with the published description (Zhang et al., AAAI 2024); see the README.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class Head(nn.Module):
     """
 
     mean: Tensor
+    temperature: Tensor
 
     def __init__(self, dim: int, settings: HeadSettings) -> None:
         super().__init__()
@@ -105,6 +106,9 @@ class Head(nn.Module):
         self.dim, self.settings = dim, settings
         # Keys share a large common part; correlations are only told apart around the training set's mean.
         self.register_buffer("mean", torch.zeros(dim))
+        # Set by calibration, where the settings say `auto`; it stands in the weights so that they carry it.
+        start = 1.0 if settings.temperature == "auto" else settings.temperature
+        self.register_buffer("temperature", torch.tensor(float(start)))
         self.tokens = nn.Parameter(F.normalize(torch.randn(settings.tokens, dim), dim=-1))
         self.blocks = nn.ModuleList(
             Block(dim, settings.heads, settings.token_attention) for _ in range(settings.blocks)
@@ -131,7 +135,7 @@ class Head(nn.Module):
             tokens = block(tokens, normed, scaled, mask)
         patches = F.normalize(normed + self.patch(normed), dim=-1)  # E (B, N, D)
         similarity = torch.einsum("bmd,bnd->bmn", F.normalize(tokens, dim=-1), patches)
-        assignment = (similarity / self.settings.temperature).softmax(dim=1) * mask[:, None]
+        assignment = (similarity / self.temperature).softmax(dim=1) * mask[:, None]
         mass = assignment.sum(-1)
         # Regions are means of frozen features: an embedding cannot collapse, only a mask can.
         regions = torch.einsum("bmn,bnd->bmd", assignment, normed) / mass.clamp_min(1e-6)[..., None]

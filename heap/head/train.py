@@ -20,6 +20,7 @@ from heap.errors import TrainingError
 from heap.files import atomic_path, digest
 from heap.head import losses
 from heap.head.batches import Batch, TrainingSet, collate
+from heap.head.calibrate import calibrate
 from heap.head.diagnose import diagnostics, warnings_of
 from heap.head.folder import Checkpoint, save
 from heap.head.model import Grouping, Head
@@ -33,6 +34,8 @@ log = logging.getLogger("heap")
 _HISTORY_EVERY = 10
 # Patches the tokens' k-means sees: many times what a few dozen centroids need.
 _KMEANS_PATCHES = 50_000
+# Photos that `auto` settings are read from.
+_CALIBRATED = 32
 # Photos that decide polarity and the final diagnostics.
 _DIAGNOSED = 512
 
@@ -64,7 +67,7 @@ def train(frozen: Path, features: Path, out: Path, history: Path, device: str | 
     checkpoint = Checkpoint(out.parent / "checkpoint.pt", identity)
     started = time.monotonic()
     try:
-        head, rows = fit(data, reader.dim, settings, chosen, checkpoint, out.parent / "progress.json")
+        head, rows, settings = fit(data, reader.dim, settings, chosen, checkpoint, out.parent / "progress.json")
     except ValueError as error:
         raise TrainingError(f"models.{stage['name']}: {error}") from error
     final = final_diagnostics(head, data, chosen)
@@ -109,13 +112,23 @@ def fit(
     device: str,
     checkpoint: Checkpoint | None = None,
     progress_file: Path | None = None,
-) -> tuple[Head, list[dict[str, float]]]:
-    """Optimise a new head; returns it with the history's rows. Deterministic for a seed on CPU, across a resume too."""
+) -> tuple[Head, list[dict[str, float]], TrainSettings]:
+    """Optimise a new head; deterministic for a seed on CPU, across a resume too.
+
+    Returns:
+        The head, the history's rows, and the settings with every `auto` replaced by its number.
+    """
     torch.manual_seed(settings.seed)
     head = Head(dim, settings.head)
     state = checkpoint.read() if checkpoint is not None else None
     if state is None:
         initialise(head, data, settings)
+        photos = data.photos[:: max(1, len(data) // _CALIBRATED)][:_CALIBRATED]
+        settings = calibrate(head, collate(data.load(photos)), settings, settings.seed)
+        log.info(
+            "tau %s, b0 %s, weight of L_intra %s",
+            settings.head.temperature, settings.loss.correlation_threshold, settings.loss.intra,
+        )  # fmt: skip
     head.to(device)
     optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     rows: list[dict[str, float]] = []
@@ -124,6 +137,7 @@ def fit(
         head.load_state_dict(state["head"])
         optimiser.load_state_dict(state["optimiser"])
         rows, start = state["history"], state["iteration"]
+        settings = TrainSettings.model_validate(state["settings"])
         log.info("resuming after iteration %d", start)
     progress = Progress(settings.iterations, "iterations", "training", progress_file, done=start)
     batches = data.batches(settings.seed, settings.batch_images, start)
@@ -148,11 +162,11 @@ def fit(
             row = {"iteration": iteration, **values, "gradient_norm": float(norm), **diagnostics(grouping, batch)}
             rows.append(row)
         if checkpoint is not None and (iteration + 1) % settings.checkpoint_every == 0:
-            checkpoint.write(iteration + 1, head, optimiser, rows)
+            checkpoint.write(iteration + 1, head, optimiser, rows, settings)
         progress.step()
     progress.close()
     batches.close()  # type: ignore[attr-defined]
-    return head.eval(), rows
+    return head.eval(), rows, settings
 
 
 def initialise(head: Head, data: TrainingSet, settings: TrainSettings) -> None:
@@ -205,11 +219,13 @@ def loss_terms(
     grouping: Grouping, batch: Batch, settings: LossSettings, through: float, seed: list[int]
 ) -> dict[str, Tensor]:
     """Return each loss by name, unweighted, and their weighted sum as `loss`. A loss of weight 0 is not computed."""
+    if settings.intra == "auto" or settings.correlation_threshold == "auto":
+        raise ValueError("train.loss: `auto` must be calibrated before the losses are computed")
     terms: dict[str, Tensor] = {}
-    weights = {"intra": settings.intra, "negative": settings.negative, "inter": settings.inter}
+    weights: dict[str, float] = {"intra": settings.intra, "negative": settings.negative, "inter": settings.inter}
     weights["prior"] = warmup_weight(through, settings)
     if weights["intra"]:
-        normed, assignment = sample_patches(grouping, batch.mask, settings.patches, seed)
+        normed, assignment = losses.sample_patches(grouping, batch.mask, settings.patches, seed)
         terms["intra"] = losses.intra(normed, assignment, settings.correlation_threshold)
     if weights["negative"]:
         terms["negative"] = losses.negative(*losses.image_level(grouping), settings.negative_pairs)
@@ -220,19 +236,6 @@ def loss_terms(
     zero = grouping.foreground.sum() * 0.0
     total = zero + sum(weights[name] * value for name, value in terms.items())
     return {"loss": total, **{name: terms.get(name, zero.detach()) for name in weights}}
-
-
-def sample_patches(grouping: Grouping, mask: Tensor, patches: int, seed: list[int]) -> tuple[Tensor, Tensor]:
-    """Draw the same number of real patches from each photo: xh `(B, n, D)` and A `(B, M, n)`."""
-    rng = np.random.default_rng(seed)
-    counts = mask.sum(1).tolist()
-    n = min(patches, min(counts))
-    # Padding stands behind the patches, so the first `count` are real.
-    index = np.stack([rng.permutation(count)[:n] for count in counts])
-    chosen = torch.from_numpy(index).to(mask.device)
-    normed = grouping.normed.gather(1, chosen[..., None].expand(-1, -1, grouping.normed.shape[-1]))
-    assignment = grouping.assignment.gather(2, chosen[:, None].expand(-1, grouping.assignment.shape[1], -1))
-    return normed, assignment
 
 
 @torch.inference_mode()

@@ -22,9 +22,9 @@ from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery
 from heap.evaluate.truth import Photo, photos_of, saliency_truth
-from heap.evaluate.upsample import logits_of, soft_map
 from heap.report import pictures
 from heap.segment.names import mask_path
+from heap.upsample import logits_of, soft_map
 
 EPS = 1e-7  # FOUND's, as in the tables
 # How much of the photo shines through the colours of its regions: enough to see which object a region is.

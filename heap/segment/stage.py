@@ -17,14 +17,14 @@ from heap.cluster.geometry import enlarge
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters
 from heap.data import manifest as manifests
 from heap.errors import DataError
-from heap.evaluate.upsample import logits_of, soft_map
-from heap.evaluate.workers import spread
 from heap.files import atomic_path, write_json
 from heap.progress import track
 from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation, clusters_of_patches, instances
 from heap.segment.names import mask_names, mask_path, remove_stale
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import SegmentSettings
+from heap.upsample import logits_of, soft_map
+from heap.workers import spread
 
 
 def segment(

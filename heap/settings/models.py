@@ -51,8 +51,8 @@ class HeadSettings(Settings):
     """L, cross-attention blocks in which tokens query patches."""
     heads: Count = 4
     """Attention heads; must divide the encoder's feature size (checked when training starts)."""
-    temperature: Positive = 0.05
-    """tau of the softmax over groups. Lower is crisper: planted IoU .854/.845/.816/.795 for .05/.1/.2/.4."""
+    temperature: Positive | Literal["auto"] = "auto"
+    """tau of the softmax over groups; lower is crisper. `auto`: a starting entropy of 0.4 log M on this encoder."""
     init: Literal["kmeans", "random"] = "kmeans"
     """Start of the tokens: spherical k-means of training patches, or random directions."""
     token_attention: bool = False
@@ -64,14 +64,14 @@ class LossSettings(Settings):
 
     variant: Literal["pure", "robust", "no_seed"]
     """Warm-up target: `pure` FOUND's background seed, `robust` attention above its mean (kept at `prior`), or none."""
-    intra: NotNegative = 10.0
-    """Weight of L_intra. 10 brings it (about -0.03) to the order of the other two (about 0.6)."""
+    intra: NotNegative | Literal["auto"] = "auto"
+    """Weight of L_intra. `auto` brings it to 0.3 at the start, the order of the other two (10 on planted features)."""
     negative: NotNegative = 1.0
     """Weight of L_neg."""
     inter: NotNegative = 1.0
     """Weight of L_inter."""
-    correlation_threshold: Real = 0.05
-    """b0: patch pairs correlated above it belong together. Near the 60-70 % quantile of the correlations."""
+    correlation_threshold: Real | Literal["auto"] = "auto"
+    """b0: patch pairs correlated above it belong together. `auto`: the 65 % quantile of the correlations."""
     patches: Annotated[int, Field(ge=16)] = 224
     """Random patches a photo in L_intra; bounds its memory, which grows with the square."""
     negative_pairs: Literal["all", "own"] = "all"

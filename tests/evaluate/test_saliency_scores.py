@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from heap.evaluate.saliency import THRESHOLDS, count, f_found, score, summary, truth_of
-from heap.evaluate.upsample import soft_map
+from heap.upsample import soft_map
 
 TOLERANCE = 2e-6  # of the golden files, which are rounded to 6 decimals
 FIELDS = {"iou": "iou", "acc": "acc", "fmax": "max_f_found"}

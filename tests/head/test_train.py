@@ -36,7 +36,7 @@ def maps_iou(head: Head, data: TrainingSet, truth: list[np.ndarray]) -> float:
 def test_the_head_finds_planted_objects_better_than_its_prior(tmp_path: Path, variant: str) -> None:
     reader, truth = planted_store(tmp_path, 60, seed=0)
     data = TrainingSet(reader, None, variant, 1.0)
-    head, rows = fit(data, DIM, settings(loss=LossSettings(variant=variant), iterations=150, batch_images=24), "cpu")
+    head, rows, _ = fit(data, DIM, settings(loss=LossSettings(variant=variant), iterations=150, batch_images=24), "cpu")
     if final_diagnostics(head, data, "cpu")["rho"] < 0:
         head.flip()
     attention = [p.attention > p.attention.mean() for p in data.load(data.photos)]
@@ -67,7 +67,7 @@ def test_streamed_equals_resident(tmp_path: Path) -> None:
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     reader, _ = planted_store(tmp_path, 24, seed=0)
     data = TrainingSet(reader, None, "robust", 1.0)
-    whole, rows = fit(data, DIM, settings(checkpoint_every=7), "cpu")
+    whole, rows, _ = fit(data, DIM, settings(checkpoint_every=7), "cpu")
 
     class Killed(Exception):
         pass
@@ -80,7 +80,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
 
     with pytest.raises(Killed):
         fit(data, DIM, settings(checkpoint_every=7), "cpu", Killing(tmp_path / "c.pt", "x"))
-    resumed, again = fit(data, DIM, settings(checkpoint_every=7), "cpu", Checkpoint(tmp_path / "c.pt", "x"))
+    resumed, again, _ = fit(data, DIM, settings(checkpoint_every=7), "cpu", Checkpoint(tmp_path / "c.pt", "x"))
     assert all(
         torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     )

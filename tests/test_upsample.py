@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from heap.evaluate.upsample import bilinear_matrix, logits_of, nearest, soft_map
+from heap.upsample import bilinear_matrix, logits_of, nearest, soft_map
 
 sides = st.integers(1, 40)
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from heap.errors import DataError
-from heap.evaluate.workers import PHOTOS_PER_WORKER, spread, workers_for
+from heap.workers import PHOTOS_PER_WORKER, spread, workers_for
 
 
 class Square:

@@ -1,0 +1,105 @@
+"""The DAG: the demo end to end, nothing to do twice, an edit re-runs what depends on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from running import Run
+
+from heap import paths
+
+DEMO = paths.metrics("demo")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, small_config: Callable[[], dict[str, Any]]) -> Run:
+    return Run(tmp_path_factory.mktemp("demo"), small_config())
+
+
+@pytest.fixture(scope="module")
+def done(run: Run) -> Run:
+    """The small demo, made once for this module; tests that edit the configuration put it back."""
+    run.snakemake(DEMO, paths.report("demo"), "--set-scatter", "extract=3")
+    return run
+
+
+def test_a_clone_without_data_plans_every_benchmark(run: Run) -> None:
+    planned = run.planned(paths.metrics("voc"), paths.metrics("coco20k"), paths.metrics("ecssd"))
+    assert {"fetch", "weights", "manifest", "extract", "gather", "train", "group", "evaluate"} <= planned
+
+
+def test_the_demo_fills_its_table_and_its_page(done: Run) -> None:
+    table = pd.read_csv(done.folder / DEMO)
+    assert set(table["task"]) == {"saliency", "discovery", "retrieval", "semantic"}
+    assert table["value"].notna().all()
+    everything = table[(table["method"] == "everything") & (table["metric"] == "iou")]["value"]
+    assert 0 < everything.iloc[0] < 0.6
+    details = json.loads((done.folder / paths.metrics_details("demo")).read_text())
+    assert "descriptors (hand-made" in json.dumps(details)
+    page = (done.folder / paths.report("demo")).read_text()
+    assert "hand-made" in page
+    masks = list((done.folder / "results/masks/scenes").glob("*.png"))
+    assert len(masks) == 16
+
+
+def test_extraction_was_scattered(done: Run) -> None:
+    parts = [json.loads(p.read_text()) for p in (done.folder / "results/features/scenes.parts").glob("*.json")]
+    assert len(parts) == 3
+    assert sum(part["photos_encoded"] for part in parts) == 16
+    assert all(part["photos_encoded"] > 0 for part in parts)
+
+
+def test_a_second_run_has_nothing_to_do(done: Run) -> None:
+    text = done.snakemake(DEMO, paths.report("demo"), "--set-scatter", "extract=3")
+    assert "Nothing to be done" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rules"),
+    [
+        ("train.seed", 1, {"freeze", "train", "group", "cluster", "segment", "evaluate"}),
+        ("segment.threshold", 0.6, {"freeze", "segment", "evaluate"}),
+        ("cluster.seed", 1, {"freeze", "cluster", "segment", "evaluate"}),
+        ("datasets.scenes.max_px", 100, {"freeze", "extract", "gather", "train", "group", "baseline", "cluster",
+                                         "segment", "evaluate"}),
+        ("datasets.ecssd.root", "/elsewhere", set()),
+        ("report.photos", 9, set()),
+    ],
+)  # fmt: skip
+def test_an_edit_reruns_what_depends_on_it(done: Run, key: str, value: Any, rules: set[str]) -> None:
+    before = json.loads(json.dumps(done.config))
+    changed = json.loads(json.dumps(done.config))
+    *parents, last = key.split(".")
+    place = changed
+    for name in parents:
+        place = place[name]
+    place[last] = value
+    done.edit(changed)
+    try:
+        assert done.planned(DEMO, "--set-scatter", "extract=3") == rules
+    finally:
+        done.edit(before)
+    assert done.planned(DEMO, "--set-scatter", "extract=3") == set()
+
+
+def test_a_wrong_config_stops_before_any_job(done: Run) -> None:
+    before = json.loads(json.dumps(done.config))
+    changed = json.loads(json.dumps(done.config))
+    changed["train"]["sizze"] = 224
+    done.edit(changed)
+    try:
+        text = done.snakemake(DEMO, ok=False)
+    finally:
+        done.edit(before)
+    assert "train.sizze: unknown key" in text
+    assert "Traceback" not in text
+
+
+def test_a_failing_job_fails_the_run_and_says_why(done: Run) -> None:
+    text = done.snakemake(paths.masks("photos"), ok=False)
+    assert "datasets.photos.root" in text
