@@ -59,6 +59,8 @@ def options(
     del version
     level = logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    # FAISS tells at this level which builds of itself it could not load, as errors that are none.
+    logging.getLogger("faiss").setLevel(logging.WARNING)
 
 
 @app.command()

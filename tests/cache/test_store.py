@@ -86,8 +86,7 @@ def test_one_flipped_byte_is_found(tmp_path: Path) -> None:
     data[10] ^= 1
     shard.write_bytes(bytes(data))
     with pytest.raises(CacheError, match="damaged"):
-        for i in range(len(reader)):
-            reader.features(i)
+        [reader.features(i) for i in range(len(reader))]
 
 
 def test_a_missing_shard_is_known(tmp_path: Path) -> None:

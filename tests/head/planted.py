@@ -69,7 +69,8 @@ def planted_store(
     write_json(
         receipt,
         {
-            "dataset": "planted", "fingerprint": "f" * 16, "encoder": "planted", "patch_px": 8, "dim": DIM, "heads": HEADS,
+            "dataset": "planted", "fingerprint": "f" * 16, "encoder": "planted", "patch_px": 8,
+            "dim": DIM, "heads": HEADS,
             "attention_kind": "cls", "weights": {"source": "none", "sha256": None}, "encoder_settings": {},
             "rows_per_shard": layout.rows_per_shard, "shards": layout.shards, "images": photos, "skipped": [],
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planted import DIM, planted_store
+from head.planted import DIM, planted_store
 
 from heap.head import losses
 from heap.head.batches import TrainingSet, collate

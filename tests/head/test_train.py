@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from planted import DIM, iou, planted_store
+from head.planted import DIM, iou, planted_store
 
 from heap.errors import TrainingError
 from heap.head.batches import TrainingSet, collate

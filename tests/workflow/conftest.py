@@ -1,5 +1,5 @@
 """Fixtures of the workflow tests."""
 
-from running import small_config
+from workflow.running import small_config
 
 __all__ = ["small_config"]

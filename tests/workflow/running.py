@@ -29,8 +29,9 @@ class Run:
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         command = [
-            sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder),
-            "--configfile", str(self.folder / "config.yaml"), "--cores", "2", *arguments,
+            sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
+            "--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml"),
+            "--cores", "2", *arguments,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=900, check=False)
         text = done.stdout + done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from running import Run
 from PIL import Image
+from workflow.running import Run
 
 from heap.encoders.vit import build
 
@@ -95,7 +94,7 @@ def test_own_photos_get_a_mask_each(shared: Path, run: Run) -> None:
     (root / "sub folder").mkdir(parents=True)
     names = ["plain", "a b", "$(touch x)", "-rf", "sub folder/ünder"]
     for name, source in zip(names, sorted((shared / "data/photos").glob("*.jpg")), strict=False):
-        os.symlink(source, root / f"{name}.jpg")
+        (root / f"{name}.jpg").symlink_to(source)
     (root / "broken.jpg").write_text("no photo")
     config = run.config
     config["models"]["photos"] |= {"encoder": "descriptors", "min_train_images": 4}

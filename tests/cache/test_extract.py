@@ -1,0 +1,189 @@
+"""Stage extract: what is cached is what the encoder gives, once, whichever way the work is split or interrupted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from heap.cache import extract as stage
+from heap.cache.reader import FeatureReader
+from heap.data import manifest
+from heap.data.photos import read_photo
+from heap.encoders.open import choose_device, open_encoder
+from heap.errors import CacheError, EncoderError, PhotoError, SettingsError
+from heap.files import read_json, write_json
+from heap.settings import frozen_text, parse
+from heap.settings.datasets import FolderDataset
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PHOTOS = 11
+
+
+class World:
+    """A folder of photos, its manifest and frozen settings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.photos = folder / "photos"
+        self.photos.mkdir()
+        rng = np.random.default_rng(0)
+        for n in range(PHOTOS):
+            shape = ((40, 56, 3), (48, 40, 3))[n % 2]
+            Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(self.photos / f"{n:02d}.png")
+        write_json(folder / "weights.json", {"source": "none", "file": None, "sha256": None})
+        self.freeze()
+        self.list_photos()
+
+    def freeze(self, **edits: Any) -> None:
+        raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        raw["models"]["photos"]["encoder"] = "descriptors"
+        raw["datasets"]["photos"] |= edits
+        self.config = parse(raw)
+        (self.folder / "frozen.json").write_text(frozen_text(self.config, "extract", "photos"))
+
+    def list_photos(self) -> None:
+        made = manifest.build(FolderDataset(layout="folder"), "photos", self.photos)
+        manifest.write(self.folder / "manifest.parquet", made)
+
+    def extract(self, part: str = "1-of-1", to: str = "store", device: str | None = "cpu") -> dict[str, Any]:
+        out = self.folder / f"{to}.{part}.json"
+        stage.extract(
+            self.folder / "frozen.json", self.folder / "manifest.parquet", self.folder / "weights.json",
+            self.folder / to, part, out, device,
+        )  # fmt: skip
+        return read_json(out)
+
+    def gather(self, *parts: str, to: str = "store") -> FeatureReader:
+        receipts = [self.folder / f"{to}.{part}.json" for part in parts or ("1-of-1",)]
+        stage.gather(receipts, self.folder / to, self.folder / "manifest.parquet", self.folder / f"{to}.json")
+        return FeatureReader(self.folder / f"{to}.json")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def payload(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_the_cache_holds_what_the_encoder_gives(world: World) -> None:
+    world.extract()
+    reader = world.gather()
+    assert len(reader) == PHOTOS
+    encoder = open_encoder(world.config.encoders["descriptors"], {}, "cpu")
+    for i, path in enumerate(reader.images["path"]):
+        live = encoder.encode(read_photo(world.photos / path)[None])
+        np.testing.assert_array_equal(reader.features(i), live.features[0].astype(np.float16).astype(np.float32))
+        np.testing.assert_array_equal(reader.attention(i), live.attention[0])
+        np.testing.assert_array_equal(reader.cls(i), live.cls[0])
+
+
+def test_parts_together_write_the_store_that_one_writes(world: World) -> None:
+    world.extract()
+    world.gather()
+    for part in ("3-of-3", "1-of-3", "2-of-3"):
+        world.extract(part, to="scattered")
+    world.gather("1-of-3", "2-of-3", "3-of-3", to="scattered")
+    assert payload(world.folder / "store") == payload(world.folder / "scattered")
+
+
+def test_an_interrupted_extraction_computes_only_what_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.extract(to="whole")
+    world.gather(to="whole")
+    real, calls = stage._extract_shard, []
+
+    def dies_at_third(*arguments: Any) -> None:
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(arguments[1])
+        real(*arguments)
+
+    monkeypatch.setattr(stage, "_extract_shard", dies_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        world.extract()
+    again: list[int] = []
+    monkeypatch.setattr(stage, "_extract_shard", lambda *a: (again.append(a[1]), real(*a)))
+    receipt = world.extract()
+    assert not set(again) & set(calls)
+    assert len(again) + len(calls) == receipt["shards"]
+    world.gather()
+    assert payload(world.folder / "store") == payload(world.folder / "whole")
+
+
+def test_a_missing_shard_keeps_the_receipt_away(world: World) -> None:
+    world.extract()
+    folder = next((world.folder / "store").glob("*.zarr"))
+    (folder / "shards" / "1.json").unlink()
+    with pytest.raises(CacheError, match=r"shards \[1\] are missing"):
+        world.gather()
+
+
+def test_a_photo_torn_in_the_middle_is_skipped_counted_and_named(world: World) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(world.photos / "torn.jpg")
+    data = (world.photos / "torn.jpg").read_bytes()
+    (world.photos / "torn.jpg").write_bytes(data[: len(data) // 2])
+    world.list_photos()
+    world.extract()
+    reader = world.gather()
+    assert len(reader) == PHOTOS
+    (skipped,) = reader.receipt["skipped"]
+    assert skipped["image_id"] == "torn"
+    assert "torn.jpg" in skipped["reason"]
+    world.freeze(on_bad_image="fail")
+    shutil.rmtree(world.folder / "store")
+    with pytest.raises(PhotoError, match=r"torn\.jpg"):
+        world.extract()
+
+
+def test_a_photo_that_changed_size_since_the_manifest_is_not_cached(world: World) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(world.photos / "03.png")
+    world.freeze(on_bad_image="fail")
+    with pytest.raises(PhotoError, match="run manifest again"):
+        world.extract()
+
+
+def test_other_settings_or_photos_make_another_store_and_the_old_one_stays(world: World) -> None:
+    first = world.extract()["fingerprint"]
+    world.freeze(max_px=32)
+    second = world.extract()["fingerprint"]
+    world.freeze()
+    Image.fromarray(np.full((40, 56, 3), 9, np.uint8)).save(world.photos / "00.png")
+    world.list_photos()
+    third = world.extract()["fingerprint"]
+    assert len({first, second, third}) == 3
+    assert {p.stem for p in (world.folder / "store").glob("*.zarr")} == {first, second, third}
+
+
+def test_parts_of_different_stores_do_not_mix(world: World) -> None:
+    world.extract("1-of-2")
+    world.freeze(max_px=32)
+    world.extract("2-of-2")
+    with pytest.raises(CacheError, match="different settings"):
+        world.gather("1-of-2", "2-of-2")
+
+
+@pytest.mark.parametrize("part", ["0-of-2", "3-of-2", "1/2", "x"])
+def test_a_part_that_is_none_is_refused(world: World, part: str) -> None:
+    with pytest.raises(SettingsError, match="2-of-4"):
+        world.extract(part)
+
+
+def test_a_device_that_is_not_there_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EncoderError, match="'cuda' was asked for"):
+        world.extract(device="cuda")
+    monkeypatch.setenv("HEAP_DEVICE", "cuda:1")
+    with pytest.raises(EncoderError, match="'cuda:1' was asked for"):
+        choose_device(None)
+    with pytest.raises(EncoderError, match="unknown"):
+        choose_device("tpu")
+    assert choose_device("cpu") == "cpu"

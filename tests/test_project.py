@@ -1,0 +1,46 @@
+"""The repository itself: pins, environments and licence of what is shipped stay in step."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "envs"))
+
+from pin import conda_text  # noqa: E402
+
+
+def dependencies() -> list[Requirement]:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
+
+
+def test_every_dependency_is_pinned_within_its_range() -> None:
+    lines = (REPOSITORY / "envs/constraints.txt").read_text().splitlines()
+    pins = {re.sub(r"[-_.]+", "-", n).lower(): v for n, v in (line.split("==") for line in lines if "==" in line)}
+    for dependency in dependencies():
+        if dependency.name == "faiss-cpu":
+            continue  # Linux x86-64, where the pins were made, has faiss-gpu
+        pinned = pins[re.sub(r"[-_.]+", "-", dependency.name).lower()]
+        assert dependency.specifier.contains(pinned), dependency
+
+
+def test_the_conda_environment_has_the_pinned_versions() -> None:
+    constraints = (REPOSITORY / "envs/constraints.txt").read_text()
+    assert (REPOSITORY / "envs/heap.yaml").read_text() == conda_text(constraints), "run `make pins`"
+
+
+def test_no_stage_imports_a_later_one() -> None:
+    order = ["settings", "data", "encoders", "cache", "head", "group", "cluster", "segment", "evaluate", "report"]
+    for number, room in enumerate(order):
+        for path in (REPOSITORY / "heap" / room).rglob("*.py"):
+            imported = set(re.findall(r"^\s*from heap\.(\w+)", path.read_text(), re.MULTILINE))
+            later = imported & set(order[number + 1 :])
+            # The table of architectures is data that the configuration is checked against.
+            allowed = {"encoders"} if path.name == "config.py" else set()
+            assert later <= allowed, f"{path}: imports {later}"

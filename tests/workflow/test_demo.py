@@ -1,0 +1,28 @@
+"""What `make demo` promises: with the shipped configuration, offline, the head finds the objects of the test scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from workflow.running import REPOSITORY, Run
+
+from heap import paths
+
+
+def test_the_head_finds_the_objects_of_the_demo(tmp_path: Path) -> None:
+    run = Run(tmp_path, yaml.safe_load((REPOSITORY / "config/config.yaml").read_text()))
+    run.snakemake(paths.metrics("demo"))
+    table = pd.read_csv(tmp_path / paths.metrics("demo"))
+
+    def figure(method: str, metric: str, variant: str) -> float:
+        chosen = table[(table["method"] == method) & (table["metric"] == metric) & (table["variant"] == variant)]
+        return float(chosen["value"].iloc[0])
+
+    assert figure("heap", "iou", "multi") >= 0.60
+    assert figure("heap", "corloc", "largest") >= 70
+    # Two methods that look at no photo: what the scenes give away for nothing.
+    for trivial in ("everything", "centred_box"):
+        assert figure(trivial, "iou", "multi") < 0.40
+        assert figure(trivial, "corloc", "largest") < 40
