@@ -75,9 +75,9 @@ def download(url: str, to: Path, progress_file: Path | None = None, retry: Retry
                     raise FetchError(f"{url}: {error}") from error
                 failures = 1 if _size(part) > before else failures + 1
                 if failures >= retry.attempts:
-                    raise FetchError(f"{url}: {error} (gave up after {failures} tries)") from error
+                    raise FetchError(f"{url}: {_in_words(error)} (gave up after {failures} tries)") from error
                 wait_s = min(retry.wait_s * 2 ** (failures - 1), LONGEST_WAIT_S)
-                log.warning("%s: %s; trying again in %.0f s", url, error, wait_s)
+                log.warning("%s: %s; trying again in %.0f s", url, _in_words(error), wait_s)
                 time.sleep(wait_s)
             except OSError as error:
                 raise FetchError(f"{part}: cannot be written ({error})") from error
@@ -173,6 +173,19 @@ def _read_note(note: Path) -> dict[str, Any]:
     except DataError:  # none yet, or lost in a crash: either way nothing is known of the part
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def _in_words(error: Exception) -> str:
+    """Return what a person needs of an error; requests wraps the cause of a failed connection in three others."""
+    text = str(error)
+    for sign, words in (
+        ("Failed to resolve", "the host's name cannot be resolved (no network?)"),
+        ("Connection refused", "the host refuses the connection"),
+        ("timed out", "no answer in time"),
+    ):
+        if sign in text:
+            return words
+    return text
 
 
 def _size(path: Path) -> int:

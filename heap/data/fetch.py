@@ -152,7 +152,7 @@ def bring(
             download(archive.url, place, progress_file, retry)
         except FetchError as error:
             raise FetchError(
-                f"{error}\nWithout that server: put the file, got by any other way, to {place.absolute()} "
+                f"{error}\nWithout that server: put the file, got by any other way, to {(folder / file).absolute()} "
                 f"and run again, or set datasets.{name}.root to a folder that holds the dataset unpacked."
             ) from error
         source = place

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from heap.encoders.registry import shape_of
 from heap.errors import EncoderError
@@ -78,17 +80,11 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
         raise EncoderError(f"{path}: not readable as a checkpoint of tensors ({error})") from error
-    except Exception as error:  # safetensors raises its own type, which it does not export
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise EncoderError(f"{path}: not readable as safetensors ({error})") from error
     for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]

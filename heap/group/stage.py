@@ -17,7 +17,7 @@ from heap.encoders.open import choose_device
 from heap.errors import TrainingError
 from heap.files import file_sha256
 from heap.group.regions import Regions, write
-from heap.head.batches import collate, make_photo
+from heap.head.batches import Photo, collate, make_photo
 from heap.head.folder import load
 from heap.progress import track
 from heap.settings import read_frozen, section
@@ -99,7 +99,7 @@ def group(frozen: Path, features: Path, head_path: Path, out_regions: Path, out_
     write(out_regions, Regions(table, np.concatenate(embeddings), info))
 
 
-def _photo(reader: FeatureReader, i: int):  # type: ignore[no-untyped-def]
+def _photo(reader: FeatureReader, i: int) -> Photo:
     row = reader.images.iloc[i]
     return make_photo(
         reader.features(i).astype(np.float16), reader.attention(i), int(row["grid_h"]), int(row["grid_w"]), "no_seed"

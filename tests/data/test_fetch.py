@@ -171,7 +171,7 @@ def test_unreachable_says_what_to_put_where(tmp_path: Path) -> None:
         run(archives({"url": url}))
     told = str(caught.value)
     assert url in told
-    assert str(tmp_path / "resources/mine/.downloads/VOC.tar") in told
+    assert str(tmp_path / "resources/mine/VOC.tar") in told
     assert "datasets.mine.root" in told
     assert not RECEIPT.exists()
 

@@ -19,7 +19,8 @@ rule train:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=24000,
+        # The features that stay in memory, and as much again as a batch and its gradients take.
+        mem_mb=int(1000 * CONFIG.train.resident_gb) + 4000,
         runtime=240,
     shell:
         "python -m heap train --settings {input.settings:q} --features {input.features:q}"
