@@ -24,10 +24,15 @@ _job: Callable[[Any], Any] | None = None
 
 
 def workers_for(photos: int) -> int:
-    """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy."""
+    """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy.
+
+    The cores are those of the process; Snakemake says by OMP_NUM_THREADS how many of them are this job's.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(cores, photos // PHOTOS_PER_WORKER))
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    allowed = min(cores, int(told)) if told.isdigit() else cores
+    return max(1, min(allowed, photos // PHOTOS_PER_WORKER))
 
 
 def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None) -> Iterator[R]:

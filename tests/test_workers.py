@@ -43,3 +43,12 @@ def test_an_error_of_the_job_is_raised_here(workers: int) -> None:
 def test_few_photos_are_not_worth_a_process() -> None:
     assert workers_for(PHOTOS_PER_WORKER - 1) == 1
     assert workers_for(10**9) == len(os.sched_getaffinity(0))
+
+
+def test_a_job_keeps_to_the_cores_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    many = 100 * PHOTOS_PER_WORKER
+    for told, expected in (("", 8), ("3", 3), ("64", 8), ("2,1", 8)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        assert workers_for(many) == expected
+    assert workers_for(PHOTOS_PER_WORKER - 1) == 1
