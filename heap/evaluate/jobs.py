@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,7 +90,7 @@ class Features:
         return {str(image_id): row for row, image_id in enumerate(self.reader.images["image_id"])}
 
 
-class Job:
+class Job(ABC):
     """One photo's work for all methods, so that its truth and features are read once."""
 
     def __call__(self, photo: Photo) -> dict[str, Any]:
@@ -103,9 +104,9 @@ class Job:
         except ValueError as error:
             raise DataError(f"{photo.path}: {error}") from error
 
+    @abstractmethod
     def work(self, photo: Photo) -> dict[str, Any]:
         """Return by method what is kept of the photo."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,9 @@ class MapJob(Job):
         """Return what all methods need of a photo."""
         return None
 
+    @abstractmethod
     def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> Any:
         """Return what is kept of the photo for one method."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

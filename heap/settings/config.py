@@ -20,7 +20,6 @@ from heap.settings.stages import (
     ReportSettings,
     RetrievalTask,
     SegmentSettings,
-    SemanticTask,
     Task,
 )
 
@@ -259,6 +258,3 @@ def _problem_of_k(config: Config, dataset: str) -> list[str]:
         for which, k in (("foreground", config.cluster.foreground), ("background", config.cluster.background))
         if k > regions
     ]
-
-
-__all__ = ["Config", "SemanticTask", "load", "parse", "splits_of"]
