@@ -26,7 +26,7 @@ class VitEncoder(Settings):
     patch_px: Count | None = None
     """States the patch size you expect; refused when the architecture has another."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the encoder; half precision needs CUDA, its error is measured and recorded."""
+    """Arithmetic of the encoder; half precision needs CUDA, and its error is not measured yet."""
     batch_images: Count = 8
     """Photos of one grid encoded at once; sets memory, not values."""
 
