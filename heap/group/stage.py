@@ -17,7 +17,7 @@ from heap.encoders.open import choose_device
 from heap.errors import TrainingError
 from heap.files import file_sha256
 from heap.group.regions import Regions, write
-from heap.head.batches import Photo, collate, make_photo
+from heap.head.batches import collate, photo_of
 from heap.head.folder import load
 from heap.progress import track
 from heap.settings import read_frozen, section
@@ -56,7 +56,7 @@ def group(frozen: Path, features: Path, head_path: Path, out_regions: Path, out_
     def photos() -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
         for start in range(0, len(reader), _BATCH):
             indices = list(range(start, min(start + _BATCH, len(reader))))
-            batch = collate([_photo(reader, i) for i in indices])
+            batch = collate([photo_of(reader, i, "no_seed") for i in indices])
             with torch.inference_mode():
                 out = head(batch.features.to(chosen), batch.mask.to(chosen))
             for number, i in enumerate(indices):
@@ -97,10 +97,3 @@ def group(frozen: Path, features: Path, head_path: Path, out_regions: Path, out_
         "warnings": description["warnings"],
     }
     write(out_regions, Regions(table, np.concatenate(embeddings), info))
-
-
-def _photo(reader: FeatureReader, i: int) -> Photo:
-    row = reader.images.iloc[i]
-    return make_photo(
-        reader.features(i).astype(np.float16), reader.attention(i), int(row["grid_h"]), int(row["grid_w"]), "no_seed"
-    )

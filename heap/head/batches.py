@@ -99,14 +99,18 @@ class TrainingSet:
         coming: Future[list[Photo]] | None = None
         while True:  # the consumer stops, not the data
             for indices in self.order(seed, epoch):
-                following = pool.submit(self.load, indices)
+                following = pool.submit(self.pool, indices)
                 if coming is not None:
                     yield coming.result()
                 coming = following
             epoch += 1
 
     def load(self, indices: list[int]) -> list[Photo]:
-        """Return photos by their position in the store."""
+        """Return a few photos by their position in the store; streamed ones are read alone, not by whole shards."""
+        return [self._kept[i] if self.resident else photo_of(self.reader, i, self.variant) for i in indices]
+
+    def pool(self, indices: list[int]) -> list[Photo]:
+        """Return the photos of one pool of `order`; streamed ones by whole shards, which the pool uses up."""
         kept = self._kept if self.resident else self._read(sorted({self.shard_of[i] for i in indices}))
         return [kept[i] for i in indices]
 
@@ -124,6 +128,13 @@ class TrainingSet:
                     features[rows], attention[rows], int(row["grid_h"]), int(row["grid_w"]), self.variant
                 )
         return photos
+
+
+def photo_of(reader: FeatureReader, i: int, variant: str) -> Photo:
+    """Return photo `i` of a store, read alone."""
+    row = reader.images.iloc[i]
+    features = reader.features(i).astype(np.float16)  # as it is stored
+    return make_photo(features, reader.attention(i), int(row["grid_h"]), int(row["grid_w"]), variant)
 
 
 def make_photo(

@@ -175,7 +175,7 @@ def initialise(head: Head, data: TrainingSet, settings: TrainSettings) -> None:
     total, count, sample = np.zeros(head.dim), 0, []
     share = min(1.0, _KMEANS_PATCHES / data.patches)
     for pool in data.order(settings.seed, 0):
-        for photo in data.load(pool):
+        for photo in data.pool(pool):
             values = photo.features.astype(np.float32)
             total, count = total + values.sum(axis=0, dtype=np.float64), count + len(values)
             sample.append(values[rng.random(len(values)) < share])

@@ -170,3 +170,15 @@ def test_failure_is_told_in_words() -> None:
     text = " ".join(warnings_of(bad))
     for word in ("rho 0.05", "80%", "entropy 0.70", "50%", "collapsed", "train.loss.variant"):
         assert word in text
+
+
+def test_a_few_streamed_photos_are_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, _ = planted_store(tmp_path, 24, seed=0)
+    resident, streamed = TrainingSet(reader, None, "robust", 1.0), TrainingSet(reader, None, "robust", 1e-9)
+
+    def refuse(shard: int) -> None:
+        raise AssertionError(f"shard {shard} was read whole")
+
+    monkeypatch.setattr(reader, "shard", refuse)
+    for a, b in zip(resident.load([3, 17]), streamed.load([3, 17]), strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
