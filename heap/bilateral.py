@@ -1,0 +1,310 @@
+"""The bilateral solver: a coarse mask follows the edges of its photo (Barron and Poole, ECCV 2016).
+
+Pixels that are near in place and in colour share a vertex of a five-dimensional grid. The solver looks for values of
+the vertices that are smooth over the grid and near the mask (their equations 2 to 8, bistochastised by Algorithm 1),
+by preconditioned conjugate gradients. FOUND and TokenCut stop after 25 iterations, far from convergence: their result
+is defined by the iterations (golden: the exact solution flips up to 716 pixels), so start, preconditioner and count
+are part of the protocol, and sums are plain numpy ones, which unlike BLAS do not depend on the number of threads.
+
+Of the solver's output, thresholded and with its holes filled, FOUND takes parts: see `Parts`. They are used only where
+they resemble the mask that went in: see `refine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, sparse
+
+from heap.upsample import bilinear_matrix
+
+Mask = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
+
+# The protocol of FOUND and TokenCut.
+SIGMA_SPATIAL_PX = 16
+SIGMA_LUMA = 16
+SIGMA_CHROMA = 8
+SMOOTHNESS = 256.0  # lambda
+CONFIDENCE = 0.999  # of every pixel
+DIAGONAL_MIN = 1e-5  # of the Jacobi preconditioner
+TOLERANCE = 1e-5  # relative to the right-hand side; met only by masks of one value
+ITERATIONS = 25
+BISTOCHASTIC_STEPS = 10
+FOREGROUND_ABOVE = 0.5
+ACCEPT_ABOVE = 0.5  # IoU of the mask before and after, strictly
+
+# JPEG's Y, U and V (ITU-R BT.601, full range) as Barron and Poole wrote them. Their roundings decide on which side of
+# a cell's border a grey pixel falls, so the decimals are theirs and the arithmetic is float64.
+_YUV = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+_CHROMA_ZERO = 128.0
+
+# A table of all cells between the least and the greatest colour is quicker than sorting the pixels as long as it is
+# not much larger than the photo; photos of many megapixels in all colours would need gigabytes.
+_TABLE_CELLS_PER_PIXEL = 64
+
+# What is kept of the solver's output:
+# - `all`: every component; `largest`: the largest (of equals the last in raster order). What is meant.
+# - `all_peers`: every label but the one of most pixels, background among them; `largest_peers`: the label of the second
+#   most pixels, everything where there is none. What FOUND's code does: the same, until the object is larger than the
+#   background, and then the output is inverted (and in most cases refused).
+Parts = Literal["all", "largest", "all_peers", "largest_peers"]
+
+
+class Refined(NamedTuple):
+    """A mask after the solver.
+
+    Attributes:
+        mask: `(H, W)` bool, the solver's output where accepted, else the mask that went in, with all its components.
+        accepted: the output had an IoU above 0.5 with the mask that went in.
+    """
+
+    mask: Mask
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class BilateralGrid:
+    """The bilateral grid of one photo, bistochastised: made once, it serves every mask of the photo.
+
+    Attributes:
+        cells: `(H, W)` int32, vertex of each pixel.
+        pixels: `(V,)` float64, pixels of each vertex.
+        blur: `(V, V)` CSR, Barron and Poole's B: 1 between neighbours along each of the five axes, 10 on the diagonal.
+    """
+
+    cells: npt.NDArray[np.int32]
+    pixels: Values
+    blur: Any
+
+    @classmethod
+    def of(cls, photo: npt.NDArray[np.uint8]) -> BilateralGrid:
+        """Return the grid of a photo, `(H, W, 3)` uint8 RGB.
+
+        Raises:
+            ValueError: not such an array, or without pixels.
+        """
+        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
+            raise ValueError(f"a photo of {photo.shape} {photo.dtype}, expected (H, W, 3) uint8 with H, W > 0")
+        cells, places, strides = _vertices(photo)
+        pixels = np.bincount(cells.ravel(), minlength=len(places)).astype(np.float64)
+        return cls(cells, pixels, _blur(places, strides))
+
+    @cached_property
+    def smoothness(self) -> Any:
+        """A_smooth of the paper, `(V, V)` CSR: D_m - D_n B D_n."""
+        scale = np.ones_like(self.pixels)
+        for _ in range(BISTOCHASTIC_STEPS):
+            scale = np.sqrt(scale * self.pixels / (self.blur @ scale))
+        # m is set to what n makes of it, so that rows sum to 0 however far the iteration came.
+        mass = scale * (self.blur @ scale)
+        rows = np.repeat(np.arange(len(mass)), np.diff(self.blur.indptr))
+        matrix = self.blur.copy()
+        matrix.data *= -scale[rows] * scale[matrix.indices]
+        matrix.data[rows == matrix.indices] += mass
+        return matrix
+
+    def solve(self, target: npt.NDArray[Any]) -> Values:
+        """Return the solver's soft output, `(H, W)` float64, of a mask `(H, W)`: bool, or values in [0, 1].
+
+        Raises:
+            ValueError: the mask is of another size.
+        """
+        return self._at_vertices(target)[self.cells]
+
+    def binary(self, target: npt.NDArray[Any]) -> Mask:
+        """Return the solver's output above 0.5 with its holes filled, `(H, W)` bool."""
+        return fill_holes((self._at_vertices(target) > FOREGROUND_ABOVE)[self.cells])
+
+    def _at_vertices(self, target: npt.NDArray[Any]) -> Values:
+        if target.shape != self.cells.shape:
+            raise ValueError(f"a mask of {target.shape} for a photo of {self.cells.shape}")
+        cells, vertices = self.cells.ravel(), len(self.pixels)
+        if target.dtype == bool:
+            total: Values = np.bincount(cells[target.ravel()], minlength=vertices).astype(np.float64)
+        else:
+            total = np.bincount(cells, weights=target.ravel(), minlength=vertices)
+        confidence = CONFIDENCE * self.pixels
+        system = self.smoothness * SMOOTHNESS
+        system.setdiag(system.diagonal() + confidence)
+        return _conjugate_gradients(system, CONFIDENCE * total, start=total / self.pixels)
+
+
+def refine(grid: BilateralGrid, target: npt.NDArray[Any], parts: Sequence[Parts]) -> dict[Parts, Refined]:
+    """Return a mask after the solver, in each of the readings asked for.
+
+    Args:
+        grid: of the photo.
+        target: `(H, W)`, bool, or values in [0, 1] of which those above 0.5 are the mask.
+        parts: what to keep of the output.
+
+    Returns:
+        By reading. An output that is not accepted gives the whole mask back, also where the largest component was asked
+        for (FOUND). Of two empty masks the IoU is none, so they are not accepted.
+
+    Raises:
+        ValueError: the mask is of another size than the photo.
+    """
+    before: Mask = target if target.dtype == bool else target > FOREGROUND_ABOVE
+    binary = grid.binary(target)
+    refined: dict[Parts, Refined] = {}
+    for part in parts:
+        after = keep(binary, part)
+        shared = int(np.count_nonzero(before & after))
+        union = int(np.count_nonzero(before)) + int(np.count_nonzero(after)) - shared
+        accepted = shared > ACCEPT_ABOVE * union
+        refined[part] = Refined(after if accepted else before, accepted)
+    return refined
+
+
+def training_target(grid: BilateralGrid, mask: Mask, patch_px: int, part: Parts = "all_peers") -> Refined:
+    """Return a patch mask after the solver, at patch resolution again: the targets of FOUND's losses.
+
+    Bilinear to pixels (the soft map enters the solver), solver, and back: a patch is foreground if any of the pixels
+    around its middle is, which is bilinear downsampling of which every positive value counts.
+
+    Args:
+        grid: of the photo as the encoder saw it.
+        mask: `(grid_h, grid_w)` bool, of the photo padded at right and bottom to whole patches.
+        patch_px: side of a patch.
+        part: what to keep of the output; FOUND trains on all components, as its own code reads them.
+
+    Returns:
+        The mask `(grid_h, grid_w)`, and whether it is the solver's; a refused one is the mask that went in. Patches
+        whose middle lies beyond the photo read its last row or column (our choice; FOUND trains on 224 x 224 only).
+
+    Raises:
+        ValueError: the mask does not fit the photo.
+    """
+    height, width = grid.cells.shape
+    if mask.shape != (-(-height // patch_px), -(-width // patch_px)):
+        raise ValueError(f"a mask of {mask.shape} patches of {patch_px} px for a photo of {(height, width)} px")
+    rows = bilinear_matrix(mask.shape[0], patch_px, height)
+    columns = bilinear_matrix(mask.shape[1], patch_px, width)
+    pixels, accepted = refine(grid, rows @ mask @ columns.T, [part])[part]
+    if not accepted:
+        return Refined(mask, accepted=False)
+    # One middle row of pixels where the patch's side is odd, two where it is even; columns alike.
+    above, below, left, right = (
+        np.minimum(np.arange(patches) * patch_px + middle, side - 1)
+        for patches, side in zip(mask.shape, (height, width), strict=True)
+        for middle in ((patch_px - 1) // 2, patch_px // 2)
+    )
+    by_rows = pixels[above] | pixels[below]
+    return Refined(by_rows[:, left] | by_rows[:, right], accepted=True)
+
+
+def keep(binary: Mask, part: Parts) -> Mask:
+    """Return the part of a binary output `(H, W)` that a reading keeps; components are 4-connected."""
+    if part == "all":
+        return binary
+    labels, count = ndimage.label(binary)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    if part == "largest":
+        return labels == count - int(sizes[:0:-1].argmax()) if count else binary
+    # Of labels of equal size the higher comes last, as in the ascending sort of the peers' code.
+    order = np.argsort(sizes, kind="stable")
+    if part == "all_peers":
+        return labels != order[-1]
+    return labels == order[-2] if count else np.ones_like(binary)
+
+
+def fill_holes(mask: Mask) -> Mask:
+    """Return a mask with the background that is not 4-connected to the border filled.
+
+    What scipy's `binary_fill_holes` does by repeated dilation, in one labelling of the mask's bounding box.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return mask
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    labels, count = ndimage.label(~mask[box])
+    inside = np.ones(count + 1, dtype=bool)  # label 0 is the mask itself
+    # What touches the border of the box is either at the photo's border or beside background that is.
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        inside[edge[edge > 0]] = False
+    if inside.sum() == 1:
+        return mask
+    filled = mask.copy()
+    filled[box] = inside[labels]
+    return filled
+
+
+def _vertices(photo: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], list[int]]:
+    """Find the occupied cells of the grid.
+
+    Returns:
+        Vertex of each pixel, `(H, W)`; place of each vertex in the table of cells, ascending, `(V,)`; and the table's
+        strides along the five axes. The table has an empty margin, so that a stride never leads round a corner.
+    """
+    height, width = photo.shape[:2]
+    yuv = _YUV @ photo.reshape(-1, 3).T.astype(np.float64, order="C")  # (3, H W)
+    yuv[1:] += _CHROMA_ZERO
+    yuv *= np.array([[1 / SIGMA_LUMA], [1 / SIGMA_CHROMA], [1 / SIGMA_CHROMA]])  # powers of two: exact
+    colour = yuv.astype(np.int32)
+    low = colour.min(axis=1)
+    sides = [1 + (height - 1) // SIGMA_SPATIAL_PX, 1 + (width - 1) // SIGMA_SPATIAL_PX]
+    sides += (colour.max(axis=1) - low + 1).tolist()
+    strides = [1]
+    for side in sides[:0:-1]:
+        strides.insert(0, strides[0] * (side + 2))
+    table_cells = strides[0] * (sides[0] + 2)
+    kind = np.int32 if table_cells < 2**31 else np.int64
+    place = np.zeros((height, width), dtype=kind)
+    place += ((np.arange(height) // SIGMA_SPATIAL_PX + 1) * strides[0]).astype(kind)[:, None]
+    place += ((np.arange(width) // SIGMA_SPATIAL_PX + 1) * strides[1]).astype(kind)
+    for values, stride, least in zip(colour, strides[2:], low, strict=True):
+        place += (values.reshape(height, width) - (least - 1)).astype(kind) * kind(stride)
+    if table_cells > _TABLE_CELLS_PER_PIXEL * place.size:
+        places, cells = np.unique(place, return_inverse=True)
+        return cells.reshape(place.shape).astype(np.int32), places.astype(np.int64), strides
+    occupied = np.zeros(table_cells, dtype=bool)
+    occupied[place] = True
+    places = np.flatnonzero(occupied)
+    number = np.empty(table_cells, dtype=np.int32)
+    number[places] = np.arange(len(places), dtype=np.int32)
+    return number[place], places, strides
+
+
+def _blur(places: npt.NDArray[np.int64], strides: Sequence[int]) -> Any:
+    """Return Barron and Poole's B over the occupied cells, `(V, V)` CSR with sorted columns."""
+    steps = np.sort(np.array([0, *strides, *(-stride for stride in strides)]))
+    wanted = places[:, None] + steps  # (V, 11)
+    found = np.searchsorted(places, wanted)
+    np.minimum(found, len(places) - 1, out=found)
+    there = places[found] == wanted
+    data = np.broadcast_to(np.where(steps == 0, 2.0 * len(strides), 1.0), there.shape)[there]
+    indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    return sparse.csr_matrix((data, found[there].astype(np.int32), indptr), shape=(len(places), len(places)))
+
+
+def _conjugate_gradients(system: Any, right: Values, start: Values) -> Values:
+    """Return what preconditioned conjugate gradients make of `start` in 25 iterations.
+
+    scipy's `cg` with `rtol=1e-5, atol=0, maxiter=25` and a Jacobi preconditioner gives the same, but sums by BLAS.
+    """
+    limit = TOLERANCE * np.sqrt((right * right).sum())
+    if not limit:
+        return np.zeros_like(right)
+    inverse = 1 / np.maximum(system.diagonal(), DIAGONAL_MIN)
+    solution = start.copy()
+    residual = right - system @ solution
+    direction, before = np.zeros_like(right), 1.0
+    for _ in range(ITERATIONS):
+        if np.sqrt((residual * residual).sum()) < limit:
+            break
+        conditioned = inverse * residual
+        now = (residual * conditioned).sum()
+        direction *= now / before
+        direction += conditioned
+        image = system @ direction
+        step = now / (direction * image).sum()
+        solution += step * direction
+        residual -= step * image
+        before = now
+    return solution
