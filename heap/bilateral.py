@@ -12,9 +12,10 @@ they resemble the mask that went in: see `refine`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from fractions import Fraction
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -39,10 +40,10 @@ BISTOCHASTIC_STEPS = 10
 FOREGROUND_ABOVE = 0.5
 ACCEPT_ABOVE = 0.5  # IoU of the mask before and after, strictly
 
-# JPEG's Y, U and V (ITU-R BT.601, full range) as Barron and Poole wrote them. Their roundings decide on which side of
-# a cell's border a grey pixel falls, so the decimals are theirs and the arithmetic is float64.
-_YUV = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-_CHROMA_ZERO = 128.0
+# Luma and chroma of JPEG (ITU-R BT.601, full range) as Barron and Poole wrote them, in millionths.
+_YUV = ((299_000, 587_000, 114_000), (-168_736, -331_264, 500_000), (500_000, -418_688, -81_312))
+_CHROMA_ZERO = 128
+_UNIT = 1_000_000
 
 # A table of all cells between the least and the greatest colour is quicker than sorting the pixels as long as it is
 # not much larger than the photo; photos of many megapixels in all colours would need gigabytes.
@@ -68,46 +69,41 @@ class Refined(NamedTuple):
     accepted: bool
 
 
-@dataclass(frozen=True)
 class BilateralGrid:
-    """The bilateral grid of one photo, bistochastised: made once, it serves every mask of the photo.
+    """The bilateral grid of one photo: made once, it serves every mask of the photo.
 
     Attributes:
         cells: `(H, W)` int32, vertex of each pixel.
         pixels: `(V,)` float64, pixels of each vertex.
-        blur: `(V, V)` CSR, Barron and Poole's B: 1 between neighbours along each of the five axes, 10 on the diagonal.
+        blur: `(V, V)` CSC, Barron and Poole's B: 1 between neighbours along each of the five axes, 10 on the diagonal.
     """
 
-    cells: npt.NDArray[np.int32]
-    pixels: Values
-    blur: Any
-
-    @classmethod
-    def of(cls, photo: npt.NDArray[np.uint8]) -> BilateralGrid:
-        """Return the grid of a photo, `(H, W, 3)` uint8 RGB.
+    def __init__(self, photo: npt.NDArray[np.uint8]) -> None:
+        """Make the grid of a photo, `(H, W, 3)` uint8 RGB.
 
         Raises:
             ValueError: not such an array, or without pixels.
         """
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
             raise ValueError(f"a photo of {photo.shape} {photo.dtype}, expected (H, W, 3) uint8 with H, W > 0")
-        cells, places, strides = _vertices(photo)
-        pixels = np.bincount(cells.ravel(), minlength=len(places)).astype(np.float64)
-        return cls(cells, pixels, _blur(places, strides))
+        self.cells, self.blur = _vertices(photo)
+        self.pixels = np.bincount(self.cells.ravel()).astype(np.float64)
 
     @cached_property
-    def smoothness(self) -> Any:
-        """A_smooth of the paper, `(V, V)` CSR: D_m - D_n B D_n."""
+    def system(self) -> Any:
+        """The matrix A of the paper's equation 8, `(V, V)` CSC: lambda (D_m - D_n B D_n) plus the confidence."""
         scale = np.ones_like(self.pixels)
         for _ in range(BISTOCHASTIC_STEPS):
             scale = np.sqrt(scale * self.pixels / (self.blur @ scale))
-        # m is set to what n makes of it, so that rows sum to 0 however far the iteration came.
+        # m is set to what n makes of it, so that the smoothness of a constant is 0 however far the iteration came.
         mass = scale * (self.blur @ scale)
-        rows = np.repeat(np.arange(len(mass)), np.diff(self.blur.indptr))
-        matrix = self.blur.copy()
-        matrix.data *= -scale[rows] * scale[matrix.indices]
-        matrix.data[rows == matrix.indices] += mass
-        return matrix
+        rows = self.blur.indices
+        columns = np.repeat(np.arange(len(mass), dtype=np.int32), np.diff(self.blur.indptr))
+        values = scale[rows] * scale[columns]
+        values *= self.blur.data
+        values *= -SMOOTHNESS
+        values[rows == columns] += SMOOTHNESS * mass + CONFIDENCE * self.pixels
+        return sparse.csc_matrix((values, rows, self.blur.indptr), shape=self.blur.shape)
 
     def solve(self, target: npt.NDArray[Any]) -> Values:
         """Return the solver's soft output, `(H, W)` float64, of a mask `(H, W)`: bool, or values in [0, 1].
@@ -126,13 +122,11 @@ class BilateralGrid:
             raise ValueError(f"a mask of {target.shape} for a photo of {self.cells.shape}")
         cells, vertices = self.cells.ravel(), len(self.pixels)
         if target.dtype == bool:
-            total: Values = np.bincount(cells[target.ravel()], minlength=vertices).astype(np.float64)
+            sums = np.bincount(cells[target.ravel()], minlength=vertices)
         else:
-            total = np.bincount(cells, weights=target.ravel(), minlength=vertices)
-        confidence = CONFIDENCE * self.pixels
-        system = self.smoothness * SMOOTHNESS
-        system.setdiag(system.diagonal() + confidence)
-        return _conjugate_gradients(system, CONFIDENCE * total, start=total / self.pixels)
+            sums = np.bincount(cells, weights=target.ravel(), minlength=vertices)
+        total = sums.astype(np.float64)
+        return _conjugate_gradients(self.system, CONFIDENCE * total, start=total / self.pixels)
 
 
 def refine(grid: BilateralGrid, target: npt.NDArray[Any], parts: Sequence[Parts]) -> dict[Parts, Refined]:
@@ -235,52 +229,75 @@ def fill_holes(mask: Mask) -> Mask:
     return filled
 
 
-def _vertices(photo: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], list[int]]:
-    """Find the occupied cells of the grid.
+def colour_cells(photo: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.int32]]:
+    """Return the cells of luma, U and V of each pixel of a photo `(H, W, 3)`, `(H, W)` int32 each.
 
-    Returns:
-        Vertex of each pixel, `(H, W)`; place of each vertex in the table of cells, ascending, `(V,)`; and the table's
-        strides along the five axes. The table has an empty margin, so that a stride never leads round a corner.
+    In integers, for speed and because a float's last bit would decide where a colour on the border of two cells falls:
+    all chroma of greys is. The peers' float64 gives the same but for some lumas, see `_rounds_down`.
+    """
+    channels = np.moveaxis(photo, 2, 0).astype(np.int32, order="C")
+    sums = [sum(weight * channel for weight, channel in zip(row, channels, strict=True)) for row in _YUV]
+    border = SIGMA_LUMA * _UNIT
+    luma = sums[0] // border
+    on_border = np.flatnonzero(sums[0] == luma * border)  # about one pixel in 1,000, of grey photos one in 16
+    colours, which = np.unique(photo.reshape(-1, 3)[on_border] @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True)
+    down = [_rounds_down(colour >> 16, colour >> 8 & 255, colour & 255) for colour in colours.tolist()]
+    luma.flat[on_border] -= np.array(down, dtype=np.int32)[which]
+    return [luma, *((values + _CHROMA_ZERO * _UNIT) // (SIGMA_CHROMA * _UNIT) for values in sums[1:])]
+
+
+@lru_cache(maxsize=2048)  # there are 1,052 such colours
+def _rounds_down(red: int, green: int, blue: int) -> bool:
+    """Say whether a luma that is exactly on the border of two cells comes out below it in the peers' arithmetic.
+
+    Theirs is a float64 matrix product, which on every processor of today is a chain of fused multiply-adds: each step
+    rounds once. 279 of the 1,052 such colours fall below, some greys among them. (Of the 8,192 chromas on a border none
+    does.)
+    """
+    value = 0.0
+    for weight, channel in zip(_YUV[0], (red, green, blue), strict=True):
+        value = float(Fraction(weight / _UNIT) * channel + Fraction(value))
+    return value < sum(weight * channel for weight, channel in zip(_YUV[0], (red, green, blue), strict=True)) // _UNIT
+
+
+def _vertices(photo: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Any]:
+    """Return the vertex of each pixel, `(H, W)`, and Barron and Poole's B over the vertices, `(V, V)` CSC.
+
+    Vertices are numbered by their place in a table of all cells, which has an empty margin, so that a step along an
+    axis never leads round a corner.
     """
     height, width = photo.shape[:2]
-    yuv = _YUV @ photo.reshape(-1, 3).T.astype(np.float64, order="C")  # (3, H W)
-    yuv[1:] += _CHROMA_ZERO
-    yuv *= np.array([[1 / SIGMA_LUMA], [1 / SIGMA_CHROMA], [1 / SIGMA_CHROMA]])  # powers of two: exact
-    colour = yuv.astype(np.int32)
-    low = colour.min(axis=1)
-    sides = [1 + (height - 1) // SIGMA_SPATIAL_PX, 1 + (width - 1) // SIGMA_SPATIAL_PX]
-    sides += (colour.max(axis=1) - low + 1).tolist()
-    strides = [1]
-    for side in sides[:0:-1]:
-        strides.insert(0, strides[0] * (side + 2))
-    table_cells = strides[0] * (sides[0] + 2)
-    kind = np.int32 if table_cells < 2**31 else np.int64
+    axes: list[npt.NDArray[Any]]
+    axes = [np.arange(height)[:, None] // SIGMA_SPATIAL_PX, np.arange(width) // SIGMA_SPATIAL_PX, *colour_cells(photo)]
+    lows = [int(axis.min()) for axis in axes]
+    sides = [int(axis.max()) - low + 3 for axis, low in zip(axes, lows, strict=True)]
+    strides = [math.prod(sides[number + 1 :]) for number in range(len(sides))]
+    kind = np.int32 if math.prod(sides) < 2**31 else np.int64
     place = np.zeros((height, width), dtype=kind)
-    place += ((np.arange(height) // SIGMA_SPATIAL_PX + 1) * strides[0]).astype(kind)[:, None]
-    place += ((np.arange(width) // SIGMA_SPATIAL_PX + 1) * strides[1]).astype(kind)
-    for values, stride, least in zip(colour, strides[2:], low, strict=True):
-        place += (values.reshape(height, width) - (least - 1)).astype(kind) * kind(stride)
-    if table_cells > _TABLE_CELLS_PER_PIXEL * place.size:
-        places, cells = np.unique(place, return_inverse=True)
-        return cells.reshape(place.shape).astype(np.int32), places.astype(np.int64), strides
-    occupied = np.zeros(table_cells, dtype=bool)
-    occupied[place] = True
-    places = np.flatnonzero(occupied)
-    number = np.empty(table_cells, dtype=np.int32)
-    number[places] = np.arange(len(places), dtype=np.int32)
-    return number[place], places, strides
-
-
-def _blur(places: npt.NDArray[np.int64], strides: Sequence[int]) -> Any:
-    """Return Barron and Poole's B over the occupied cells, `(V, V)` CSR with sorted columns."""
-    steps = np.sort(np.array([0, *strides, *(-stride for stride in strides)]))
-    wanted = places[:, None] + steps  # (V, 11)
-    found = np.searchsorted(places, wanted)
-    np.minimum(found, len(places) - 1, out=found)
-    there = places[found] == wanted
-    data = np.broadcast_to(np.where(steps == 0, 2.0 * len(strides), 1.0), there.shape)[there]
-    indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
-    return sparse.csr_matrix((data, found[there].astype(np.int32), indptr), shape=(len(places), len(places)))
+    for axis, low, stride in zip(axes, lows, strides, strict=True):
+        place += axis.astype(kind, copy=False) * kind(stride) + kind((1 - low) * stride)
+    steps = np.sort([0, *strides, *(-stride for stride in strides)])
+    if math.prod(sides) <= _TABLE_CELLS_PER_PIXEL * place.size:
+        occupied = np.zeros(math.prod(sides), dtype=bool)
+        occupied[place] = True
+        places = np.flatnonzero(occupied)
+        number = np.empty(occupied.shape, dtype=np.int32)
+        number[places] = np.arange(len(places), dtype=np.int32)
+        cells = number.take(place)
+        wanted = (places[:, None] + steps).ravel()  # (11 V,)
+        there = np.flatnonzero(occupied.take(wanted))
+        neighbours = number.take(wanted.take(there))
+    else:
+        places, found = np.unique(place, return_inverse=True)
+        cells = found.reshape(place.shape).astype(np.int32)
+        wanted = (places[:, None] + steps).ravel()
+        nearest = np.searchsorted(places, wanted).clip(max=len(places) - 1)
+        there = np.flatnonzero(places[nearest] == wanted)
+        neighbours = nearest[there].astype(np.int32)
+    values = np.where(steps == 0, 2.0 * len(axes), 1.0).take(there % len(steps))
+    starts = np.searchsorted(there, np.arange(len(places) + 1) * len(steps)).astype(np.int32)
+    # B is symmetric, so its rows are its columns: said to be columns, a product takes half the time.
+    return cells, sparse.csc_matrix((values, neighbours, starts), shape=(len(places), len(places)))
 
 
 def _conjugate_gradients(system: Any, right: Values, start: Values) -> Values:
