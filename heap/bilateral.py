@@ -275,7 +275,7 @@ def _vertices(photo: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Any]
     kind = np.int32 if math.prod(sides) < 2**31 else np.int64
     place = np.zeros((height, width), dtype=kind)
     for axis, low, stride in zip(axes, lows, strides, strict=True):
-        place += axis.astype(kind, copy=False) * kind(stride) + kind((1 - low) * stride)
+        place += axis.astype(kind, copy=False) * stride + (1 - low) * stride
     steps = np.sort([0, *strides, *(-stride for stride in strides)])
     if math.prod(sides) <= _TABLE_CELLS_PER_PIXEL * place.size:
         occupied = np.zeros(math.prod(sides), dtype=bool)
