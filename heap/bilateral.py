@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
@@ -22,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, sparse
 
+from heap.components import Mask, fill_holes, largest_component
 from heap.upsample import bilinear_matrix
 
-Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
 # The protocol of FOUND and TokenCut.
@@ -69,6 +70,7 @@ class Refined(NamedTuple):
     accepted: bool
 
 
+@dataclass(frozen=True)
 class BilateralGrid:
     """The bilateral grid of one photo: made once, it serves every mask of the photo.
 
@@ -78,16 +80,21 @@ class BilateralGrid:
         blur: `(V, V)` CSC, Barron and Poole's B: 1 between neighbours along each of the five axes, 10 on the diagonal.
     """
 
-    def __init__(self, photo: npt.NDArray[np.uint8]) -> None:
-        """Make the grid of a photo, `(H, W, 3)` uint8 RGB.
+    cells: npt.NDArray[np.int32]
+    pixels: Values
+    blur: Any
+
+    @classmethod
+    def of(cls, photo: npt.NDArray[np.uint8]) -> BilateralGrid:
+        """Return the grid of a photo, `(H, W, 3)` uint8 RGB.
 
         Raises:
             ValueError: not such an array, or without pixels.
         """
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
             raise ValueError(f"a photo of {photo.shape} {photo.dtype}, expected (H, W, 3) uint8 with H, W > 0")
-        self.cells, self.blur = _vertices(photo)
-        self.pixels = np.bincount(self.cells.ravel()).astype(np.float64)
+        cells, blur = _vertices(photo)
+        return cls(cells, np.bincount(cells.ravel()).astype(np.float64), blur)
 
     @cached_property
     def system(self) -> Any:
@@ -197,36 +204,15 @@ def keep(binary: Mask, part: Parts) -> Mask:
     """Return the part of a binary output `(H, W)` that a reading keeps; components are 4-connected."""
     if part == "all":
         return binary
+    if part == "largest":
+        return largest_component(binary, ties_to_last=True)
     labels, count = ndimage.label(binary)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    if part == "largest":
-        return labels == count - int(sizes[:0:-1].argmax()) if count else binary
     # Of labels of equal size the higher comes last, as in the ascending sort of the peers' code.
     order = np.argsort(sizes, kind="stable")
     if part == "all_peers":
         return labels != order[-1]
     return labels == order[-2] if count else np.ones_like(binary)
-
-
-def fill_holes(mask: Mask) -> Mask:
-    """Return a mask with the background that is not 4-connected to the border filled.
-
-    What scipy's `binary_fill_holes` does by repeated dilation, in one labelling of the mask's bounding box.
-    """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return mask
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    labels, count = ndimage.label(~mask[box])
-    inside = np.ones(count + 1, dtype=bool)  # label 0 is the mask itself
-    # What touches the border of the box is either at the photo's border or beside background that is.
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        inside[edge[edge > 0]] = False
-    if inside.sum() == 1:
-        return mask
-    filled = mask.copy()
-    filled[box] = inside[labels]
-    return filled
 
 
 def colour_cells(photo: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.int32]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from heap.evaluate.components import Mask, largest_component
+from heap.components import Mask, largest_component
 
 Box = tuple[int, int, int, int]
 Size = tuple[int, int]

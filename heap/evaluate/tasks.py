@@ -1,13 +1,14 @@
 """The tasks of a benchmark over a whole dataset: which photos, which figures, what was left out.
 
-Variants, as tables name them: saliency `multi` and `single`; discovery `largest`; retrieval `{gallery}-{query}`;
-semantic `hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks
-for the same figures of several splits of a dataset.
+Variants, as tables name them: saliency `multi` and `single`, `+bs` after the bilateral solver, `+bs-peers` with its
+output read as the peers' code does; discovery `largest`; retrieval `{gallery}-{query}`; semantic `hungarian`.
+`+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks for the same figures
+of several splits of a dataset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,16 +131,27 @@ def suffix(task: SaliencyTask | DiscoveryTask | SemanticTask, tasks: Sequence[Ta
 def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:
     photos = dataset.photos(task.split)
     maps = _maps(dataset, methods)
-    results = run.over(SaliencyJob(maps, task.truth), photos, f"saliency of {dataset.name}")
+    refined = saliency.solver_variants(task.bilateral)
+    job = SaliencyJob(maps, task.truth, refined, dataset.manifest.root)
+    results = run.over(job, photos, f"saliency of {dataset.name}")
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
         figures = {
             (variant + mark, metric): value
-            for variant in saliency.VARIANTS
+            for variant in (*saliency.VARIANTS, *refined)
             for metric, value in saliency.summary([scores[variant] for _, scores in kept]).items()
         }
-        outcomes.append(Outcome(method, figures, len(kept), skipped))
+        outcomes.append(Outcome(method, figures, len(kept), skipped, notes=_accepted(refined, kept, mark)))
     return outcomes
+
+
+def _accepted(refined: Iterable[str], kept: Kept, mark: str) -> dict[str, Any]:
+    """Return how many outputs of the bilateral solver were taken and how many refused, by variant."""
+    taken = {variant: sum(scores[variant].accepted for _, scores in kept) for variant in refined}
+    if not taken:
+        return {}
+    counts = {name + mark: {"accepted": count, "refused": len(kept) - count} for name, count in taken.items()}
+    return {"bilateral_solver": counts}
 
 
 def _discovery(task: DiscoveryTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:
