@@ -1,4 +1,4 @@
-"""TokenCut: the peers' eigenvectors, masks and boxes; the cut of graphs small enough to do by hand; the solver's way."""
+"""TokenCut: the peers' eigenvectors, masks and boxes; the cut of graphs done by hand; what the solver may do."""
 
 from __future__ import annotations
 
@@ -45,9 +45,8 @@ def test_eigenvectors_masks_and_boxes_equal_tokencuts_own_code(golden: Path) -> 
 def two_kinds(grid_h: int, grid_w: int, inside: np.ndarray, seed: int = 0) -> Patches:
     """A photo of two kinds of patches at right angles, with a little noise."""
     rng = np.random.default_rng(seed)
-    features = np.where(inside.ravel()[:, None], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]) + 0.02 * rng.normal(
-        size=(inside.size, 3)
-    )
+    features = np.where(inside.ravel()[:, None], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+    features += 0.02 * rng.normal(size=features.shape)
     return Patches(features.astype(np.float32), np.ones((inside.size, 1), np.float32), grid_h, grid_w)
 
 
@@ -56,13 +55,12 @@ def test_two_kinds_of_patches_are_the_two_sides() -> None:
     inside[2:5, 3:7] = True
     photo = two_kinds(9, 12, inside)
     found = cut(linked(photo.features, 0.2), 1e-5)
-    # Two cliques of 12 and 96. With y' D y = 1 and y orthogonal to the constant under D, y is sqrt(96/12) times larger
-    # on the small one: the seed is there, the first of equals.
+    # Two cliques of 12 and 96 patches, whose degrees are about 12 and 96. y is orthogonal to the constant under D, so
+    # 12 * 12 * a + 96 * 96 * b = 0: y is 64 times larger on the small one. The seed is there, the first of equals.
     np.testing.assert_array_equal(found.side, inside.ravel())
     assert found.seed == int(np.flatnonzero(inside.ravel())[0])
-    np.testing.assert_allclose(
-        found.vector[inside.ravel()].mean() / -found.vector[~inside.ravel()].mean(), 64, rtol=0.01
-    )
+    small, large = found.vector[inside.ravel()].mean(), found.vector[~inside.ravel()].mean()
+    assert small / large == pytest.approx(-64, rel=0.01)
     np.testing.assert_array_equal(tokencut(photo, TokenCutSettings()).foreground, inside.ravel())
 
 
@@ -88,8 +86,8 @@ def test_one_patch_is_one_object() -> None:
     assert tokencut(photo, TokenCutSettings()) == (np.ones(1), "no_cut")
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6), patches=st.integers(65, 160), density=st.floats(0.1, 0.9))
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6), patches=st.integers(65, 120), density=st.floats(0.1, 0.9))
 def test_the_partial_solver_finds_the_dense_solvers_pair(seed: int, patches: int, density: float) -> None:
     rng = np.random.default_rng(seed)
     links = rng.random((patches, patches)) < density

@@ -36,9 +36,10 @@ class Made:
     photos_per_worker: int
 
 
-# Two to three seconds (see `heap.workers`) over the seconds a photo of 1,900 patches takes: 5 ms where only the reading
-# counts, about 80 ms for k-means and LOST's products, 100 ms for TokenCut.
-_QUICK, _SLOW = 500, 30
+# Two to three seconds (see `heap.workers`) over what a photo of 1,900 patches takes on one core: 68 ms for TokenCut,
+# 28 ms for LOST, 10 ms for k-means (benchmarks/baselines.py). The others are quicker than the reading, 5 ms.
+_PHOTOS_PER_WORKER = {"tokencut": 30, "lost": 80, "kmeans": 200}
+_QUICK = 500
 
 
 def make(method: str, own: dict[str, Any] | None, head: Path | None, reader: FeatureReader) -> Made:
@@ -68,7 +69,7 @@ def make(method: str, own: dict[str, Any] | None, head: Path | None, reader: Fea
     }  # fmt: skip
     if method in plain:
         return Made(plain[method], {}, _QUICK)
-    return Made(_with_settings(method, own), {"settings": own}, _SLOW)
+    return Made(_with_settings(method, own), {"settings": own}, _PHOTOS_PER_WORKER[method])
 
 
 def _with_settings(method: str, own: dict[str, Any] | None) -> Method:

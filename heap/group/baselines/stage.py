@@ -17,6 +17,7 @@ from heap.group.baselines.methods import Method, make
 from heap.group.baselines.patches import Answer, Floats, Patches
 from heap.progress import track
 from heap.settings import read_frozen
+from heap.settings.baselines import BASELINES
 from heap.workers import spread, workers_for
 
 log = logging.getLogger("heap")
@@ -44,9 +45,9 @@ def baseline(
     """
     own = read_frozen(frozen, "maps")
     reader = FeatureReader(features)
-    made = make(method, own["baseline"], head, reader)
-    if own["name"] != method:
+    if method in BASELINES and own["name"] != method:
         raise SettingsError(f"{frozen}: the frozen settings of {own['name']}, not of {method}")
+    made = make(method, own["baseline"], head, reader)
     count = workers_for(len(reader), made.photos_per_worker) if workers is None else workers
     name = reader.receipt["dataset"]
     notes: Counter[str] = Counter()

@@ -6,7 +6,8 @@ Its losses are binary cross-entropies over the patches of a batch, against
 - the head's own binary prediction as it is, once the seed has gone.
 
 FOUND itself sees random scales, crops and blurs of the photos. A cache holds each photo once, so here it sees the
-photos as they were encoded; figures of this baseline are therefore ours, and not FOUND's published ones.
+photos as they were encoded; figures of this baseline are therefore ours, and not FOUND's published ones. Features are
+brought to one scale first (`rescale`), a number that the saved weights contain.
 """
 
 from __future__ import annotations
@@ -43,9 +44,11 @@ log = logging.getLogger("heap")
 # Rows of the history are this many iterations apart.
 _HISTORY_EVERY = 10
 # A mask takes the solver 10 to 40 ms: so many occupy a worker for as long as it needs to start.
-_MASKS_PER_WORKER = 100
+_MASKS_PER_WORKER = 200
 # Bilateral grids a worker keeps, 0.5 to 1 MB each: small datasets then build each of them once.
 _GRIDS = 512
+# Photos that the features' scale is read from.
+_SCALED = 64
 # Few, so that the workers end a batch together.
 _CHUNK = 4
 
@@ -151,7 +154,8 @@ def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history
                 "dataset": reader.receipt["dataset"], "split": stage["train_split"], "photos": len(photos),
                 "fingerprint": reader.receipt["fingerprint"],
             },
-            "last": rows[-1],
+            # JSON has no NaN: losses that were not in force at the end are not told.
+            "last": {name: value for name, value in rows[-1].items() if np.isfinite(value)},
         },
     )  # fmt: skip
 
@@ -170,11 +174,13 @@ def fit(
     optimiser = torch.optim.AdamW(linear.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, settings.decay_every, settings.decay)
     batches = order(photos, settings.batch_images, settings.seed)
+    scale = np.float32(1 / deviation(reader, photos) if settings.rescale else 1.0)
     rows: list[dict[str, float]] = []
     for iteration in range(settings.iterations):
         chosen = next(batches)
         batch = [Patches.read(reader, i) for i in chosen]
-        logits = linear(torch.from_numpy(np.concatenate([photo.features for photo in batch]))).squeeze(1)
+        features = scale * np.concatenate([photo.features for photo in batch])  # (P, D)
+        logits = linear(torch.from_numpy(features)).squeeze(1)  # (P,)
         ends = np.cumsum([len(photo.features) for photo in batch])[:-1]
         predicted = np.split((logits.detach() > 0).numpy(), ends)
         seeds = [found_seed(photo).foreground > 0.5 for photo in batch] if iteration < settings.seed_iterations else []
@@ -206,8 +212,14 @@ def fit(
         optimiser.step()
         schedule.step()
         progress.step()
-    weight = linear.weight.detach().numpy()[0].copy()
+    weight = scale * linear.weight.detach().numpy()[0]
     return FoundHead(weight, float(linear.bias.detach())), rows
+
+
+def deviation(reader: FeatureReader, photos: Sequence[int]) -> float:
+    """Return the root mean square of a feature's values over (up to 64) training photos."""
+    chosen = photos[:: max(1, len(photos) // _SCALED)][:_SCALED]
+    return float(np.sqrt(np.mean([np.mean(reader.features(i).astype(np.float64) ** 2) for i in chosen])))
 
 
 def order(photos: Sequence[int], batch_images: int, seed: int) -> Iterator[list[int]]:
