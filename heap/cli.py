@@ -159,15 +159,35 @@ def group(
 
 @app.command()
 def baseline(
-    method: Annotated[str, typer.Argument(help="everything, centred_box or attention.")],
+    method: Annotated[str, typer.Argument(help="One of the names above.")],
     settings: Frozen,
     features: Features,
     out: Out,
+    head: Annotated[Path | None, typer.Option("--head", help="FOUND's trained head; for `found` alone.")] = None,
 ) -> None:
-    """Write the patch maps of a method that needs no head, on the same features."""
-    from heap.group.baselines import baseline as run
+    """Write the patch maps of a method that HEAP is compared with, on the same features.
 
-    run(settings, method, features, out)
+    **everything**, **centred_box** (neither looks at the photo), **attention** (above its mean), **kmeans** (clusters
+    of the photo's patches that are attended to), **lost**, **tokencut**, **found_seed** (what is not FOUND's background
+    seed), **found** (FOUND's linear head, trained by `train-found`).
+    """
+    from heap.group.baselines.stage import baseline as run
+
+    run(settings, method, features, out, head)
+
+
+@app.command("train-found")
+def train_found(
+    settings: Frozen,
+    features: Features,
+    manifest: ManifestFile,
+    out: Out,
+    history: Annotated[Path, typer.Option("--history", help="CSV of the losses.")],
+) -> None:
+    """Train FOUND's linear head (a baseline) on cached features; the bilateral solver looks at the photos."""
+    from heap.group.baselines.train_found import train_found as run
+
+    run(settings, features, manifest, out, history)
 
 
 @app.command()
@@ -196,6 +216,18 @@ def segment(
     from heap.segment.stage import segment as run
 
     run(settings, maps, clusters, manifest, out)
+
+
+@app.command("method-masks")
+def method_masks(
+    settings: Frozen,
+    maps: Annotated[Path, typer.Option("--maps", help="Receipt of a method's patch maps.")],
+    out: Out,
+) -> None:
+    """Write a baseline's masks at image resolution: a PNG for each photo."""
+    from heap.segment.method_masks import method_masks as run
+
+    run(settings, maps, out)
 
 
 @app.command()

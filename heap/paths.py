@@ -53,6 +53,16 @@ def history(model: str) -> str:
     return f"{RESULTS}/head/{model}/history.csv"
 
 
+def found_head(model: str) -> str:
+    """Weights of FOUND's linear head (a baseline), trained on the same features as the model's own head."""
+    return f"{RESULTS}/found/{model}.safetensors"
+
+
+def found_history(model: str) -> str:
+    """Losses of the training of FOUND's head, one row every few iterations."""
+    return f"{RESULTS}/found/{model}.csv"
+
+
 def regions(dataset: str) -> str:
     """One row a region: image, token, area, foreground score, embedding."""
     return f"{RESULTS}/regions/{dataset}.parquet"
@@ -76,6 +86,11 @@ def index(dataset: str) -> str:
 def masks(dataset: str) -> str:
     """COCO instances of the dataset; one PNG a photo lies in the folder of the same name beside it."""
     return f"{RESULTS}/masks/{dataset}.json"
+
+
+def method_masks(method: str, dataset: str) -> str:
+    """Receipt of a baseline's masks; one PNG a photo lies in the folder of the same name beside it."""
+    return f"{RESULTS}/masks/{method}/{dataset}.json"
 
 
 def metrics(benchmark: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,55 +21,87 @@ PHOTOS_PER_WORKER = 500
 _CHUNK = 16
 # Chunks on their way for each worker. With it memory does not grow with the number of photos.
 _AHEAD = 4
+# Each worker is one core's work. Libraries that start threads of their own read these when they are loaded.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _job: Callable[[Any], Any] | None = None
 
 
-def workers_for(photos: int) -> int:
+def workers_for(photos: int, photos_per_worker: int = PHOTOS_PER_WORKER) -> int:
     """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy.
 
     The cores are those of the process; Snakemake says by OMP_NUM_THREADS how many of them are this job's.
+
+    Args:
+        photos: how many there are.
+        photos_per_worker: how many take as long as a worker needs to start.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     told = os.environ.get("OMP_NUM_THREADS", "")
     allowed = min(cores, int(told)) if told.isdigit() else cores
-    return max(1, min(allowed, photos // PHOTOS_PER_WORKER))
+    return max(1, min(allowed, photos // photos_per_worker))
 
 
-def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None) -> Iterator[R]:
-    """Yield `job(item)` in the order of the items.
+class Crew(Generic[T, R]):
+    """Processes that stay for many rounds of work; one alone works in this process.
 
     Threads do not help here (measured: the histograms and the labelling hold the interpreter lock), and a fork after
     Zarr was read hangs, so workers are spawned processes.
 
     Args:
         job: picklable; each worker gets one copy and keeps it, so it may keep open what it reads.
-        items: picklable.
-        workers: processes; 1 works in this one, None chooses by the number of items.
+        workers: processes.
     """
-    count = workers_for(len(items)) if workers is None else workers
-    if count <= 1:
-        yield from map(job, items)
-        return
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(job,))
-    waiting: deque[Future[list[R]]] = deque()
-    try:
-        for chunk in chunks:
-            waiting.append(pool.submit(_work, chunk))
-            if len(waiting) >= count * _AHEAD:
+
+    def __init__(self, job: Callable[[T], R], workers: int) -> None:
+        self.job, self.workers = job, workers
+        self._pool: ProcessPoolExecutor | None = None
+        if workers > 1:
+            context = multiprocessing.get_context("spawn")
+            # As bytes, because unpickling the job loads its libraries, and they must find the number of threads set.
+            self._pool = ProcessPoolExecutor(
+                workers, mp_context=context, initializer=_start, initargs=(pickle.dumps(job),)
+            )
+
+    def __enter__(self) -> Crew[T, R]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def map(self, items: Sequence[T], chunk: int = _CHUNK) -> Iterator[R]:
+        """Yield `job(item)` in the order of the (picklable) items, of which `chunk` are sent to a worker at once."""
+        if self._pool is None:
+            yield from map(self.job, items)
+            return
+        waiting: deque[Future[list[R]]] = deque()
+        for start in range(0, len(items), chunk):
+            waiting.append(self._pool.submit(_work, items[start : start + chunk]))
+            if len(waiting) >= self.workers * _AHEAD:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-def _start(job: Callable[[Any], Any]) -> None:
+def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None) -> Iterator[R]:
+    """Yield `job(item)` in the order of the items.
+
+    Args:
+        job: picklable, see `Crew`.
+        items: picklable.
+        workers: processes; 1 works in this one, None chooses by the number of items.
+    """
+    with Crew(job, workers_for(len(items)) if workers is None else workers) as crew:
+        yield from crew.map(items)
+
+
+def _start(job: bytes) -> None:
     global _job
-    _job = job
+    for name in _THREADS:
+        os.environ[name] = "1"
+    _job = pickle.loads(job)  # noqa: S301 (our own bytes, from the process that started this one)
 
 
 def _work(chunk: Sequence[Any]) -> list[Any]:

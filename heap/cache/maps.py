@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def write_maps(
     method: str,
     maps: Iterable[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16] | None]],
     info: dict[str, Any],
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the maps of all photos of `reader`, in its order, then the receipt.
 
@@ -38,6 +39,7 @@ def write_maps(
         method: whose maps they are.
         maps: for each photo the foreground probability `(N,)` and the region of each patch `(N,)`, or None.
         info: what else the receipt says (head, settings).
+        notes: counts that the receipt tells too, read after the last map: `maps` may fill it on its way.
     """
     receipt = Path(receipt)
     identity = {"method": method, "fingerprint": reader.receipt["fingerprint"], **info}
@@ -84,7 +86,8 @@ def write_maps(
     work.replace(final)
     keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
     known = {key: reader.receipt[key] for key in keep}
-    write_json(receipt, {**known, **identity, "store": final.name, "regions": has_regions, "images": len(images)})
+    told = {"store": final.name, "regions": has_regions, "images": len(images), "notes": dict(notes or {})}
+    write_json(receipt, {**known, **identity, **told})
     for old in folder.glob("*.zarr"):
         if old != final:
             shutil.rmtree(old)

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 METHODS = {
     "heap": "HEAP",
+    "found": "FOUND (linear head)",
+    "found_seed": "FOUND's seed",
+    "tokencut": "TokenCut",
+    "lost": "LOST",
+    "kmeans": "k-means and attention",
     "attention": "attention above its mean",
     "everything": "everything is foreground (trivial)",
     "centred_box": "a centred box (trivial)",

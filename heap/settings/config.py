@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from heap.errors import SettingsError
 from heap.settings.base import Name, Settings
+from heap.settings.baselines import BASELINES, BaselineSettings
 from heap.settings.datasets import Dataset, ScenesDataset, VocDataset
 from heap.settings.models import DescriptorEncoder, Encoder, ModelSettings, TrainSettings, VitEncoder
 from heap.settings.stages import (
@@ -35,6 +36,8 @@ class Config(Settings):
     """Training, for every model."""
     datasets: dict[Name, Dataset]
     """Datasets by name."""
+    baselines: BaselineSettings = BaselineSettings()
+    """The methods that HEAP is compared with, for every dataset."""
     group: GroupSettings = GroupSettings()
     """Grouping, for every dataset."""
     cluster: ClusterSettings = ClusterSettings()
@@ -224,6 +227,8 @@ def _problems_of_values(config: Config) -> list[str]:
                 f"encoders.{name}.block: {encoder.architecture} has blocks {-shape.blocks} to {shape.blocks - 1}, "
                 f"found {encoder.block}"
             )
+    for name in set(config.datasets) & set(BASELINES):
+        lines.append(f"datasets.{name}: is the name of a method, whose masks would lie in the folder of the dataset's")
     for name, dataset in config.datasets.items():
         side = patch.get(config.models[dataset.model].encoder) if dataset.model in config.models else None
         for value in dataset.resize_px or []:

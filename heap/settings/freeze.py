@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from heap.errors import SettingsError
 from heap.files import dump_json, read_json
+from heap.settings.baselines import BASELINES
 from heap.settings.config import Config
 
 # Raised by hand when the meaning of a stage's output changes, so that old results are recomputed.
@@ -22,8 +23,9 @@ STAGE_VERSION = {
     "manifest": 1,
     "extract": 1,
     "train": 1,
+    "found": 1,
     "group": 1,
-    "maps": 1,
+    "maps": 2,
     "cluster": 1,
     "segment": 1,
     "evaluate": 1,
@@ -36,8 +38,9 @@ NAMED_BY = {
     "manifest": "dataset",
     "extract": "dataset",
     "train": "model",
+    "found": "model",
     "group": "dataset",
-    "maps": "dataset",
+    "maps": "method",
     "cluster": "dataset",
     "segment": "dataset",
     "evaluate": "benchmark",
@@ -81,17 +84,22 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
     if stage == "extract":
         dataset = config.datasets[name].model_dump(mode="json", include={*_READING, "on_bad_image"})
         return {**dataset, "encoder": config.encoders[config.encoder_of(name)].model_dump(mode="json")}
-    if stage == "train":
+    if stage in ("train", "found"):
         model = config.models[name]
+        training = config.train_settings(name) if stage == "train" else config.baselines.found
         return {
             "train_split": model.train_split,
             "min_train_images": model.min_train_images,
-            "train": config.train_settings(name).model_dump(mode="json"),
+            stage: training.model_dump(mode="json"),
         }
     if stage == "group":
         return {"group": config.group.model_dump(mode="json")}
     if stage == "maps":
-        return {}
+        if name not in BASELINES:
+            raise KeyError(name)
+        # What decides FOUND's maps is in its trained head; most other methods have no settings.
+        own = None if name == "found" else getattr(config.baselines, name, None)
+        return {"baseline": None if own is None else own.model_dump(mode="json")}
     if stage == "cluster":
         return {"cluster": config.cluster.model_dump(mode="json")}
     if stage == "segment":

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from heap.settings.base import Count, Name, Settings, Share
+from heap.settings.baselines import Method
 
 
 class GroupSettings(Settings):
@@ -93,8 +94,6 @@ Task = Annotated[
     SaliencyTask | DiscoveryTask | RetrievalTask | SemanticTask,
     Field(discriminator="task"),
 ]
-# Methods that run on the same cache as HEAP; `heap methods` describes them.
-Method = Literal["heap", "attention", "everything", "centred_box"]
 
 
 class BenchmarkSettings(Settings):

@@ -12,10 +12,9 @@ from head.planted import DIM, iou, planted_store
 
 from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
-from heap.errors import DataError, SettingsError, TrainingError
+from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
 from heap.group import regions
-from heap.group.baselines import baseline
 from heap.group.stage import group
 from heap.head.train import train
 from heap.settings import frozen_text, parse
@@ -33,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     raw = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
     raw["train"] |= {"iterations": 120, "batch_images": 16}
     config = parse(raw)
-    for stage, name in (("train", "photos"), ("group", "photos"), ("maps", "photos")):
+    for stage, name in (("train", "photos"), ("group", "photos")):
         (folder / f"{stage}.frozen.json").write_text(frozen_text(config, stage, name))
     train(folder / "train.frozen.json", reader.path, folder / "head.safetensors", folder / "history.csv", "cpu")
     group(
@@ -95,24 +94,6 @@ def test_a_head_of_another_encoder_is_refused(made: Made) -> None:
             "cpu",
         )
     assert not (folder / "x.parquet").exists()
-
-
-def test_baselines_by_hand(made: Made) -> None:
-    folder, reader, _ = made
-    for method in ("everything", "centred_box", "attention"):
-        baseline(folder / "maps.frozen.json", method, reader.path, folder / method / "planted.json")
-    everything = MapReader(folder / "everything" / "planted.json")
-    assert everything.foreground(0).min() == 1
-    box = MapReader(folder / "centred_box" / "planted.json").foreground(1)  # 10 x 16
-    assert box[3:7, 4:12].min() == 1
-    assert box[:2].max() == 0
-    assert box[:, :4].max() == 0
-    assert box.mean() == pytest.approx(0.25, abs=0.06)
-    attention = MapReader(folder / "attention" / "planted.json").foreground(0).ravel()
-    mean = reader.attention(0).mean(1)
-    np.testing.assert_array_equal(attention, mean > mean.mean())
-    with pytest.raises(SettingsError, match="unknown"):
-        baseline(folder / "maps.frozen.json", "magic", reader.path, folder / "m.json")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 nonsense"])

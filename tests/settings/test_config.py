@@ -12,6 +12,7 @@ import yaml
 
 from heap.errors import SettingsError
 from heap.settings import frozen_text, load, parse, read_frozen, settings_of
+from heap.settings.baselines import BASELINES
 from heap.settings.freeze import NAMED_BY, STAGE_VERSION
 from heap.settings.schema import schema_text
 
@@ -85,6 +86,9 @@ def test_every_line_with_a_key_is_explained_in_the_models(raw: dict[str, Any]) -
         ("datasets/bad-name", {"layout": "folder"}, ["datasets.bad-name"]),
         ("datasets/ecssd/layout", "salience", ["datasets.ecssd", "salience"]),
         ("encoders/dino_vits8/sha256", "12", ["encoders.dino_vits8.sha256"]),
+        ("baselines/tokencut/tua", 0.2, ["baselines.tokencut.tua", "unknown key"]),
+        ("baselines/kmeans/clusters", 1, ["baselines.kmeans.clusters", "greater than or equal to 2"]),
+        ("datasets/lost", {"layout": "folder"}, ["datasets.lost", "name of a method"]),
     ],
 )  # fmt: skip
 def test_wrong_values_are_refused_with_their_key(raw: dict[str, Any], path: str, value: Any, words: list[str]) -> None:
@@ -127,6 +131,7 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
     names = {
         "files": [n for n, d in config.datasets.items() if d.files is None],
         "encoder": config.encoders, "dataset": config.datasets, "model": config.models, "benchmark": config.benchmarks,
+        "method": BASELINES,
     }  # fmt: skip
     return {
         (stage, name): frozen_text(config, stage, name) for stage in STAGE_VERSION for name in names[NAMED_BY[stage]]
@@ -143,6 +148,8 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
         ("datasets/scenes/seed", 5, {("fetch", "scenes"), ("manifest", "scenes")}),
         ("encoders/descriptors/patch_px", 16, {("extract", "scenes"), ("weights", "descriptors")}),
         ("benchmarks/ecssd/tasks/0/truth", "nonzero", {("evaluate", "ecssd"), ("report", "ecssd")}),
+        ("baselines/tokencut/tau", 0.1, {("maps", "tokencut")}),
+        ("baselines/found/iterations", 7, {("found", "benchmarks"), ("found", "photos"), ("found", "demo")}),
         ("segment/threshold", 0.6, None),
     ],
 )

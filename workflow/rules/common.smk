@@ -9,6 +9,7 @@ sys.path.insert(0, workflow.basedir)
 
 from heap import paths, settings
 from heap.errors import SettingsError
+from heap.settings.baselines import BASELINES
 from heap.settings.freeze import NAMED_BY, STAGE_VERSION
 
 try:
@@ -37,7 +38,7 @@ wildcard_constraints:
     dataset="|".join(CONFIG.datasets),
     encoder="|".join(CONFIG.encoders),
     files="|".join(CONFIG.datasets),
-    method="attention|centred_box|everything",
+    method="|".join(BASELINES),
     model="|".join(CONFIG.models),
     name="[A-Za-z][A-Za-z0-9_]*",
     stage="|".join(STAGE_VERSION),

@@ -25,6 +25,27 @@ rule cluster:
         " --out {output.clusters:q} --out-index {output.index:q} 2>&1 | tee {log:q}"
 
 
+rule method_masks:
+    input:
+        settings=frozen("segment"),
+        maps=paths.maps("{method}", "{dataset}"),
+    output:
+        receipt=paths.method_masks("{method}", "{dataset}"),
+    log:
+        paths.log("method_masks", "{method}.{dataset}"),
+    benchmark:
+        paths.bench("method_masks", "{method}.{dataset}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "python -m heap method-masks --settings {input.settings:q} --maps {input.maps:q}"
+        " --out {output.receipt:q} 2>&1 | tee {log:q}"
+
+
 rule segment:
     input:
         settings=frozen("segment"),

@@ -1,0 +1,89 @@
+"""FOUND's linear head: one weight a feature value and a bias (Simeoni et al., CVPR 2023), and its three losses.
+
+It is trained by `train_found`, starting from FOUND's seed (`heap.head.priors.found_seed`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy.special import expit
+
+from heap.cache.reader import FeatureReader
+from heap.errors import CacheError, TrainingError
+from heap.files import atomic_path, dump_json
+from heap.group.baselines.patches import Answer, Floats, Patches
+from heap.head import priors
+
+# What a head must have in common with features it is run on.
+_SAME = ("encoder", "weights", "dim")
+
+
+def found_seed(photo: Patches) -> Answer:
+    """Return what is not FOUND's background seed.
+
+    Raises:
+        CacheError: the values of a feature cannot be shared out to the heads of the attention.
+    """
+    dim, heads = photo.features.shape[1], photo.attention.shape[1]
+    if dim % heads:
+        raise CacheError(
+            f"found_seed: {dim} values a patch and {heads} heads of attention; FOUND weighs the values head by head, "
+            "so the encoder's features must be the concatenation of its heads (facet key, query or value)"
+        )
+    return Answer(priors.found_seed(photo.features, photo.attention))
+
+
+class FoundHead:
+    """A trained head.
+
+    Args:
+        weight: `(D,)` float32.
+        bias: one number.
+    """
+
+    def __init__(self, weight: Floats, bias: float) -> None:
+        self.weight, self.bias = weight, bias
+
+    def __call__(self, photo: Patches) -> Answer:
+        """Return the probability of being foreground of each patch."""
+        return Answer(expit(photo.features @ self.weight + np.float32(self.bias)))
+
+    def save(self, path: Path, description: Mapping[str, Any]) -> None:
+        """Write the head as safetensors with its description as metadata."""
+        arrays = {"weight": self.weight, "bias": np.array([self.bias], np.float32)}
+        with atomic_path(path) as temporary:
+            save_file(arrays, temporary, metadata={"found": dump_json(dict(description))})
+
+    @classmethod
+    def load(cls, path: Path, reader: FeatureReader) -> tuple[FoundHead, dict[str, Any]]:
+        """Read a head and its description.
+
+        Args:
+            path: the file.
+            reader: features it is to be run on.
+
+        Raises:
+            TrainingError: no such file, no such head, or one trained on features of another encoder.
+        """
+        try:
+            with safe_open(path, framework="np") as file:
+                description: dict[str, Any] = json.loads((file.metadata() or {})["found"])
+                weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+        except FileNotFoundError:
+            raise TrainingError(f"{path}: no trained head of FOUND; run train-found first") from None
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise TrainingError(f"{path}: not a head of FOUND ({error})") from error
+        for key in _SAME:
+            if description[key] != reader.receipt[key]:
+                raise TrainingError(
+                    f"{path}: was trained on features of another encoder ({key}: {description[key]}) "
+                    f"than {reader.path} holds ({reader.receipt[key]})"
+                )
+        return cls(weight, float(bias[0])), description

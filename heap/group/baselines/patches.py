@@ -1,0 +1,64 @@
+"""What a method sees of one photo, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from heap.cache.reader import FeatureReader
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """One photo of the cache. N = grid_h * grid_w patches in row-major order.
+
+    Attributes:
+        features: `(N, D)` float32, not centred, not normalised.
+        attention: `(N, heads)` float32.
+        grid_h: rows of patches.
+        grid_w: columns of patches.
+    """
+
+    features: Floats
+    attention: Floats
+    grid_h: int
+    grid_w: int
+
+    @classmethod
+    def read(cls, reader: FeatureReader, i: int) -> Patches:
+        """Return photo `i` of a store."""
+        row = reader.images.iloc[i]
+        return cls(reader.features(i), reader.attention(i), int(row["grid_h"]), int(row["grid_w"]))
+
+    @property
+    def centred(self) -> Floats:
+        """The features minus their mean over the photo, in float32 as they are."""
+        return self.features - self.features.mean(axis=0)
+
+
+class Answer(NamedTuple):
+    """A method's map of one photo.
+
+    Attributes:
+        foreground: `(N,)` float32 in [0, 1]; foreground above 0.5.
+        note: a word for what did not go by the rule, counted in the receipt; None where all did.
+    """
+
+    foreground: Floats
+    note: str | None = None
+
+
+def component_of(seed: int, mask: Mask, photo: Patches) -> Mask:
+    """Return the 4-connected component of a mask `(N,)` that holds a patch, `(N,)`; the patch must be in the mask."""
+    labels, _ = ndimage.label(mask.reshape(photo.grid_h, photo.grid_w))
+    flat = labels.ravel()
+    assert flat[seed], "the seed lies in the background"
+    component: Mask = flat == flat[seed]
+    return component

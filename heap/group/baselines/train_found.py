@@ -1,0 +1,238 @@
+"""Stage found: FOUND's linear head, trained on cached features and its own seed (Simeoni et al., CVPR 2023).
+
+Its losses are binary cross-entropies over the patches of a batch, against
+- the seed after the bilateral solver, for the first 100 iterations;
+- the head's own binary prediction after the bilateral solver, always;
+- the head's own binary prediction as it is, once the seed has gone.
+
+FOUND itself sees random scales, crops and blurs of the photos. A cache holds each photo once, so here it sees the
+photos as they were encoded; figures of this baseline are therefore ours, and not FOUND's published ones. Features are
+brought to one scale first (`rescale`), a number that the saved weights contain.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from heap.bilateral import BilateralGrid, training_target
+from heap.cache.reader import FeatureReader
+from heap.data import manifest as manifests
+from heap.data.photos import read_photo
+from heap.errors import DataError, TrainingError
+from heap.files import atomic_path
+from heap.group.baselines.found import FoundHead, found_seed
+from heap.group.baselines.patches import Mask, Patches
+from heap.progress import Progress
+from heap.settings import read_frozen, section
+from heap.settings.baselines import FoundSettings
+from heap.workers import Crew, workers_for
+
+log = logging.getLogger("heap")
+
+# Rows of the history are this many iterations apart.
+_HISTORY_EVERY = 10
+# A mask takes the solver 10 to 40 ms: so many occupy a worker for as long as it needs to start.
+_MASKS_PER_WORKER = 200
+# Bilateral grids a worker keeps, 0.5 to 1 MB each: small datasets then build each of them once.
+_GRIDS = 512
+# Photos that the features' scale is read from.
+_SCALED = 64
+# Few, so that the workers end a batch together.
+_CHUNK = 4
+
+
+# A mask to be refined: path of its photo below the root, (height, width) the encoder saw, the mask `(grid_h, grid_w)`.
+Asked = tuple[str, tuple[int, int], Mask]
+Refined = tuple[Mask, bool]
+
+
+@dataclass(frozen=True)
+class Refine:
+    """The bilateral solver on one mask at patch resolution.
+
+    Attributes:
+        root: folder of the photos.
+        patch_px: side of a patch.
+    """
+
+    root: Path
+    patch_px: int
+
+    def __call__(self, asked: Asked) -> Refined:
+        """Return the refined mask, and whether the solver's output was accepted."""
+        path, input_hw, mask = asked
+        refined = training_target(_grid(self.root / path, input_hw), mask, self.patch_px)
+        return refined.mask, refined.accepted
+
+
+@lru_cache(maxsize=_GRIDS)
+def _grid(path: Path, input_hw: tuple[int, int]) -> BilateralGrid:
+    return BilateralGrid.of(read_photo(path, resize_px=input_hw))
+
+
+class Targets:
+    """Refined masks of the photos of a store. A mask that was refined before is remembered: many do not change."""
+
+    def __init__(self, reader: FeatureReader, crew: Crew[Asked, Refined]) -> None:
+        self.reader, self.crew = reader, crew
+        self._known: dict[tuple[int, bytes], Refined] = {}
+
+    def of(self, photos: Sequence[int], masks: Sequence[Mask]) -> list[Refined]:
+        """Return the refined mask `(N,)` of each photo's mask `(N,)`, and whether it is the solver's."""
+        keys = [(i, np.packbits(mask).tobytes()) for i, mask in zip(photos, masks, strict=True)]
+        new = {key: mask for key, mask in zip(keys, masks, strict=True) if key not in self._known}
+        asked = [self._ask(i, mask) for (i, _), mask in new.items()]
+        for key, (mask, accepted) in zip(new, self.crew.map(asked, _CHUNK), strict=True):
+            self._known[key] = mask.ravel(), accepted
+        return [self._known[key] for key in keys]
+
+    def _ask(self, i: int, mask: Mask) -> Asked:
+        row = self.reader.images.iloc[i]
+        size = int(row["input_h_px"]), int(row["input_w_px"])
+        return str(row["path"]), size, mask.reshape(int(row["grid_h"]), int(row["grid_w"]))
+
+
+def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history: Path) -> None:
+    """Train FOUND's head and write it.
+
+    Args:
+        frozen: frozen settings of the stage.
+        features: receipt of the training features.
+        manifest: of the same dataset, which says where the photos are: the solver looks at them.
+        out: safetensors file.
+        history: CSV of the losses.
+
+    Raises:
+        TrainingError: too few photos, or a loss that is not finite.
+        DataError: the manifest is of another dataset.
+    """
+    stage = read_frozen(frozen, "found")
+    settings: FoundSettings = section(stage, "found", FoundSettings)
+    reader, listed = FeatureReader(features), manifests.read(manifest)
+    if listed.info["dataset"] != reader.receipt["dataset"]:
+        raise DataError(f"{manifest}: is of {listed.info['dataset']}, but {features} of {reader.receipt['dataset']}")
+    photos = reader.rows_of(stage["train_split"])
+    if len(photos) < stage["min_train_images"]:
+        raise TrainingError(
+            f"models.{stage['name']}: {len(photos)} photos to train on, expected at least {stage['min_train_images']}"
+        )
+    log.info("training FOUND's head of %s on %d photos, %s", stage["name"], len(photos), reader.receipt["encoder"])
+    batch = min(settings.batch_images, len(photos))
+    refine = Refine(Path(listed.root), int(reader.receipt["patch_px"]))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    progress = Progress(
+        settings.iterations, "iterations", f"training FOUND on {reader.receipt['dataset']}",
+        out.with_name(f"progress.{out.stem}.json"),
+    )  # fmt: skip
+    with Crew(refine, workers_for(batch * settings.iterations, _MASKS_PER_WORKER)) as crew:
+        head, rows = fit(reader, photos, Targets(reader, crew), settings, progress)
+    progress.close()
+    if progress.file is not None:
+        progress.file.unlink(missing_ok=True)
+    with atomic_path(history) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
+    same = ("encoder", "weights", "dim", "attention_kind", "encoder_settings")
+    head.save(
+        out,
+        {
+            **{key: reader.receipt[key] for key in same},
+            "model": stage["name"],
+            "found": settings.model_dump(mode="json"),
+            "trained_on": {
+                "dataset": reader.receipt["dataset"], "split": stage["train_split"], "photos": len(photos),
+                "fingerprint": reader.receipt["fingerprint"],
+            },
+            # JSON has no NaN: losses that were not in force at the end are not told.
+            "last": {name: value for name, value in rows[-1].items() if np.isfinite(value)},
+        },
+    )  # fmt: skip
+
+
+def fit(
+    reader: FeatureReader, photos: list[int], targets: Targets, settings: FoundSettings, progress: Progress
+) -> tuple[FoundHead, list[dict[str, float]]]:
+    """Optimise a new head; deterministic for a seed.
+
+    Returns:
+        The head, and the history's rows: each loss unweighted, the share of predictions whose refinement was accepted,
+        and the share of patches that are foreground.
+    """
+    torch.manual_seed(settings.seed)
+    linear = torch.nn.Linear(reader.dim, 1)  # starts as FOUND's 1 x 1 convolution does
+    optimiser = torch.optim.AdamW(linear.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, settings.decay_every, settings.decay)
+    batches = order(photos, settings.batch_images, settings.seed)
+    scale = np.float32(1 / deviation(reader, photos) if settings.rescale else 1.0)
+    rows: list[dict[str, float]] = []
+    for iteration in range(settings.iterations):
+        chosen = next(batches)
+        batch = [Patches.read(reader, i) for i in chosen]
+        features = scale * np.concatenate([photo.features for photo in batch])  # (P, D)
+        logits = linear(torch.from_numpy(features)).squeeze(1)  # (P,)
+        ends = np.cumsum([len(photo.features) for photo in batch])[:-1]
+        predicted = np.split((logits.detach() > 0).numpy(), ends)
+        seeds = [found_seed(photo).foreground > 0.5 for photo in batch] if iteration < settings.seed_iterations else []
+        refined = targets.of([*chosen, *chosen[: len(seeds)]], [*predicted, *seeds])
+        of_prediction = refined[: len(batch)]
+        terms = {
+            "solver": _distance(logits, [mask for mask, _ in of_prediction]),
+            "seed": _distance(logits, [mask for mask, _ in refined[len(batch) :]]) if seeds else None,
+            "self": None if seeds else _distance(logits, predicted),
+        }
+        weights = {"solver": settings.solver_weight, "seed": 1.0, "self": settings.self_weight}
+        loss = torch.stack([weights[name] * term for name, term in terms.items() if term is not None]).sum()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"iteration {iteration}: FOUND's loss is {loss.item()}; lower baselines.found.learning_rate"
+            )
+        if iteration % _HISTORY_EVERY == 0 or iteration == settings.iterations - 1:
+            rows.append(
+                {
+                    "iteration": iteration,
+                    "loss": float(loss.detach()),
+                    **{name: float("nan") if term is None else float(term.detach()) for name, term in terms.items()},
+                    "accepted": float(np.mean([accepted for _, accepted in of_prediction])),
+                    "area": float(np.mean(np.concatenate(predicted))),
+                }
+            )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        progress.step()
+    weight = scale * linear.weight.detach().numpy()[0]
+    return FoundHead(weight, float(linear.bias.detach())), rows
+
+
+def deviation(reader: FeatureReader, photos: Sequence[int]) -> float:
+    """Return the root mean square of a feature's values over (up to 64) training photos."""
+    chosen = photos[:: max(1, len(photos) // _SCALED)][:_SCALED]
+    return float(np.sqrt(np.mean([np.mean(reader.features(i).astype(np.float64) ** 2) for i in chosen])))
+
+
+def order(photos: Sequence[int], batch_images: int, seed: int) -> Iterator[list[int]]:
+    """Yield batches without end: each epoch shuffled anew, its last batch with what is left (as FOUND's loader)."""
+    epoch = 0
+    while True:
+        shuffled = np.random.default_rng([seed, epoch]).permutation(photos).tolist()
+        for start in range(0, len(shuffled), batch_images):
+            yield shuffled[start : start + batch_images]
+        epoch += 1
+
+
+def _distance(logits: Tensor, masks: Sequence[npt.NDArray[Any]]) -> Tensor:
+    """Return the mean binary cross-entropy of logits `(P,)` to the masks of the batch, P patches in all."""
+    wanted = torch.from_numpy(np.concatenate([mask.ravel() for mask in masks])).float()
+    return binary_cross_entropy_with_logits(logits, wanted)

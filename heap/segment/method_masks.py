@@ -1,0 +1,73 @@
+"""Masks of a method that has patch maps and no regions: one PNG a photo, at the photo's own resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from heap import __version__, paths
+from heap.cache.maps import MapReader
+from heap.files import write_json
+from heap.progress import track
+from heap.segment.names import mask_names, mask_path, remove_stale
+from heap.segment.stage import write_mask
+from heap.settings.freeze import read_frozen, section
+from heap.settings.stages import SegmentSettings
+from heap.upsample import logits_of, soft_map
+from heap.workers import spread
+
+
+def method_masks(frozen: Path, maps: Path, out: Path, workers: int | None = None) -> None:
+    """Write one PNG mask (0 or 255) a photo of a method's maps, thresholded as HEAP's own.
+
+    Args:
+        frozen: frozen settings of the stage segment; of them only the threshold counts.
+        maps: receipt of the patch maps.
+        out: receipt to write; the masks go to the folder of its name.
+        workers: processes; None chooses by cores and photos.
+
+    Raises:
+        DataError: an image id cannot name a file inside the folder.
+    """
+    settings: SegmentSettings = section(read_frozen(frozen, "segment"), "segment", SegmentSettings)
+    reader = MapReader(maps)
+    method, dataset = reader.receipt["method"], reader.receipt["dataset"]
+    image_ids = [str(image_id) for image_id in reader.images["image_id"]]
+    names = mask_names(image_ids)
+    folder = paths.beside(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress_file = folder.parent / f"progress.{dataset}.json"
+    done = spread(_Job(settings.threshold, maps, folder), list(enumerate(image_ids)), workers)
+    empty = sum(track(done, len(image_ids), "photos", f"masks of {method} on {dataset}", progress_file))
+    progress_file.unlink(missing_ok=True)
+    remove_stale(folder, names)
+    # The receipt last: once it is there, every mask is.
+    keep = ("method", "dataset", "encoder", "fingerprint", "skipped", "notes")
+    told = {key: reader.receipt[key] for key in keep}
+    counts = {"images": len(image_ids), "empty_masks": empty, "threshold": settings.threshold}
+    write_json(out, {**told, **counts, "version": __version__})
+
+
+@dataclass
+class _Job:
+    """One photo's mask; each process opens the maps for itself."""
+
+    threshold: float
+    maps: Path
+    folder: Path
+
+    @cached_property
+    def reader(self) -> MapReader:
+        return MapReader(self.maps)
+
+    def __call__(self, photo: tuple[int, str]) -> bool:
+        """Write the mask of a photo (row, image_id); return whether it is empty."""
+        i, image_id = photo
+        row = self.reader.images.iloc[i]
+        photo_hw = (int(row["height_px"]), int(row["width_px"]))
+        input_hw = (int(row["input_h_px"]), int(row["input_w_px"]))
+        logits = logits_of(self.reader.foreground(i))
+        mask = soft_map(logits, int(self.reader.receipt["patch_px"]), input_hw, photo_hw) > self.threshold
+        write_mask(mask_path(self.folder, image_id), mask)
+        return not mask.any()
