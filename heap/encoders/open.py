@@ -9,7 +9,7 @@ import torch
 
 from heap.encoders.base import Encoder
 from heap.errors import EncoderError
-from heap.settings.models import DescriptorEncoder
+from heap.settings.models import CnnEncoder, DescriptorEncoder
 from heap.settings.models import Encoder as EncoderSettings
 
 
@@ -39,6 +39,10 @@ def open_encoder(settings: EncoderSettings, weights: dict[str, Any], device: str
         from heap.encoders.descriptors import Descriptors
 
         return Descriptors(settings)
-    from heap.encoders.vit import load
+    if isinstance(settings, CnnEncoder):
+        from heap.encoders import cnn
 
-    return load(settings, weights, device)
+        return cnn.load(settings, weights, device)
+    from heap.encoders import vit
+
+    return vit.load(settings, weights, device)
