@@ -69,10 +69,13 @@ def published(architecture: str) -> tuple[str, str]:
         return known.url, f"{known.timm}.safetensors" if hub else known.url.rsplit("/", 1)[1]
     from timm.models import get_pretrained_cfg, is_model
 
-    config = get_pretrained_cfg(architecture) if is_model(architecture) else None
+    try:
+        config = get_pretrained_cfg(architecture) if is_model(architecture) else None
+    except RuntimeError as error:  # a model that timm knows, with a tag that it does not
+        raise EncoderError(f"encoder {architecture}: `weights: auto` finds no published weights ({error})") from error
     if config is None or not (config.hf_hub_id or config.url):
         raise EncoderError(
-            f"encoder {architecture}: `weights: auto` finds no published weights of this name (`heap encoders` lists "
+            f"encoder {architecture}: `weights: auto` finds no published weights (`heap encoders` lists "
             "the known, `heap encoders --timm PATTERN` timm's); give a checkpoint file"
         )
     if config.hf_hub_id:
