@@ -21,6 +21,7 @@ from heap.data import manifest as manifests
 from heap.data.photos import input_size, read_photo
 from heap.encoders.base import Encoder
 from heap.encoders.open import choose_device, open_encoder
+from heap.encoders.precision import error_of, largest_error
 from heap.errors import CacheError, PhotoError, SettingsError
 from heap.files import read_json, write_json
 from heap.progress import Progress
@@ -99,6 +100,7 @@ def extract(
             "rows_per_shard": layout.rows_per_shard,
             "shards": layout.shards,
             "device": chosen,
+            "precision_error": error_of(encoder),
             "photos_encoded": left,
             "seconds": round(time.monotonic() - started, 2),
         },
@@ -134,6 +136,8 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
         out,
         {
             **{key: first[key] for key in keep},
+            # Of the parts that encoded something in this run; null in float32.
+            "precision_error": largest_error([receipt.get("precision_error") for receipt in receipts]),
             "images": len(store.plan.images) - len(skipped),
             "skipped": unread + skipped,
             "expected_images": photos.info["expected_images"],

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+AttentionKind = Literal["cls", "centre_border_prior", "feature_norm"]
+"""`cls` is the real one; the substitutes are of descriptors (`centre_border_prior`) and of CNNs (`feature_norm`)."""
 Floats = npt.NDArray[np.float32]
 
 
@@ -34,7 +36,7 @@ class Encoder(Protocol):
         patch_px: side of a patch.
         dim: D, values of a feature.
         heads: attention maps a photo.
-        attention_kind: `cls`, or `centre_border_prior` for the documented substitute of encoders without a CLS token.
+        attention_kind: `cls`, or the documented substitute of encoders without a CLS token.
         weights: where the weights came from, with `sha256` where there is a file.
     """
 
@@ -42,7 +44,7 @@ class Encoder(Protocol):
     patch_px: int
     dim: int
     heads: int
-    attention_kind: Literal["cls", "centre_border_prior"]
+    attention_kind: AttentionKind
     weights: dict[str, str | None]
 
     def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:

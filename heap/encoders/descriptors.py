@@ -10,7 +10,6 @@ has the larger part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.color import rgb2lab
 from skimage.feature import local_binary_pattern
 
-from heap.encoders.base import Encoded, Floats, grid_of
+from heap.encoders.base import AttentionKind, Encoded, Floats, grid_of
 from heap.settings.models import DescriptorEncoder
 
 # Orientations of the histograms: 22.5 degrees apart, as in HOG (which has 9 of 20).
@@ -69,7 +68,7 @@ class Descriptors:
     """
 
     label = "descriptors (hand-made, no training)"
-    attention_kind: Literal["cls", "centre_border_prior"] = "centre_border_prior"
+    attention_kind: AttentionKind = "centre_border_prior"
     heads = 1
 
     def __init__(self, settings: DescriptorEncoder) -> None:

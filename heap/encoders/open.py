@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import torch
 
 from heap.encoders.base import Encoder
 from heap.errors import EncoderError
-from heap.settings.models import DescriptorEncoder
+from heap.settings.models import CnnEncoder, DescriptorEncoder
 from heap.settings.models import Encoder as EncoderSettings
 
 
 def choose_device(asked: str | None = None) -> str:
     """Return the torch device to use: `asked`, else $HEAP_DEVICE, else `auto` (cuda, mps, cpu in this order).
+
+    A number may follow (`cuda:1`).
 
     Raises:
         EncoderError: the device asked for is not there. Nothing else is used in its place.
@@ -26,10 +29,13 @@ def choose_device(asked: str | None = None) -> str:
     kind = asked.split(":")[0]
     if kind not in there:
         raise EncoderError(f"device {asked!r}: unknown, expected auto, cuda, mps or cpu")
+    seen = ", ".join(name for name, ok in there.items() if ok)
     if not there[kind]:
-        raise EncoderError(
-            f"device {asked!r} was asked for, but torch sees none (it sees: {[k for k in there if there[k]]})"
-        )
+        raise EncoderError(f"device {asked!r} was asked for, but torch sees none (it sees: {seen})")
+    number = asked.removeprefix(kind)
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if number and not (re.fullmatch(r":\d+", number) and int(number[1:]) < count):
+        raise EncoderError(f"device {asked!r}: expected {kind}, or {kind}:0 to {kind}:{count - 1}")
     return asked
 
 
@@ -39,6 +45,10 @@ def open_encoder(settings: EncoderSettings, weights: dict[str, Any], device: str
         from heap.encoders.descriptors import Descriptors
 
         return Descriptors(settings)
-    from heap.encoders.vit import load
+    if isinstance(settings, CnnEncoder):
+        from heap.encoders import cnn
 
-    return load(settings, weights, device)
+        return cnn.load(settings, weights, device)
+    from heap.encoders import vit
+
+    return vit.load(settings, weights, device)

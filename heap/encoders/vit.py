@@ -1,50 +1,56 @@
-"""Frozen Vision Transformers: timm's modules, run the way the official DINO code runs them.
+"""Frozen Vision Transformers of timm, run the way their publishers' code runs them.
 
-Source of every choice that moves a value: facebookresearch/dino, as read by LOST, TokenCut and FOUND (protocols.md).
+Source of every choice that moves a value: facebookresearch/dino, as read by LOST, TokenCut and FOUND (protocols.md);
+`heap.encoders.position` and `heap.encoders.facets` name the sources of theirs.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import timm
 import torch
 import torch.nn.functional as F
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.layers import PatchEmbed
+from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import Encoded, grid_of
-from heap.encoders.registry import shape_of
-from heap.encoders.weights import load_state, read_state
+from heap.encoders.base import AttentionKind, Encoded, grid_of
+from heap.encoders.facets import check_block, read_block, run_block
+from heap.encoders.position import Backbone, Position
+from heap.encoders.precision import check_precision
+from heap.encoders.registry import position_rule, shape_of, timm_name
+from heap.encoders.weights import check_receipt, load_state, read_state, weights_in_words
 from heap.errors import EncoderError
 from heap.settings.models import VitEncoder
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Random weights are drawn from one seed, so that two stores of the same `random` encoder hold the same features.
 RANDOM_SEED = 0
 
 
-def build(architecture: str) -> VisionTransformer:
+def build(architecture: str) -> Backbone:
     """Return the untrained timm model of a registry name or of timm's own.
 
     Raises:
-        EncoderError: timm does not know it, or it is not a plain ViT.
+        EncoderError: timm does not know it, or it is no ViT that this module can read.
     """
-    known = shape_of(architecture)
-    name = known.timm if known is not None else architecture
     try:
-        model = timm.create_model(name, pretrained=False, num_classes=0)
+        model = timm.create_model(timm_name(architecture), pretrained=False, num_classes=0)
     except (RuntimeError, ValueError, TypeError) as error:
         raise EncoderError(
-            f"encoder {architecture}: timm cannot build it ({error}); `heap encoders` lists the known"
+            f"encoder {architecture}: timm cannot build it ({error}); `heap encoders` lists the known, "
+            "`heap encoders --timm 'vit_*'` timm's"
         ) from error
-    if not isinstance(model, VisionTransformer):
+    if type(model) not in (VisionTransformer, Eva):
+        # Subclasses too: a distilled DeiT has a second CLS-like token that this module does not know.
         raise EncoderError(
-            f"encoder {architecture}: timm builds a {type(model).__name__}, expected a VisionTransformer"
+            f"encoder {architecture}: timm builds a {type(model).__name__}, expected a VisionTransformer or Eva"
+            " (for convolutional networks set `kind: cnn`)"
         )
     return model
 
@@ -52,134 +58,117 @@ def build(architecture: str) -> VisionTransformer:
 class Vit:
     """A frozen ViT as an `Encoder`: one facet of one block for every patch, and the CLS attention of that block."""
 
-    attention_kind: Literal["cls", "centre_border_prior"] = "cls"
+    attention_kind: AttentionKind = "cls"
 
-    def __init__(
-        self, model: VisionTransformer, settings: VitEncoder, weights: dict[str, str | None], device: str
-    ) -> None:
+    def __init__(self, model: Backbone, settings: VitEncoder, weights: dict[str, str | None], device: str) -> None:
         """Freeze `model` on `device`.
 
         Raises:
-            EncoderError: the block is out of range, there is no CLS token, or half precision is asked without CUDA.
+            EncoderError: the block is out of range, the model has no CLS token or is put together in an unknown way,
+                or half precision is asked without CUDA.
         """
+        name = settings.architecture
         if settings.precision != "float32" and not device.startswith("cuda"):
             raise EncoderError(f"encoder precision {settings.precision} needs device cuda, found {device}")
-        if not getattr(model, "has_class_token", False):
-            raise EncoderError(f"encoder {settings.architecture}: has no CLS token, whose attention is needed")
+        if model.cls_token is None:
+            raise EncoderError(
+                f"encoder {name}: has no CLS token, whose attention says what stands out; choose an architecture with "
+                "one (`heap encoders` lists the known)"
+            )
+        if type(model.patch_embed) is not PatchEmbed:
+            raise EncoderError(f"encoder {name}: patches come from a {type(model.patch_embed).__name__}, "
+                               "expected one projection (PatchEmbed)")  # fmt: skip
         depth = len(model.blocks)
         if not -depth <= settings.block < depth:
             raise EncoderError(f"encoder block {settings.block} is out of range: {-depth} to {depth - 1}")
-        self.model = model.eval().requires_grad_(False).to(device)
-        self.settings, self.weights, self.device = settings, weights, device
         self.block = settings.block % depth
-        self.patch_px = int(model.patch_embed.patch_size[0])
+        check_block(model.blocks[self.block], name)
+        patch_h, patch_w = model.patch_embed.patch_size
+        if patch_h != patch_w:
+            raise EncoderError(f"encoder {name}: patches are {patch_h} x {patch_w} px, expected squares")
+        self.patch_px = int(patch_h)
         if settings.patch_px not in (None, self.patch_px):
             raise EncoderError(
-                f"encoder patch_px: {settings.architecture} has patches of {self.patch_px} px, "
-                f"the config expects {settings.patch_px}"
+                f"encoder patch_px: {name} has patches of {self.patch_px} px, the config expects {settings.patch_px}"
             )
-        self.dim = int(model.embed_dim)
-        self.heads = int(model.blocks[0].attn.num_heads)
+        self.model = model.eval().requires_grad_(False).to(device)
+        self.settings, self.weights, self.device = settings, weights, device
+        self.position = Position(self.model, position_rule(name))
+        self.prefix = int(model.num_prefix_tokens)
+        self.heads = int(model.blocks[self.block].attn.num_heads)
+        head_dim = int(model.blocks[self.block].attn.head_dim)
+        self.dim = int(model.embed_dim) if settings.facet == "token" else self.heads * head_dim
         self.label = label_of(settings, weights)
+        self.precision_error: dict[str, float] | None = None
+        # Models of other publishers were trained on pixels normalised otherwise (0.5, or CLIP's values).
+        config = getattr(model, "pretrained_cfg", None) or {}
+        self._mean, self._std = (
+            torch.tensor(config.get(key, default), device=device).view(1, 3, 1, 1)
+            for key, default in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD))
+        )
+
+    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
+        """Encode photos `(B, H, W, 3)` uint8 of one size, see `Encoder.encode`.
+
+        In half precision the first batch is encoded in float32 too, and the difference kept in `precision_error`.
+
+        Raises:
+            EncoderError: half precision is too far from float32, see `heap.encoders.precision`.
+        """
+        encoded = self.encode_as(photos, self.settings.precision)
+        if self.settings.precision != "float32" and self.precision_error is None:
+            self.precision_error = check_precision(
+                encoded, self.encode_as(photos, "float32"), self.settings.precision, self.settings.architecture
+            )
+        return encoded
 
     @torch.inference_mode()
-    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
-        """Encode photos `(B, H, W, 3)` uint8 of one size, see `Encoder.encode`."""
+    def encode_as(self, photos: npt.NDArray[np.uint8], precision: Literal["float32", "bfloat16", "float16"]) -> Encoded:
+        """Encode photos with this arithmetic, whatever the settings say; values come back as float32."""
         pixels = torch.from_numpy(np.array(photos)).to(self.device).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
         height, width = pixels.shape[2:]
         grid_h, grid_w = grid_of(height, width, self.patch_px)
         # The peers pad after normalisation, so zero is the mean colour; black padding changes the keys by 100 %.
         padding = (0, grid_w * self.patch_px - width, 0, grid_h * self.patch_px - height)
-        pixels = F.pad((pixels - mean) / std, padding)
-        with torch.autocast(
-            self.device.split(":")[0], _DTYPES[self.settings.precision], self.settings.precision != "float32"
-        ):
+        pixels = F.pad((pixels - self._mean) / self._std, padding)
+        with torch.autocast(self.device.split(":")[0], _DTYPES[precision], precision != "float32"):
             features, attention, cls = self._forward(pixels)
         return Encoded(*(value.float().cpu().numpy() for value in (features, attention, cls)))
 
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return facet `(B, N, D)`, CLS attention `(B, N, heads)` and CLS vector `(B, D)` of pixels `(B, 3, H, W)`."""
-        model, prefix = self.model, self.model.num_prefix_tokens
+        model = self.model
         patches = model.patch_embed.proj(pixels)  # (B, D, grid_h, grid_w)
-        grid_h, grid_w = patches.shape[2:]
-        patches = patches.flatten(2).transpose(1, 2)
-        x = _with_position(model, patches, grid_h, grid_w)
-        for block in model.blocks[: self.block]:
-            x = block(x)
-        last: Any = model.blocks[self.block]
-        # Of the asked block only what is asked for: the facet, and one row of the attention.
-        normed = last.norm1(x)
-        attn = last.attn
-        batch, length, dim = normed.shape
-        head_dim = dim // self.heads
-        qkv = attn.qkv(normed).reshape(batch, length, 3, self.heads, head_dim)
-        query, key = attn.q_norm(qkv[:, :, 0]), attn.k_norm(qkv[:, :, 1])  # (B, 1 + N, heads, head_dim)
-        row = torch.einsum("bhd,bnhd->bnh", query[:, 0], key) * head_dim**-0.5
-        attention = row.float().softmax(dim=1)[:, prefix:]
-        if self.settings.facet == "token":
-            x = last(x)
-            facet = model.norm(x) if self.block == len(model.blocks) - 1 else x
-        else:
-            facet = {"query": query, "key": key, "value": qkv[:, :, 2]}[self.settings.facet].reshape(batch, length, dim)
-        return facet[:, prefix:], attention, facet[:, 0]
-
-
-def _with_position(model: VisionTransformer, patches: Tensor, grid_h: int, grid_w: int) -> Tensor:
-    """Add position embedding and prefix tokens to patches `(B, N, D)`; returns `(B, prefix + N, D)`."""
-    batch = patches.shape[0]
-    prefix = [model.cls_token.expand(batch, -1, -1)]
-    if getattr(model, "reg_token", None) is not None:
-        prefix.append(model.reg_token.expand(batch, -1, -1))
-    if model.no_embed_class:
-        return torch.cat([*prefix, patches + interpolate_position(model.pos_embed, 0, grid_h, grid_w)], dim=1)
-    position = interpolate_position(model.pos_embed, 1, grid_h, grid_w)
-    return torch.cat([prefix[0] + position[:, :1], *prefix[1:], patches + position[:, 1:]], dim=1)
-
-
-def interpolate_position(position: Tensor, prefix: int, grid_h: int, grid_w: int) -> Tensor:
-    """Resample a position embedding to a grid, as the official DINO code does.
-
-    Args:
-        position: `(1, prefix + n, D)` for a square grid of n patches.
-        prefix: tokens in front that have no place.
-        grid_h: rows of the new grid.
-        grid_w: columns of the new grid.
-
-    Returns:
-        `(1, prefix + grid_h * grid_w, D)`. Bicubic with the scale (grid + 0.1) / side: the 0.1, there against rounding,
-        moves the sampling points too, so resampling by size is wrong by 8 % (golden data).
-    """
-    side = round((position.shape[1] - prefix) ** 0.5)
-    if (grid_h, grid_w) == (side, side):
-        return position
-    head, body = position[:, :prefix], position[:, prefix:]
-    body = body.reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    scale = ((grid_h + 0.1) / side, (grid_w + 0.1) / side)
-    body = F.interpolate(body, scale_factor=scale, mode="bicubic", align_corners=False)
-    if body.shape[2:] != (grid_h, grid_w):
-        raise EncoderError(f"position embedding came out as {tuple(body.shape[2:])}, expected {(grid_h, grid_w)}")
-    return torch.cat([head, body.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
+        x, rotary = self.position.tokens(patches)
+        for number, block in enumerate(model.blocks[: self.block]):
+            x = run_block(block, x, rotary[number])
+        block = model.blocks[self.block]
+        facet, attention = read_block(block, x, self.settings.facet, rotary[self.block], self.prefix)
+        if self.settings.facet == "token" and self.block == len(model.blocks) - 1:
+            facet = model.norm(facet)
+        return facet[:, self.prefix :], attention, facet[:, 0]
 
 
 def label_of(settings: VitEncoder, weights: dict[str, str | None]) -> str:
-    """Return how tables name the encoder: what it is, and that random or unverified weights are that."""
+    """Return how tables name the encoder: what it is, how it was trained, and random or unverified weights as such."""
     what = f"{settings.architecture} {settings.facet}s of block {settings.block}"
-    if weights["source"] == "random":
-        return f"{what}, RANDOM weights (untrained)"
-    if weights["source"] == "file":
-        state = "pinned" if settings.sha256 else "unverified"
-        name = str(weights["file"]).rsplit("/", 1)[-1]
-        return f"{what}, {state} file {name} (sha256 {str(weights['sha256'])[:12]})"
-    return f"{what}, published weights"
+    if settings.supervision is not None:
+        what += f", {settings.supervision}"
+    elif shape_of(settings.architecture) is None and weights["source"] != "random":
+        what += ", training not stated"
+    return f"{what}, {weights_in_words(weights, pinned=settings.sha256 is not None)}"
 
 
 def load(settings: VitEncoder, weights: dict[str, str | None], device: str) -> Vit:
-    """Return the encoder of `settings` with the weights that `heap.encoders.weights.locate` found."""
+    """Return the encoder of `settings` with the weights that `heap.encoders.weights.locate` found.
+
+    Raises:
+        EncoderError: see `build`, `Vit`, `check_receipt` and `load_state`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         model = build(settings.architecture)
     if weights["source"] != "random":
-        path = str(weights["file"])
+        path = check_receipt(weights)
         load_state(model, read_state(path), path)
     return Vit(model, settings, weights, device)

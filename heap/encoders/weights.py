@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,23 +12,26 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from heap.encoders.layouts import to_timm
 from heap.encoders.registry import shape_of
 from heap.errors import EncoderError
 from heap.files import file_sha256
 
+log = logging.getLogger("heap")
+
 WEIGHTS_FOLDER = Path("resources/weights")
 # Names under which training code wraps the network's own state dict; the teacher is what DINO publishes.
-_WRAPPERS = ("teacher", "state_dict", "model")
+_WRAPPERS = ("teacher", "model_ema", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
-# Parts of a checkpoint that belong to pre-training, not to the backbone.
-_NOT_BACKBONE = ("head.", "fc.", "mask_token")
+# Keys of a kind that an error lists; another architecture's file has hundreds.
+_LISTED = 60
 
 
 def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str | None]:
     """Find (for `auto`: download) the weights and return their receipt: source, file, sha256.
 
     Args:
-        architecture: a name of the registry, or a ViT of timm.
+        architecture: a name of the registry, or a model of timm.
         weights: `auto`, `random`, or a file.
         sha256: checksum the file must have, or None.
 
@@ -37,15 +41,10 @@ def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str
     if weights == "random":
         return {"source": "random", "file": None, "sha256": None}
     if weights == "auto":
-        known = shape_of(architecture)
-        if known is None:
-            raise EncoderError(
-                f"encoder {architecture}: `weights: auto` knows only the architectures of `heap encoders`; "
-                "give a checkpoint file"
-            )
-        path, source = WEIGHTS_FOLDER / known.url.rsplit("/", 1)[1], known.url
+        url, name = published(architecture)
+        path, source = WEIGHTS_FOLDER / name, url
         if not path.is_file():
-            _download(known.url, path, architecture)
+            _download(url, path, architecture)
     else:
         path, source = Path(weights).expanduser(), "file"
         if not path.is_file():
@@ -54,6 +53,65 @@ def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str
     if sha256 is not None and found != sha256:
         raise EncoderError(f"encoder {architecture}: {path} has sha256 {found}, the config pins {sha256}")
     return {"source": source, "file": str(path), "sha256": found}
+
+
+def published(architecture: str) -> tuple[str, str]:
+    """Return the URL of an architecture's published weights, and the name of their file below `WEIGHTS_FOLDER`.
+
+    The publisher's own URL for names of the registry; timm's entry of the Hugging Face hub for other models of timm.
+
+    Raises:
+        EncoderError: timm does not know the model, or has no weights of it.
+    """
+    known = shape_of(architecture)
+    if known is not None:
+        hub = known.url.endswith("/model.safetensors")  # the same name for every model there
+        return known.url, f"{known.timm}.safetensors" if hub else known.url.rsplit("/", 1)[1]
+    from timm.models import get_pretrained_cfg, is_model
+
+    try:
+        config = get_pretrained_cfg(architecture) if is_model(architecture) else None
+    except RuntimeError as error:  # a model that timm knows, with a tag that it does not
+        raise EncoderError(f"encoder {architecture}: `weights: auto` finds no published weights ({error})") from error
+    if config is None or not (config.hf_hub_id or config.url):
+        raise EncoderError(
+            f"encoder {architecture}: `weights: auto` finds no published weights (`heap encoders` lists "
+            "the known, `heap encoders --timm PATTERN` timm's); give a checkpoint file"
+        )
+    if config.hf_hub_id:
+        file = config.hf_hub_filename or "model.safetensors"
+        name = config.hf_hub_id.rsplit("/", 1)[1]
+        return f"https://huggingface.co/{config.hf_hub_id}/resolve/main/{file}", f"{name}{Path(file).suffix}"
+    return config.url, config.url.rsplit("/", 1)[1]
+
+
+def check_receipt(weights: Mapping[str, str | None]) -> str:
+    """Return the path of weights that are still the file of their receipt.
+
+    Raises:
+        EncoderError: the file is gone, or another one lies under its name since.
+    """
+    path = Path(str(weights["file"]))
+    again = "run the weights stage again (`heap weights`, or delete its receipt and run snakemake)"
+    if not path.is_file():
+        raise EncoderError(f"weights file {path} is gone since its receipt was written; {again}")
+    # All of it is read in any case, and hashing 350 MB takes less than a second: no need to trust times and sizes.
+    found = file_sha256(path)
+    if found != weights["sha256"]:
+        raise EncoderError(
+            f"weights file {path} was replaced: its sha256 is {found}, the receipt says {weights['sha256']}; {again}"
+        )
+    return str(path)
+
+
+def weights_in_words(weights: Mapping[str, str | None], pinned: bool) -> str:
+    """Return what a label says of the weights: random and unverified ones are named so."""
+    if weights["source"] == "random":
+        return "RANDOM weights (untrained)"
+    if weights["source"] == "file":
+        name = str(weights["file"]).rsplit("/", 1)[-1]
+        return f"{'pinned' if pinned else 'unverified'} file {name} (sha256 {str(weights['sha256'])[:12]})"
+    return "published weights"
 
 
 def _download(url: str, path: Path, architecture: str) -> None:
@@ -70,7 +128,7 @@ def _download(url: str, path: Path, architecture: str) -> None:
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a checkpoint in official or timm layout as a flat state dict of the backbone.
+    """Read a checkpoint as a flat state dict, in whatever layout it is.
 
     Only data is read: safetensors, or pickles restricted to tensors (`weights_only`).
 
@@ -95,8 +153,6 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
         name = str(key)
         for prefix in _PREFIXES:
             name = name.removeprefix(prefix)
-        if name.startswith(_NOT_BACKBONE):
-            continue
         if not isinstance(value, torch.Tensor):
             raise EncoderError(f"{path}: {key} is {type(value).__name__}, expected a tensor")
         flat[name] = value
@@ -104,24 +160,40 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load `state` into `model`, exactly.
+    """Load a checkpoint in official or timm layout into `model`, exactly; what is no part of it is logged.
 
     Raises:
         EncoderError: lists every missing, unexpected and misshaped key.
     """
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    missing = sorted(set(wanted) - set(state))
-    unexpected = sorted(set(state) - set(wanted))
+    # Batch norm's count of training steps decides nothing, and converted checkpoints lack it.
+    own = {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    converted = to_timm(state, set(own), source)
+    found = {name: value for name, value in converted.state.items() if not name.endswith("num_batches_tracked")}
+    missing = sorted(set(own) - set(found))
+    unexpected = sorted(set(found) - set(own))
     misshaped = [
-        f"{name} is {tuple(state[name].shape)}, expected {shape}"
-        for name, shape in wanted.items()
-        if name in state and tuple(state[name].shape) != shape
+        f"{name} is {tuple(found[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in found and found[name].shape != value.shape
     ]
     problems = [
-        f"{what}: {', '.join(names)}"
+        f"{what}: {', '.join(names[:_LISTED])}" + (f" and {len(names) - _LISTED} more" * (len(names) > _LISTED))
         for what, names in (("missing", missing), ("unexpected", unexpected), ("misshaped", misshaped))
         if names
     ]
     if problems:
         raise EncoderError(f"{source}: not the weights of this architecture\n  " + "\n  ".join(problems))
-    model.load_state_dict(dict(state))
+    if converted.dropped:
+        log.info("%s: %d tensors are no part of the backbone: %s", source, len(converted.dropped),
+                 ", ".join(sorted({name.split(".blocks")[0] for name in converted.dropped})[:8]))  # fmt: skip
+    model.load_state_dict(found, strict=False)  # all but the counts, as checked above
+    if converted.periods is not None:
+        _set_periods(model, converted.periods, source)
+
+
+def _set_periods(model: torch.nn.Module, periods: torch.Tensor, source: str) -> None:
+    own = getattr(getattr(model, "rope", None), "periods", None)
+    if own is None or own.shape != periods.shape:
+        raise EncoderError(f"{source}: rope_embed.periods is {tuple(periods.shape)}, the architecture has "
+                           f"{'none' if own is None else tuple(own.shape)}")  # fmt: skip
+    own.copy_(periods)

@@ -13,7 +13,7 @@ from heap.errors import SettingsError
 from heap.settings.base import Name, Settings
 from heap.settings.baselines import BASELINES, BaselineSettings
 from heap.settings.datasets import Dataset, ScenesDataset, VocDataset
-from heap.settings.models import DescriptorEncoder, Encoder, ModelSettings, TrainSettings, VitEncoder
+from heap.settings.models import CnnEncoder, DescriptorEncoder, Encoder, ModelSettings, TrainSettings, VitEncoder
 from heap.settings.stages import (
     BenchmarkSettings,
     ClusterSettings,
@@ -82,7 +82,19 @@ def _check(adapter: TypeAdapter[Any], value: Any, prefix: str = "", source: str 
 
 def _explain(item: dict[str, Any], prefix: str) -> str:
     # pydantic puts the tag of a union into the path ("datasets.ecssd.saliency.root"); no such key stands in the file.
-    tags = {"voc", "coco", "saliency", "folder", "scenes", "vit", "descriptors", "discovery", "retrieval", "semantic"}
+    tags = {
+        "voc",
+        "coco",
+        "saliency",
+        "folder",
+        "scenes",
+        "vit",
+        "cnn",
+        "descriptors",
+        "discovery",
+        "retrieval",
+        "semantic",
+    }
     parts: list[str] = [prefix] if prefix else []
     location = list(item["loc"])
     for position, part in enumerate(location):
@@ -208,6 +220,9 @@ def _problems_of_values(config: Config) -> list[str]:
     patch: dict[str, int] = {}
     for name, encoder in config.encoders.items():
         if isinstance(encoder, DescriptorEncoder):
+            patch[name] = encoder.patch_px
+            continue
+        if isinstance(encoder, CnnEncoder):  # its stages are checked when it is built
             patch[name] = encoder.patch_px
             continue
         assert isinstance(encoder, VitEncoder)

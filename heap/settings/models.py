@@ -14,7 +14,7 @@ class VitEncoder(Settings):
 
     kind: Literal["vit"]
     architecture: str
-    """A name of `heap encoders` (dino_vits8, ...), or any ViT of timm."""
+    """A name of `heap encoders` (dino_vits8, ...), or any ViT of timm with a CLS token."""
     weights: str = "auto"
     """`auto` (the published checkpoint), a file (.pth or .safetensors), or `random` (named so in every table)."""
     sha256: Sha256 | None = None
@@ -25,10 +25,41 @@ class VitEncoder(Settings):
     """Which block; negative counts from the end."""
     patch_px: Count | None = None
     """States the patch size you expect; refused when the architecture has another."""
+    supervision: Annotated[str, Field(min_length=1)] | None = None
+    """How the weights were trained; every table's label carries it. Write SUPERVISED where labels were used."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the encoder; half precision needs CUDA, and its error is not measured yet."""
+    """Arithmetic of the encoder; half precision needs CUDA. Its difference to float32, measured on the first photos,
+    stands in the receipt as `precision_error`; above 5 % of the largest value it is refused."""
     batch_images: Count = 8
     """Photos of one grid encoded at once; sets memory, not values."""
+
+
+class CnnEncoder(Settings):
+    """Feature maps of a convolutional backbone of timm: mostly SUPERVISED ones, so a test bed and a baseline."""
+
+    kind: Literal["cnn"]
+    architecture: str
+    """A convolutional model of timm (`heap encoders --timm PATTERN`)."""
+    supervision: Annotated[str, Field(min_length=1)]
+    """How the weights were trained, as `SUPERVISED on ImageNet`; every table's label carries it."""
+    stages: Annotated[list[int | Literal["head"]], Field(min_length=1)]
+    """Whose maps stand for a patch: numbers of timm's feature maps (-1 the last), or `head`, the network's last map."""
+    attention_stage: int | Literal["head"] = "head"
+    """Map whose L2 norm over channels stands for the attention that a CNN lacks (`attention_kind: feature_norm`)."""
+    patch_px: Count
+    """Stride of the finest of `stages` in pixels; refused when the architecture has another."""
+    weights: str = "auto"
+    """`auto` (timm's checkpoint), a file (.pth or .safetensors), or `random` (named so in every table)."""
+    sha256: Sha256 | None = None
+    """Refuse weights with another checksum; null records what was found."""
+    pad_type: Literal["same"] | None = None
+    """`same` for weights of TensorFlow, whose convolutions pad on one side; null is the architecture's own."""
+    mean: Annotated[list[Real], Field(min_length=3, max_length=3)] | None = None
+    """Mean of RGB in 0 to 1 that is taken off; null is the value timm states for the architecture."""
+    std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
+    """Deviation of RGB that is divided by, likewise."""
+    batch_images: Count = 8
+    """Photos of one size encoded at once; sets memory, not values."""
 
 
 class DescriptorEncoder(Settings):
@@ -39,7 +70,7 @@ class DescriptorEncoder(Settings):
     """Side of a patch."""
 
 
-Encoder = Annotated[VitEncoder | DescriptorEncoder, Field(discriminator="kind")]
+Encoder = Annotated[VitEncoder | CnnEncoder | DescriptorEncoder, Field(discriminator="kind")]
 
 
 class HeadSettings(Settings):

@@ -31,7 +31,8 @@ def golden_encoder(golden: Path, patch: int, facet: str = "key") -> vit.Vit:
     model = tiny(8, 48, 3, 3) if patch == 8 else tiny(16, 64, 4, 4)
     path = golden / "dino_parity" / f"dino_tiny_p{patch}.pth"
     weights.load_state(model, weights.read_state(path), str(path))
-    settings = VitEncoder(kind="vit", architecture="tiny", weights=str(path), facet=facet)
+    # The architecture names the position rule; the model is the tiny one of the kit.
+    settings = VitEncoder(kind="vit", architecture=f"dino_vits{patch}", weights=str(path), facet=facet)
     return vit.Vit(model, settings, {"source": "file", "file": str(path), "sha256": "0" * 64}, "cpu")
 
 

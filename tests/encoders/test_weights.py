@@ -1,0 +1,211 @@
+"""Where weights come from, in which layout they may be, and that the file of the receipt is the file that is read."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+
+from heap.encoders import vit, weights
+from heap.encoders.layouts import to_timm
+from heap.errors import EncoderError, FetchError
+from heap.settings.models import VitEncoder
+
+SMALL: dict[str, Any] = {
+    "img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 0,
+}  # fmt: skip
+reg = partial(VisionTransformer, **SMALL, init_values=1e-5, reg_tokens=4, no_embed_class=True)
+dinov3 = partial(
+    Eva, **{**SMALL, "num_heads": 1}, use_rot_pos_emb=True, rope_type="dinov3", rope_temperature=100,
+    rope_rotate_half=True, use_abs_pos_emb=False, num_reg_tokens=4, init_values=1e-5, use_fc_norm=False, dynamic_img_size=True,
+)  # fmt: skip
+
+
+def noisy(model: Any, seed: int) -> Any:
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.2 * torch.randn_like(value))
+    return model.eval()
+
+
+def load(model: Any, state: dict[str, torch.Tensor], path: Path) -> Any:
+    torch.save(state, path)
+    weights.load_state(model, weights.read_state(path), str(path))
+    return model
+
+
+def equal(one: Any, two: Any) -> bool:
+    a, b = one.state_dict(), two.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def official_dinov2(model: Any) -> dict[str, torch.Tensor]:
+    """The published layout of a model with registers: CLS and its position apart, a mask token besides."""
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    state["register_tokens"] = state.pop("reg_token")
+    of_cls = torch.randn(1, 1, 16)
+    state["pos_embed"] = torch.cat([of_cls, state["pos_embed"]], dim=1)
+    state["cls_token"] = state["cls_token"] - of_cls
+    return {**state, "mask_token": torch.zeros(1, 16)}
+
+
+def test_dinov2_with_registers_official_and_timm_layout(tmp_path: Path) -> None:
+    model = noisy(reg(), 0)
+    again = load(reg(), official_dinov2(model), tmp_path / "official.pth")
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert equal(load(reg(), model.state_dict(), tmp_path / "timm.pth"), model)
+    save_file(model.state_dict(), tmp_path / "timm.safetensors")
+    third = reg()
+    weights.load_state(third, weights.read_state(tmp_path / "timm.safetensors"), "timm.safetensors")
+    assert equal(third, model)
+
+
+def test_an_official_checkpoint_gives_the_official_tokens(tmp_path: Path) -> None:
+    # DINOv2's prepare_tokens_with_masks: CLS and patches get positions, then registers stand between them.
+    state = official_dinov2(noisy(reg(), 1))
+    model = load(reg(), state, tmp_path / "official.pth")
+    settings = VitEncoder(kind="vit", architecture="tiny", weights="random")
+    encoder = vit.Vit(model, settings, {"source": "random", "file": None, "sha256": None}, "cpu")
+    patches = torch.randn(1, 16, 4, 4)
+    tokens, _ = encoder.position.tokens(patches)
+    flat = patches.flatten(2).transpose(1, 2)
+    expected = torch.cat([state["cls_token"], flat], dim=1) + state["pos_embed"]
+    expected = torch.cat([expected[:, :1], state["register_tokens"], expected[:, 1:]], dim=1)
+    assert torch.allclose(tokens, expected, atol=1e-6)
+
+
+def test_training_checkpoints_with_chunked_blocks_and_wrappers(tmp_path: Path) -> None:
+    model = noisy(VisionTransformer(**SMALL), 0)
+    state = {f"module.backbone.{key.replace('blocks.', 'blocks.0.')}": v for key, v in model.state_dict().items()}
+    state["module.dino_head.mlp.0.weight"] = torch.zeros(2)
+    with pytest.raises(EncoderError, match=r"unexpected: dino_head\.mlp\.0\.weight"):
+        load(VisionTransformer(**SMALL), {"teacher": state}, tmp_path / "teacher.pth")
+    state["module.head.mlp.0.weight"] = state.pop("module.dino_head.mlp.0.weight")
+    assert equal(load(VisionTransformer(**SMALL), {"teacher": state}, tmp_path / "teacher.pth"), model)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_dinov3_official_layout(tmp_path: Path, bias: bool) -> None:
+    model = noisy(dinov3(qkv_bias=bias), 0)
+    state: dict[str, torch.Tensor] = {"mask_token": torch.zeros(1, 16)}
+    for key, value in model.state_dict().items():
+        name = key.replace("reg_token", "storage_tokens")
+        name = name.replace("gamma_1", "ls1.gamma").replace("gamma_2", "ls2.gamma")
+        if not key.endswith(("q_bias", "v_bias")):
+            state[name] = value
+    for number in range(2):
+        attn = model.blocks[number].attn
+        none = torch.zeros(16)
+        # The key's third of the bias is masked: whatever it holds, it counts nothing.
+        parts = [attn.q_bias, torch.full((16,), torch.nan), attn.v_bias] if bias else [none, none, none]
+        state[f"blocks.{number}.attn.qkv.bias"] = torch.cat(parts)
+        state[f"blocks.{number}.attn.qkv.bias_mask"] = torch.zeros(48)
+    rounded = model.rope.periods.bfloat16()
+    state["rope_embed.periods"] = rounded
+    again = load(dinov3(qkv_bias=bias), state, tmp_path / "official.pth")
+    assert equal(again, model)
+    # The official code runs with the periods of the file, which are rounded.
+    assert torch.equal(again.rope.periods, rounded.float())
+    assert not torch.equal(again.rope.periods, model.rope.periods)
+
+
+def test_a_dinov3_bias_without_a_place_is_refused() -> None:
+    model = dinov3(qkv_bias=False)
+    state = {"storage_tokens": torch.zeros(1, 4, 16), "blocks.0.attn.qkv.bias": torch.ones(48)}
+    with pytest.raises(EncoderError, match="_qkvb"):
+        to_timm(state, set(model.state_dict()), "x.pth")
+
+
+def test_leftovers_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = official_dinov2(noisy(reg(), 0))
+    with caplog.at_level("INFO"):
+        load(reg(), {**state, "head.weight": torch.zeros(3, 16)}, tmp_path / "w.pth")
+    assert "2 tensors are no part of the backbone: head.weight, mask_token" in caplog.text
+
+
+def test_a_file_of_another_architecture_lists_a_readable_number_of_keys(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"unexpected: .* and \d+ more") as error:
+        load(VisionTransformer(**SMALL), {f"layer{n}": torch.zeros(1) for n in range(900)}, tmp_path / "w.pth")
+    assert "missing: blocks.0.attn.proj.bias" in str(error.value)
+    assert len(str(error.value)) < 4000
+
+
+@pytest.mark.parametrize(
+    ("architecture", "url", "name"),
+    [
+        ("dino_vits8", "https://dl.fbaipublicfiles.com/dino/dino_deitsmall8_pretrain/dino_deitsmall8_pretrain.pth",
+         "dino_deitsmall8_pretrain.pth"),
+        ("dinov2_vitb14_reg", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_reg4_pretrain.pth",
+         "dinov2_vitb14_reg4_pretrain.pth"),
+        ("dinov3_vits16", "https://huggingface.co/timm/vit_small_patch16_dinov3.lvd1689m/resolve/main/model.safetensors",
+         "vit_small_patch16_dinov3.lvd1689m.safetensors"),
+        ("vit_base_patch16_224.mae", "https://huggingface.co/timm/vit_base_patch16_224.mae/resolve/main/model.safetensors",
+         "vit_base_patch16_224.mae.safetensors"),
+        ("mobilenetv2_100", "https://huggingface.co/timm/mobilenetv2_100.ra_in1k/resolve/main/model.safetensors",
+         "mobilenetv2_100.ra_in1k.safetensors"),
+    ],
+)  # fmt: skip
+def test_where_published_weights_are(architecture: str, url: str, name: str) -> None:
+    assert weights.published(architecture) == (url, name)
+
+
+@pytest.mark.parametrize("name", ["no_such_model", "vit_tiny_patch16_224.no_such_tag"])
+def test_weights_that_nobody_published(name: str) -> None:
+    with pytest.raises(EncoderError, match="finds no published weights"):
+        weights.published(name)
+
+
+def test_offline_the_error_says_what_from_where_to_which_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(url: str, to: Path) -> None:
+        raise FetchError(f"{url}: no network")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("heap.data.download.download", offline)
+    with pytest.raises(EncoderError) as error:
+        weights.locate("dinov2_vits14", "auto", None)
+    for part in ("dinov2_vits14", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+                 "resources/weights/dinov2_vits14_pretrain.pth", "no network"):  # fmt: skip
+        assert part in str(error.value)
+    # Put there by hand, it is found, and hashed.
+    path = tmp_path / "resources" / "weights" / "dinov2_vits14_pretrain.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    receipt = weights.locate("dinov2_vits14", "auto", None)
+    assert receipt["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert receipt["source"] == "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"
+
+
+def test_a_file_replaced_under_the_same_name_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.pth"
+    torch.save(noisy(VisionTransformer(**SMALL), 0).state_dict(), path)
+    monkeypatch.setattr(vit, "build", lambda _name: VisionTransformer(**SMALL))
+    settings = VitEncoder(kind="vit", architecture="tiny", weights=str(path))
+    receipt = weights.locate("tiny", str(path), None)
+    first = vit.load(settings, receipt, "cpu").encode(np.zeros((1, 32, 32, 3), np.uint8))
+    again = vit.load(settings, receipt, "cpu").encode(np.zeros((1, 32, 32, 3), np.uint8))
+    assert np.array_equal(first.features, again.features)
+    torch.save(noisy(VisionTransformer(**SMALL), 1).state_dict(), path)
+    with pytest.raises(EncoderError, match=r"mine\.pth was replaced.*run the weights stage again"):
+        vit.load(settings, receipt, "cpu")
+    path.unlink()
+    with pytest.raises(EncoderError, match=r"mine\.pth is gone"):
+        vit.load(settings, receipt, "cpu")
+
+
+def test_labels_carry_how_the_encoder_was_trained() -> None:
+    published: dict[str, str | None] = {"source": "https://x/y.pth", "file": "y.pth", "sha256": "0" * 64}
+    known = VitEncoder(kind="vit", architecture="dino_vits8")
+    assert vit.label_of(known, published) == "dino_vits8 keys of block -1, published weights"
+    other = VitEncoder(kind="vit", architecture="vit_small_patch16_224")
+    assert vit.label_of(other, published).endswith("training not stated, published weights")
+    stated = other.model_copy(update={"supervision": "SUPERVISED on ImageNet-21k"})
+    assert vit.label_of(stated, published).endswith("SUPERVISED on ImageNet-21k, published weights")
