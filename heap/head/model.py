@@ -134,7 +134,14 @@ class Head(nn.Module):
         tokens = self.tokens.expand(len(features), -1, -1)
         for block in self.blocks:
             tokens = block(tokens, normed, scaled, mask)
-        patches = F.normalize(normed + self.patch(normed), dim=-1)  # E (B, N, D)
+        moved = normed + self.patch(normed)
+        # Under autocast the products above are bfloat16; at temperature 0.05 its rounding would show from here on.
+        with torch.autocast(features.device.type, enabled=False):
+            return self._group(tokens.float(), moved.float(), normed, mask)
+
+    def _group(self, tokens: Tensor, moved: Tensor, normed: Tensor, mask: Tensor) -> Grouping:
+        """Assign patches `moved` `(B, N, D)` to tokens `(B, M, D)`; regions are means of the frozen `normed`."""
+        patches = F.normalize(moved, dim=-1)  # E (B, N, D)
         similarity = torch.einsum("bmd,bnd->bmn", F.normalize(tokens, dim=-1), patches)
         assignment = (similarity / self.temperature).softmax(dim=1) * mask[:, None]
         mass = assignment.sum(-1)
