@@ -132,11 +132,11 @@ def gather(
 def train(
     settings: Frozen,
     features: Features,
-    out: Annotated[Path, typer.Option("--out", help="head.safetensors; model.json lies beside it.")],
-    history: Annotated[Path, typer.Option("--history", help="CSV of losses and diagnostics.")],
+    out: Annotated[Path, typer.Option("--out", help="Receipt; the heads lie in the folder of its name beside it.")],
+    history: Annotated[Path, typer.Option("--history", help="CSV of losses and diagnostics of all seeds.")],
     device: Device = None,
 ) -> None:
-    """Train the HEAP head on cached features. A killed training resumes from its checkpoint."""
+    """Train a HEAP head for each seed on cached features and choose one. A killed training resumes."""
     from heap.head.train import train as run
 
     run(settings, features, out, history, device)
@@ -146,15 +146,16 @@ def train(
 def group(
     settings: Frozen,
     features: Features,
-    head: Annotated[Path, typer.Option("--head", help="head.safetensors.")],
+    head: Annotated[Path, typer.Option("--head", help="Receipt of a training, or a head.safetensors.")],
     out_regions: Annotated[Path, typer.Option("--out-regions", help="Region table (Parquet).")],
     out_maps: Annotated[Path, typer.Option("--out-maps", help="Receipt of the patch maps.")],
+    seed: Annotated[int | None, typer.Option("--seed", help="Take this seed's head, not the chosen one.")] = None,
     device: Device = None,
 ) -> None:
     """Run a trained head over a dataset: patch maps and regions with embeddings."""
     from heap.group.stage import group as run
 
-    run(settings, features, head, out_regions, out_maps, device)
+    run(settings, features, head, out_regions, out_maps, device, seed)
 
 
 @app.command()

@@ -44,13 +44,13 @@ def features_part(dataset: str, part: str) -> str:
 
 
 def head(model: str) -> str:
-    """Weights of a trained head; settings and diagnostics lie beside them."""
-    return f"{RESULTS}/head/{model}/head.safetensors"
+    """Receipt of training: which head was chosen, and why; heads lie in the folder of the same name beside it."""
+    return f"{RESULTS}/head/{model}.json"
 
 
 def history(model: str) -> str:
-    """Losses and diagnostics of the training, one row every few iterations."""
-    return f"{RESULTS}/head/{model}/history.csv"
+    """Losses and diagnostics of the training of every seed, one row every few iterations."""
+    return f"{RESULTS}/head/{model}.csv"
 
 
 def found_head(model: str) -> str:

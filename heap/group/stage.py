@@ -18,7 +18,7 @@ from heap.errors import TrainingError
 from heap.files import file_sha256
 from heap.group.regions import Regions, write
 from heap.head.batches import collate, photo_of
-from heap.head.folder import load
+from heap.head.folder import load, weights_of
 from heap.progress import track
 from heap.settings import read_frozen, section
 from heap.settings.stages import GroupSettings
@@ -26,24 +26,34 @@ from heap.settings.stages import GroupSettings
 _BATCH = 8
 
 
-def group(frozen: Path, features: Path, head_path: Path, out_regions: Path, out_maps: Path, device: str | None) -> None:
+def group(
+    frozen: Path,
+    features: Path,
+    head_path: Path,
+    out_regions: Path,
+    out_maps: Path,
+    device: str | None,
+    seed: int | None = None,
+) -> None:
     """Run the head over every photo of a store.
 
     Args:
         frozen: frozen settings of the stage.
         features: receipt of the dataset's features.
-        head_path: `head.safetensors`.
+        head_path: receipt of a training, or a `head.safetensors`.
         out_regions: region table.
         out_maps: receipt of the patch maps.
         device: torch device, see `choose_device`.
+        seed: take this seed's head of the training; None takes the chosen one.
 
     Raises:
-        TrainingError: the head was trained on features of another encoder.
+        TrainingError: there is no such head, or it was trained on features of another encoder.
     """
     settings: GroupSettings = section(read_frozen(frozen, "group"), "group", GroupSettings)
     reader = FeatureReader(features)
     chosen = choose_device(device)
-    head, description = load(head_path, chosen)
+    weights, choice = weights_of(head_path, seed)
+    head, description = load(weights, chosen)
     for key in ("encoder", "weights", "dim"):
         if description[key] != reader.receipt[key]:
             raise TrainingError(
@@ -81,10 +91,11 @@ def group(frozen: Path, features: Path, head_path: Path, out_regions: Path, out_
                 yield out.foreground[number, :n].float().cpu().numpy(), region
 
     name = reader.receipt["dataset"]
-    sha256 = file_sha256(head_path)
+    sha256 = file_sha256(weights)
+    made_by = {"head_sha256": sha256, "model": description["model"], "seed": description["seed"], **choice}
     progress_file = paths.beside(out_maps).parent / f"progress.{name}.json"
     maps = track(photos(), len(reader), "photos", f"grouping {name}", progress_file)
-    write_maps(out_maps, reader, "heap", maps, {"head_sha256": sha256, "model": description["model"]})
+    write_maps(out_maps, reader, "heap", maps, made_by)
     progress_file.unlink(missing_ok=True)
     table = pd.concat(rows, ignore_index=True)
     table.insert(0, "region_id", np.arange(len(table), dtype=np.int64))
@@ -94,6 +105,7 @@ def group(frozen: Path, features: Path, head_path: Path, out_regions: Path, out_
         "encoder": reader.receipt["encoder"],
         "tokens": head.settings.tokens,
         "head_sha256": sha256,
+        "seed": description["seed"],
         "warnings": description["warnings"],
     }
     write(out_regions, Regions(table, np.concatenate(embeddings), info))

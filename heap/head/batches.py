@@ -27,23 +27,29 @@ class Photo:
         attention: `(N,)` float32, mean over the heads.
         target: `(N,)` float32, warm-up target.
         border: `(N,)` bool, patches on the photo's edge.
+        index: position of the photo in its store.
     """
 
     features: npt.NDArray[np.float16]
     attention: npt.NDArray[np.float32]
     target: npt.NDArray[np.float32]
     border: npt.NDArray[np.bool_]
+    index: int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Photos padded to the longest: features `(B, N, D)`, the others `(B, N)`; `mask` is true where a patch is."""
+    """Photos padded to the longest: features `(B, N, D)`, the others `(B, N)`; `mask` is true where a patch is.
+
+    `photo` `(B,)` int64 says which photo of the store each is.
+    """
 
     features: Tensor
     attention: Tensor
     target: Tensor
     border: Tensor
     mask: Tensor
+    photo: Tensor
 
 
 class TrainingSet:
@@ -124,9 +130,8 @@ class TrainingSet:
                 row = self.reader.images.iloc[i]
                 first = int(row["offset"]) - start
                 rows = slice(first, first + self.reader.patches(i))
-                photos[i] = make_photo(
-                    features[rows], attention[rows], int(row["grid_h"]), int(row["grid_w"]), self.variant
-                )
+                grid = int(row["grid_h"]), int(row["grid_w"])
+                photos[i] = make_photo(features[rows], attention[rows], grid, self.variant, i)
         return photos
 
 
@@ -134,21 +139,21 @@ def photo_of(reader: FeatureReader, i: int, variant: str) -> Photo:
     """Return photo `i` of a store, read alone."""
     row = reader.images.iloc[i]
     features = reader.features(i).astype(np.float16)  # as it is stored
-    return make_photo(features, reader.attention(i), int(row["grid_h"]), int(row["grid_w"]), variant)
+    return make_photo(features, reader.attention(i), (int(row["grid_h"]), int(row["grid_w"])), variant, i)
 
 
 def make_photo(
     features: npt.NDArray[np.float16],
     attention: npt.NDArray[np.float32],
-    grid_h: int,
-    grid_w: int,
+    grid: tuple[int, int],
     variant: str,
+    index: int,
 ) -> Photo:
-    """Return what training needs of a photo with features `(N, D)` and attention `(N, heads)`."""
-    border = np.ones((grid_h, grid_w), bool)
+    """Return what training needs of a photo with features `(N, D)`, attention `(N, heads)`, grid (grid_h, grid_w)."""
+    border = np.ones(grid, bool)
     border[1:-1, 1:-1] = False
     target = priors.target(variant, features.astype(np.float32), attention)
-    return Photo(features, attention.mean(axis=1), target, border.ravel())
+    return Photo(features, attention.mean(axis=1), target, border.ravel(), index)
 
 
 def collate(photos: list[Photo]) -> Batch:
@@ -164,4 +169,5 @@ def collate(photos: list[Photo]) -> Batch:
         target[number, :n] = torch.from_numpy(photo.target)
         border[number, :n] = torch.from_numpy(photo.border).float()
         mask[number, :n] = 1.0
-    return Batch(features, attention, target, border.bool(), mask.bool())
+    index = torch.tensor([photo.index for photo in photos])
+    return Batch(features, attention, target, border.bool(), mask.bool(), index)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from heap.head import losses
-from heap.head.batches import Batch
-from heap.head.model import Grouping
+from heap.head.batches import Batch, TrainingSet, collate
+from heap.head.feed import to_device
+from heap.head.model import Grouping, Head
+from heap.head.objective import loss_terms
+from heap.settings.models import LossSettings
+
+# Photos that decide polarity and the final diagnostics, and a batch of them.
+_DIAGNOSED = 512
+_BATCH = 16
+
+Signs = dict[str, float]
+Maps = list[npt.NDArray[np.float32]]
 
 
 @torch.no_grad()
-def diagnostics(grouping: Grouping, batch: Batch) -> dict[str, float]:
+def diagnostics(grouping: Grouping, batch: Batch) -> Signs:
     """Return the signs of one batch.
 
     Returns:
@@ -34,13 +48,67 @@ def diagnostics(grouping: Grouping, batch: Batch) -> dict[str, float]:
     }
 
 
-def warnings_of(final: dict[str, float]) -> list[str]:
+@torch.inference_mode()
+def survey(head: Head, data: TrainingSet, device: str, loss: LossSettings | None = None) -> tuple[Signs, Maps]:
+    """Return what a trained head says of (up to 512) training photos, the same for every head.
+
+    Args:
+        head: trained.
+        data: the training photos.
+        device: torch device.
+        loss: calibrated settings of the losses; None leaves the losses out of the signs.
+
+    Returns:
+        The mean `diagnostics` and unweighted losses (`intra`, `negative`, `inter`), and the saliency map `(N,)` of each
+        photo.
+    """
+    chosen = data.photos[:: max(1, len(data) // _DIAGNOSED)]
+    rows, sizes, maps = [], [], []
+    for start in range(0, len(chosen), _BATCH):
+        batch = to_device(collate(data.load(chosen[start : start + _BATCH])), torch.device(device))
+        grouping = head(batch.features, batch.mask)
+        signs = diagnostics(grouping, batch)
+        if loss is not None:
+            # At the end of the training (1.0); the sampled patches are the same for every head.
+            terms = loss_terms(grouping, batch, loss, 1.0, [start])
+            signs |= {name: float(terms[name]) for name in ("intra", "negative", "inter")}
+        rows.append(signs)
+        sizes.append(len(batch.mask))
+        for found, count in zip(grouping.foreground.cpu().numpy(), batch.mask.sum(1).tolist(), strict=True):
+            maps.append(found[:count])
+    return {name: round(float(np.average([row[name] for row in rows], weights=sizes)), 6) for name in rows[0]}, maps
+
+
+def final_diagnostics(head: Head, data: TrainingSet, device: str) -> Signs:
+    """Return the signs of `survey` alone."""
+    return survey(head, data, device)[0]
+
+
+def agreement(maps: Sequence[Maps]) -> list[float]:
+    """Return for each head the mean correlation of its maps with the other heads' of the same photos.
+
+    A head that stands alone among its seeds fell into another partition. 1 where there is one head only.
+    """
+    if len(maps) == 1:
+        return [1.0]
+    centred = []
+    for of_head in maps:
+        rows = [values - values.mean() for values in of_head]
+        centred.append([row / max(float(np.linalg.norm(row)), 1e-12) for row in rows])
+    alike = np.array(
+        [[np.mean([a @ b for a, b in zip(one, other, strict=True)]) for other in centred] for one in centred]
+    )
+    others = (alike.sum(axis=1) - np.diag(alike)) / (len(maps) - 1)
+    return [round(float(value), 6) for value in others]
+
+
+def warnings_of(final: Signs) -> list[str]:
     """Return what looks wrong, in words that tell what to change; empty where nothing does."""
     words = []
     if abs(final["rho"]) < 0.2:
         words.append(
             f"the saliency map hardly follows the attention (rho {final['rho']:.2f}): foreground and background may be "
-            "exchanged or meaningless; try train.loss.variant robust, or another train.seed"
+            "exchanged or meaningless; try train.loss.variant robust, or other train.seeds"
         )
     if not 0.1 <= final["area"] <= 0.45:
         words.append(

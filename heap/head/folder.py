@@ -1,7 +1,19 @@
-"""A trained model on disk: one folder with weights, history, and a description that says what it may be used with."""
+"""Trained heads on disk: a folder for each training, a folder in it for each seed, a receipt that says which to use.
+
+    results/head/{model}.json                     receipt: the chosen head, why, the signs of all seeds
+    results/head/{model}.csv                      history of all seeds
+    results/head/{model}/{identity}/seed{n}/      head.safetensors, model.json, history.csv
+
+The identity is a digest of all that decides the weights. So a training that fails or is killed leaves earlier heads as
+they were, a setting that is put back finds its head again without computing, and another seed trains that seed only.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,87 +21,122 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from heap import paths
 from heap.errors import TrainingError
-from heap.files import atomic_path, dump_json, write_json
+from heap.files import atomic_path, digest, dump_json, file_sha256, read_json, write_json
 from heap.head.model import Head
-from heap.settings.models import HeadSettings, TrainSettings
+from heap.settings.models import HeadSettings
+
+HEAD = "head.safetensors"
+HISTORY = "history.csv"
+# Trainings kept for each model: enough to go back and forth between a few settings. A head of a ViT-S takes 15 MB.
+KEPT = 5
+# Settings of the stage that do not touch the weights of a seed's head.
+_OUTSIDE = ("seeds", "resident_gb", "checkpoint_every")
 
 
-def save(path: Path, head: Head, description: dict[str, Any]) -> None:
-    """Write `head.safetensors` at `path` and `model.json` beside it.
+def identity(stage: dict[str, Any], fingerprint: str) -> str:
+    """Return the digest of what decides a head, apart from its seed.
+
+    Args:
+        stage: frozen settings of the stage.
+        fingerprint: of the training features.
+    """
+    train = {key: value for key, value in stage["train"].items() if key not in _OUTSIDE}
+    decides = {key: stage[key] for key in ("version", "train_split")}
+    return digest({**decides, "train": train, "fingerprint": fingerprint})
+
+
+def seed_folder(receipt: Path, identity: str, seed: int) -> Path:
+    """Return the folder of one seed's head."""
+    return paths.beside(receipt) / identity / f"seed{seed}"
+
+
+def save(folder: Path, head: Head, description: dict[str, Any]) -> None:
+    """Write `model.json` and, last, `head.safetensors`.
 
     The description also stands in the weights' own metadata, so that a file that was moved alone still says what it is.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
-    with atomic_path(path) as temporary:
+    with atomic_path(folder / HEAD) as temporary:
         save_file(state, temporary, metadata={"heap": dump_json(description)})
-    write_json(path.parent / "model.json", description)
+        write_json(folder / "model.json", {**description, "head_sha256": file_sha256(temporary)})
+
+
+def whole(folder: Path) -> bool:
+    """Return whether a folder holds a head that was saved to its end, and not changed since."""
+    if not ((folder / HEAD).is_file() and (folder / "model.json").is_file()):
+        return False
+    return bool(read_json(folder / "model.json").get("head_sha256") == file_sha256(folder / HEAD))
+
+
+def weights_of(path: str | Path, seed: int | None = None) -> tuple[Path, dict[str, Any]]:
+    """Return the weights' file that `path` stands for, and how it came to be chosen.
+
+    Args:
+        path: a training's receipt, or a `head.safetensors` itself.
+        seed: which seed's head of the receipt; None takes the chosen one.
+
+    Returns:
+        The file, and `seeds` (all of the training) with `seed_why` (the reason in words).
+
+    Raises:
+        TrainingError: the file, or the head that the receipt speaks of, is missing or another.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TrainingError(f"{path}: no trained head; run train first")
+    if path.suffix != ".json":
+        return path, {"seeds": [], "seed_why": "a head given as a file"}
+    receipt = read_json(path)
+    if not isinstance(receipt, dict) or "identity" not in receipt:
+        raise TrainingError(f"{path}: not the receipt of a training")
+    hashes = {row["seed"]: row["head_sha256"] for row in receipt["seeds"]}
+    wanted = receipt["seed"] if seed is None else seed
+    if wanted not in hashes:
+        raise TrainingError(f"{path}: no head of seed {wanted} (there are: {', '.join(map(str, hashes))})")
+    weights = seed_folder(path, receipt["identity"], wanted) / HEAD
+    again = f"delete {path} and run snakemake again to train anew"
+    if not weights.is_file():
+        raise TrainingError(f"{path}: its head {weights} is gone; {again}")
+    if file_sha256(weights) != hashes[wanted]:
+        raise TrainingError(f"{weights}: not the head that {path} speaks of (another sha256); {again}")
+    return weights, {"seeds": list(hashes), "seed_why": receipt["why"] if seed is None else "this seed was asked for"}
 
 
 def load(path: str | Path, device: str) -> tuple[Head, dict[str, Any]]:
     """Read a trained head and its description.
 
+    Args:
+        path: a training's receipt (the chosen head), or a `head.safetensors`.
+        device: torch device.
+
+    Returns:
+        The head in evaluation mode, and its description.
+
     Raises:
         TrainingError: the file is missing or no HEAP head.
     """
-    import json
-
-    path = Path(path)
-    if not path.is_file():
-        raise TrainingError(f"{path}: no trained head; run train first")
+    weights, _ = weights_of(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(weights, framework="pt") as file:
             metadata = file.metadata() or {}
-        state = load_file(path)
+        state = load_file(weights)
         description: dict[str, Any] = json.loads(metadata["heap"])
         head = Head(description["dim"], HeadSettings.model_validate(description["train"]["head"]))
         head.load_state_dict(state)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{path}: not a HEAP head ({error})") from error
-    return head.to(device).eval(), description
+        raise TrainingError(f"{weights}: not a HEAP head ({error})") from error
+    return head.to(torch.device(device)).eval(), description
 
 
-class Checkpoint:
-    """State of a training that was interrupted.
-
-    Args:
-        path: its file.
-        identity: digest of all that decides the training; a checkpoint of another training is not resumed.
-    """
-
-    def __init__(self, path: Path, identity: str) -> None:
-        self.path, self.identity = path, identity
-
-    def write(
-        self,
-        iteration: int,
-        head: Head,
-        optimiser: torch.optim.Optimizer,
-        history: list[dict[str, float]],
-        settings: TrainSettings,
-    ) -> None:
-        """Keep the state after `iteration` steps; `settings` are the calibrated ones."""
-        state = {
-            "identity": self.identity,
-            "iteration": iteration,
-            "head": head.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "history": history,
-            "settings": settings.model_dump(mode="json"),
-        }
-        with atomic_path(self.path) as temporary:
-            torch.save(state, temporary)
-
-    def read(self) -> dict[str, Any] | None:
-        """Return the state to resume from, or None."""
-        if not self.path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        return state if state["identity"] == self.identity else None
-
-    def remove(self) -> None:
-        """Forget the state: the training is done."""
-        self.path.unlink(missing_ok=True)
-
-
-__all__ = ["Checkpoint", "load", "save"]
+def prune(receipt: Path, current: str) -> list[Path]:
+    """Delete all but the last few trainings of a model and return what was deleted; `current` always stays."""
+    folder = paths.beside(receipt)
+    os.utime(folder / current)  # used now, also where nothing was computed
+    trainings = [path for path in folder.iterdir() if path.is_dir() and re.fullmatch(r"[0-9a-f]{16}", path.name)]
+    by_use = sorted(trainings, key=lambda path: path.stat().st_mtime, reverse=True)
+    old = [path for path in by_use[KEPT:] if path.name != current]
+    for path in old:
+        shutil.rmtree(path)
+    return old

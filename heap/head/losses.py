@@ -25,7 +25,11 @@ def soft_similarity(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         `(I, J)`.
     """
-    cosine = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+    return from_cosine(F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T)
+
+
+def from_cosine(cosine: Tensor) -> Tensor:
+    """Return s = (1 + cos) / 2, clamped to [5e-4, 1 - 5e-4]."""
     return ((1 + cosine) / 2).clamp(_EPSILON, 1 - _EPSILON)
 
 

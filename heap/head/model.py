@@ -68,16 +68,17 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor, normed: Tensor, scaled: Tensor, mask: Tensor) -> Tensor:
         """Update tokens `(B, M, D)` from patches `(B, N, D)`: `normed` unit, `scaled` of variance 1; mask `(B, N)`."""
 
-        def split(x: Tensor) -> Tensor:  # (B, L, D) -> (B, heads, L, D / heads)
-            return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
-
-        attended = F.scaled_dot_product_attention(
-            split(self.query(self.norm(tokens))),
-            split(self.key(scaled)),
-            split(self.value(normed)),
-            attn_mask=mask[:, None, None, :],
-        )
-        tokens = tokens + self.out(attended.transpose(1, 2).flatten(2))
+        # Tokens are few and patches many, so the projections of keys and values are applied on the side of the tokens:
+        # q . (K x) = (K^T q) . x and sum a (V x) = V (sum a x). The same attention with a sixth of the operations.
+        batch, count, dim = tokens.shape
+        size = dim // self.heads
+        query = self.query(self.norm(tokens)).reshape(batch, count, self.heads, size)
+        asked = torch.einsum("bmhs,hsd->bhmd", query, self.key.weight.view(self.heads, size, dim)).flatten(1, 2)
+        scores = asked @ scaled.transpose(1, 2) / size**0.5  # (B, heads * M, N)
+        weights = scores.masked_fill(~mask[:, None], float("-inf")).softmax(dim=-1)
+        found = (weights @ normed).view(batch, self.heads, count, dim)
+        attended = torch.einsum("bhmd,hsd->bmhs", found, self.value.weight.view(self.heads, size, dim)).flatten(2)
+        tokens = tokens + self.out(attended)
         if self.self_attention is not None and self.self_norm is not None:
             own = self.self_norm(tokens)
             tokens = tokens + self.self_attention(own, own, own, need_weights=False)[0]
@@ -133,7 +134,14 @@ class Head(nn.Module):
         tokens = self.tokens.expand(len(features), -1, -1)
         for block in self.blocks:
             tokens = block(tokens, normed, scaled, mask)
-        patches = F.normalize(normed + self.patch(normed), dim=-1)  # E (B, N, D)
+        moved = normed + self.patch(normed)
+        # Under autocast the products above are bfloat16; at temperature 0.05 its rounding would show from here on.
+        with torch.autocast(features.device.type, enabled=False):
+            return self._group(tokens.float(), moved.float(), normed, mask)
+
+    def _group(self, tokens: Tensor, moved: Tensor, normed: Tensor, mask: Tensor) -> Grouping:
+        """Assign patches `moved` `(B, N, D)` to tokens `(B, M, D)`; regions are means of the frozen `normed`."""
+        patches = F.normalize(moved, dim=-1)  # E (B, N, D)
         similarity = torch.einsum("bmd,bnd->bmn", F.normalize(tokens, dim=-1), patches)
         assignment = (similarity / self.temperature).softmax(dim=1) * mask[:, None]
         mass = assignment.sum(-1)

@@ -3,51 +3,68 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
-import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
+from heap import paths
 from heap.cache.reader import FeatureReader
 from heap.encoders.open import choose_device
 from heap.errors import TrainingError
-from heap.files import atomic_path, digest
-from heap.head import losses
-from heap.head.batches import Batch, TrainingSet, collate
-from heap.head.calibrate import calibrate
-from heap.head.diagnose import diagnostics, warnings_of
-from heap.head.folder import Checkpoint, save
-from heap.head.model import Grouping, Head
-from heap.progress import Progress
+from heap.files import atomic_path, file_sha256, write_json
+from heap.head import folder, seeds
+from heap.head.batches import TrainingSet
+from heap.head.checkpoint import Checkpoint
+from heap.head.diagnose import Maps, agreement, survey, warnings_of
+from heap.head.fit import fit
 from heap.settings import read_frozen, section
 from heap.settings.models import LossSettings, TrainSettings
 
 log = logging.getLogger("heap")
 
-# Rows of history.csv are this many iterations apart.
-_HISTORY_EVERY = 10
-# Patches the tokens' k-means sees: many times what a few dozen centroids need.
-_KMEANS_PATCHES = 50_000
-# Photos that `auto` settings are read from.
-_CALIBRATED = 32
-# Photos that decide polarity and the final diagnostics.
-_DIAGNOSED = 512
+
+@dataclass(frozen=True)
+class Training:
+    """What all seeds of a training share.
+
+    Attributes:
+        name: of the model.
+        reader: the features.
+        data: the photos of the training split.
+        split: its name, or None.
+        settings: of the training, not calibrated.
+        receipt: of the training; heads lie in the folder of its name.
+        identity: digest of what decides a head.
+        device: torch device.
+    """
+
+    name: str
+    reader: FeatureReader
+    data: TrainingSet
+    split: str | None
+    settings: TrainSettings
+    receipt: Path
+    identity: str
+    device: str
+
+    def folder(self, seed: int) -> Path:
+        """Return the folder of one seed's head."""
+        return folder.seed_folder(self.receipt, self.identity, seed)
 
 
 def train(frozen: Path, features: Path, out: Path, history: Path, device: str | None) -> None:
-    """Train a head and write its folder.
+    """Train a head for each seed, choose one, and write the receipt that says which.
+
+    A seed whose head is there already, from an earlier run with the same settings and features, is not trained again.
 
     Args:
         frozen: frozen settings of the stage.
         features: receipt of the training features.
-        out: `head.safetensors`; `model.json` and, while training, `checkpoint.pt` and `progress.json` lie beside it.
-        history: CSV of losses and diagnostics.
+        out: receipt; the heads lie in the folder of its name, with `progress.json` while training.
+        history: CSV of losses and diagnostics of all seeds.
         device: torch device, see `choose_device`.
 
     Raises:
@@ -58,200 +75,109 @@ def train(frozen: Path, features: Path, out: Path, history: Path, device: str | 
     reader = FeatureReader(features)
     chosen = choose_device(device)
     data = TrainingSet(reader, stage["train_split"], settings.loss.variant, settings.resident_gb)
+    name = stage["name"]
     if len(data) < stage["min_train_images"]:
         raise TrainingError(
-            f"models.{stage['name']}: {len(data)} photos to train on, expected at least {stage['min_train_images']}"
+            f"models.{name}: {len(data)} photos to train on, expected at least {stage['min_train_images']}"
         )
-    log.info("training %s on %d photos, %s, on %s", stage["name"], len(data), reader.receipt["encoder"], chosen)
-    identity = digest({"stage": stage, "fingerprint": reader.receipt["fingerprint"]})
-    checkpoint = Checkpoint(out.parent / "checkpoint.pt", identity)
+    identity = folder.identity(stage, reader.receipt["fingerprint"])
+    training = Training(name, reader, data, stage["train_split"], settings, out, identity, chosen)
+    log.info("training %s on %d photos, %s, on %s", name, len(data), reader.receipt["encoder"], chosen)
     started = time.monotonic()
+    for number, seed in enumerate(settings.seeds, 1):
+        which = f"seed {seed} ({number} of {len(settings.seeds)})"
+        if folder.whole(training.folder(seed)):
+            log.info("%s, %s: trained before with these settings and features, taken from %s", name, which, identity)
+        else:
+            _train_seed(training, seed, which)
+    _finish(training, history)
+    log.info("trained in %.1f s", time.monotonic() - started)
+
+
+def _train_seed(training: Training, seed: int, which: str) -> None:
+    """Train one seed's head and write its folder."""
+    name, reader, data = training.name, training.reader, training.data
+    here = training.folder(seed)
+    checkpoint = Checkpoint(here / "checkpoint.pt", f"{training.identity} seed {seed}")
+    progress_file = paths.beside(training.receipt) / "progress.json"
     try:
-        head, rows, settings = fit(data, reader.dim, settings, chosen, checkpoint, out.parent / "progress.json")
-    except ValueError as error:
-        raise TrainingError(f"models.{stage['name']}: {error}") from error
-    final = final_diagnostics(head, data, chosen)
+        head, rows, settings = fit(
+            data, reader.dim, training.settings, training.device, seed, checkpoint, progress_file,
+            f"training {name}, {which}",
+        )  # fmt: skip
+    except (ValueError, TrainingError) as error:
+        raise TrainingError(f"models.{name}, seed {seed}: {error}") from error
+    final, _ = survey(head, data, training.device, settings.loss)
     flipped = final["rho"] < 0
     if flipped:
         head.flip()
-        final = final_diagnostics(head, data, chosen)
-    # A head that guesses wrong must say so where people look: in its description, which the report prints.
-    words = warnings_of(final)
-    for word in words:
-        log.warning("%s: %s", stage["name"], word)
-    with atomic_path(history) as temporary:
+        final, _ = survey(head, data, training.device, settings.loss)
+    with atomic_path(here / folder.HISTORY) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
-    save(
-        out,
+    folder.save(
+        here,
         head,
         {
-            "model": stage["name"],
+            "model": name,
+            "seed": seed,
             "dim": reader.dim,
             "train": settings.model_dump(mode="json"),
             "trained_on": {
-                "dataset": reader.receipt["dataset"], "split": stage["train_split"], "photos": len(data),
+                "dataset": reader.receipt["dataset"], "split": training.split, "photos": len(data),
                 "fingerprint": reader.receipt["fingerprint"],
             },
             "encoder": reader.receipt["encoder"],
             "encoder_settings": reader.receipt["encoder_settings"],
             "attention_kind": reader.receipt["attention_kind"],
             "weights": reader.receipt["weights"],
+            "device": training.device,
             "polarity_flipped": flipped,
             "diagnostics": final,
-            "warnings": words,
+            # A head that guesses wrong must say so where people look: in its description, which the report prints.
+            "warnings": warnings_of(final),
         },
     )  # fmt: skip
     checkpoint.remove()
-    log.info("trained in %.1f s: %s", time.monotonic() - started, final)
 
 
-def fit(
-    data: TrainingSet,
-    dim: int,
-    settings: TrainSettings,
-    device: str,
-    checkpoint: Checkpoint | None = None,
-    progress_file: Path | None = None,
-) -> tuple[Head, list[dict[str, float]], TrainSettings]:
-    """Optimise a new head; deterministic for a seed on CPU, across a resume too.
-
-    Returns:
-        The head, the history's rows, and the settings with every `auto` replaced by its number.
-    """
-    torch.manual_seed(settings.seed)
-    head = Head(dim, settings.head)
-    state = checkpoint.read() if checkpoint is not None else None
-    if state is None:
-        initialise(head, data, settings)
-        photos = data.photos[:: max(1, len(data) // _CALIBRATED)][:_CALIBRATED]
-        settings = calibrate(head, collate(data.load(photos)), settings, settings.seed)
-        log.info(
-            "tau %s, b0 %s, weight of L_intra %s",
-            settings.head.temperature, settings.loss.correlation_threshold, settings.loss.intra,
-        )  # fmt: skip
-    head.to(device)
-    optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    rows: list[dict[str, float]] = []
-    start = 0
-    if state is not None:
-        head.load_state_dict(state["head"])
-        optimiser.load_state_dict(state["optimiser"])
-        rows, start = state["history"], state["iteration"]
-        settings = TrainSettings.model_validate(state["settings"])
-        log.info("resuming after iteration %d", start)
-    progress = Progress(settings.iterations, "iterations", "training", progress_file, done=start)
-    batches = data.batches(settings.seed, settings.batch_images, start)
-    for iteration in range(start, settings.iterations):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(iteration, settings)
-        batch = _to(next(batches), device)
-        grouping = head(batch.features, batch.mask)
-        terms = loss_terms(grouping, batch, settings.loss, iteration / settings.iterations, [settings.seed, iteration])
-        loss = terms["loss"]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(head.parameters(), settings.gradient_norm)
-        if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
-            raise TrainingError(
-                f"iteration {iteration}: the loss is {loss.item()}, its gradient {norm.item()}; "
-                "lower train.learning_rate. The last checkpoint is kept"
-            )
-        optimiser.step()
-        if iteration % _HISTORY_EVERY == 0 or iteration == settings.iterations - 1:
-            values = {name: float(value.detach()) for name, value in terms.items()}
-            row = {"iteration": iteration, **values, "gradient_norm": float(norm), **diagnostics(grouping, batch)}
-            rows.append(row)
-        if checkpoint is not None and (iteration + 1) % settings.checkpoint_every == 0:
-            checkpoint.write(iteration + 1, head, optimiser, rows, settings)
-        progress.step()
-    progress.close()
-    batches.close()  # type: ignore[attr-defined]
-    return head.eval(), rows, settings
-
-
-def initialise(head: Head, data: TrainingSet, settings: TrainSettings) -> None:
-    """Set the centre to the mean training feature and the tokens to spherical k-means of centred unit features."""
-    rng = np.random.default_rng([settings.seed, 2**31])
-    total, count, sample = np.zeros(head.dim), 0, []
-    share = min(1.0, _KMEANS_PATCHES / data.patches)
-    for pool in data.order(settings.seed, 0):
-        for photo in data.pool(pool):
-            values = photo.features.astype(np.float32)
-            total, count = total + values.sum(axis=0, dtype=np.float64), count + len(values)
-            sample.append(values[rng.random(len(values)) < share])
-    mean = (total / count).astype(np.float32)
-    head.mean.copy_(torch.from_numpy(mean))
-    if settings.head.init == "random":
-        return
-    centred = np.concatenate(sample) - mean
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
-    if len(centred) < settings.head.tokens:
-        raise ValueError(
-            f"train.head.tokens: {settings.head.tokens} tokens, but only {len(centred)} patches to start from"
-        )
-    kmeans = faiss.Kmeans(
-        head.dim, settings.head.tokens, niter=25, seed=settings.seed + 1, spherical=True,
-        max_points_per_centroid=len(centred), min_points_per_centroid=1,
-    )  # fmt: skip
-    kmeans.train(np.ascontiguousarray(centred))
-    with torch.no_grad():
-        head.tokens.copy_(torch.from_numpy(kmeans.centroids))
-
-
-def rate(iteration: int, settings: TrainSettings) -> float:
-    """Return the learning rate: linear warm-up, then a cosine to zero."""
-    warm = settings.rate_warmup
-    if iteration < warm:
-        return settings.learning_rate * (iteration + 1) / warm
-    through = (iteration - warm) / max(1, settings.iterations - warm)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * through))
-
-
-def warmup_weight(through: float, settings: LossSettings) -> float:
-    """Return the prior's weight at a share `through` of the training: fades from 1, and stays at kp if `robust`."""
-    if settings.variant == "no_seed":
-        return 0.0
-    fading = max(0.0, 1 - through / settings.warmup_share) if settings.warmup_share > 0 else 0.0
-    return fading + (settings.prior if settings.variant == "robust" else 0.0)
-
-
-def loss_terms(
-    grouping: Grouping, batch: Batch, settings: LossSettings, through: float, seed: list[int]
-) -> dict[str, Tensor]:
-    """Return each loss by name, unweighted, and their weighted sum as `loss`. A loss of weight 0 is not computed."""
-    if settings.intra == "auto" or settings.correlation_threshold == "auto":
-        raise ValueError("train.loss: `auto` must be calibrated before the losses are computed")
-    terms: dict[str, Tensor] = {}
-    weights: dict[str, float] = {"intra": settings.intra, "negative": settings.negative, "inter": settings.inter}
-    weights["prior"] = warmup_weight(through, settings)
-    if weights["intra"]:
-        normed, assignment = losses.sample_patches(grouping, batch.mask, settings.patches, seed)
-        terms["intra"] = losses.intra(normed, assignment, settings.correlation_threshold)
-    if weights["negative"]:
-        terms["negative"] = losses.negative(*losses.image_level(grouping), settings.negative_pairs)
-    if weights["inter"]:
-        terms["inter"] = losses.inter(grouping, settings.rank_decay, settings.min_area)
-    if weights["prior"]:
-        terms["prior"] = losses.prior(grouping.foreground, batch.target, batch.mask)
-    zero = grouping.foreground.sum() * 0.0
-    total = zero + sum(weights[name] * value for name, value in terms.items())
-    return {"loss": total, **{name: terms.get(name, zero.detach()) for name in weights}}
-
-
-@torch.inference_mode()
-def final_diagnostics(head: Head, data: TrainingSet, device: str, batch_images: int = 16) -> dict[str, float]:
-    """Return the mean diagnostics over (up to 512) training photos."""
-    chosen = data.photos[:: max(1, len(data) // _DIAGNOSED)]
-    rows, sizes = [], []
-    for start in range(0, len(chosen), batch_images):
-        batch = _to(collate(data.load(chosen[start : start + batch_images])), device)
-        rows.append(diagnostics(head(batch.features, batch.mask), batch))
-        sizes.append(len(batch.mask))
-    return {name: round(float(np.average([row[name] for row in rows], weights=sizes)), 6) for name in rows[0]}
-
-
-def _to(batch: Batch, device: str) -> Batch:
-    if device == "cpu":
-        return batch
-    moved: dict[str, Any] = {name: value.to(device, non_blocking=True) for name, value in vars(batch).items()}
-    return Batch(**moved)
+def _finish(training: Training, history: Path) -> None:
+    """Choose between the seeds, write history and receipt, and forget trainings of long ago."""
+    numbers = training.settings.seeds
+    folders = [training.folder(seed) for seed in numbers]
+    descriptions: list[dict[str, Any]] = []
+    maps: list[Maps] = []
+    for here in folders:
+        head, description = folder.load(here / folder.HEAD, training.device)
+        descriptions.append(description)
+        if len(folders) > 1:
+            loss = LossSettings.model_validate(description["train"]["loss"])
+            maps.append(survey(head, training.data, training.device, loss)[1])
+    alike = agreement(maps) if maps else [1.0]
+    signs = [{**d["diagnostics"], "agreement": a} for d, a in zip(descriptions, alike, strict=True)]
+    choice = seeds.choose(numbers, signs)
+    log.info("%s: seed %d is used, %s", training.name, choice.seed, choice.why)
+    at = numbers.index(choice.seed)
+    for word in descriptions[at]["warnings"]:
+        log.warning("%s: %s", training.name, word)
+    frames = [pd.read_csv(here / folder.HISTORY) for here in folders]
+    for seed, frame in zip(numbers, frames, strict=True):
+        frame.insert(1, "chosen", seed == choice.seed)
+    with atomic_path(history) as temporary:
+        pd.concat(frames).to_csv(temporary, index=False)
+    hashes = [file_sha256(here / folder.HEAD) for here in folders]
+    write_json(
+        training.receipt,
+        {
+            "model": training.name,
+            "identity": training.identity,
+            "encoder": descriptions[at]["encoder"],
+            "attention_kind": descriptions[at]["attention_kind"],
+            "trained_on": descriptions[at]["trained_on"],
+            "train": descriptions[at]["train"],
+            "warnings": descriptions[at]["warnings"],
+            **seeds.told(hashes, descriptions, signs, choice),
+        },
+    )
+    (paths.beside(training.receipt) / "progress.json").unlink(missing_ok=True)
+    for old in folder.prune(training.receipt, training.identity):
+        log.info("%s: deleted the heads of an old training, %s", training.name, old.name)

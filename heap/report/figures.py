@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ class History:
 
 
 def read_history(path: str | Path) -> History:
-    """Return the curves of a training: every numeric column of `{model}/history.csv` over its iterations.
+    """Return the curves of a training: every numeric column of `{model}.csv` over its iterations, a line a seed.
 
     Raises:
         DataError: missing, or without a column `iteration`.
@@ -151,29 +152,34 @@ def read_history(path: str | Path) -> History:
         raise DataError(f"{path}: not readable as CSV ({error})") from error
     if "iteration" not in frame:
         raise DataError(f"{path}: not a training history (no column iteration)")
-    numeric = frame.select_dtypes("number")
+    seeds = [frame] if "seed" not in frame else [of_seed for _, of_seed in frame.groupby("seed", sort=True)]
+    # The chosen seed first: its line is the one that is described.
+    seeds.sort(key=lambda of_seed: "chosen" not in of_seed or not bool(of_seed["chosen"].iat[0]))
     curves = []
-    for name in numeric.columns.drop("iteration", errors="ignore"):
-        points = numeric[["iteration", name]].dropna()
-        if len(points):
-            curves.append(_curve(str(name), points["iteration"].to_numpy(), points[name].to_numpy()))
-    return History(path.parent.name, curves)
+    for name in frame.select_dtypes("number").columns.drop(["iteration", "seed"], errors="ignore"):
+        points = [of_seed[["iteration", name]].dropna() for of_seed in seeds]
+        lines = [(one["iteration"].to_numpy(), one[name].to_numpy()) for one in points if len(one)]
+        if lines:
+            curves.append(_curve(str(name), lines))
+    return History(path.stem, curves)
 
 
-def _curve(name: str, iterations: Values, values: Values) -> Curve:
+def _curve(name: str, lines: Sequence[tuple[Values, Values]]) -> Curve:
+    iterations, values = lines[0]
     alt = (
         f"{name} from {values[0]:.3g} at iteration {iterations[0]:.0f} to {values[-1]:.3g} at iteration "
         f"{iterations[-1]:.0f}; least {values.min():.3g}, most {values.max():.3g}"
     )
-    return Curve(name, COLUMNS.get(name, ""), alt, draw(iterations, values, salt=name))
+    if len(lines) > 1:
+        alt += f"; the other {len(lines) - 1} seeds end at " + ", ".join(f"{y[-1]:.3g}" for _, y in lines[1:])
+    return Curve(name, COLUMNS.get(name, ""), alt, draw(lines, salt=name))
 
 
-def draw(x: Values, y: Values, salt: str) -> str:
+def draw(lines: Sequence[tuple[Values, Values]], salt: str) -> str:
     """Return a small line plot as SVG to stand in a page: no addresses, no ids that clash, the page's own colours.
 
     Args:
-        x: `(n,)`.
-        y: `(n,)`.
+        lines: x and y of each, `(n,)`; the first stands out, the others are faint.
         salt: makes the ids inside the drawing, and keeps them the same from run to run.
     """
     settings: dict[Any, Any] = {
@@ -185,7 +191,9 @@ def draw(x: Values, y: Values, salt: str) -> str:
     with mpl.rc_context(settings):
         figure = Figure(figsize=(3.2, 1.7), layout="constrained")
         axes = figure.add_subplot()
-        axes.plot(x, y, color=LINE, linewidth=1.6, marker="o" if len(x) == 1 else None)
+        for number, (x, y) in enumerate(lines):
+            look: dict[str, Any] = {"linewidth": 1.6, "zorder": 3} if number == 0 else {"linewidth": 0.8, "alpha": 0.45}
+            axes.plot(x, y, color=LINE, marker="o" if len(x) == 1 else None, **look)
         axes.spines[["top", "right"]].set_visible(False)
         axes.locator_params(nbins=4)
         axes.margins(x=0.01)

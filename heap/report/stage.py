@@ -68,7 +68,7 @@ def report(
         maps: receipts of patch maps; those of other methods than HEAP are passed over.
         clusters: tables of clusters.
         masks: COCO instances, with the masks beside them.
-        histories: `history.csv` of the models; a model is called by its folder.
+        histories: of the models' trainings, each called by the name of its file.
         out_html: the page.
 
     Raises:
@@ -166,6 +166,7 @@ def make_section(found: Found, splits: Sequence[str | None], settings: ReportSet
     made = [
         ("encoder", str(found.maps.receipt["encoder"])),
         ("model", str(info.get("model", "?"))),
+        *_seed_words(found.maps.receipt),
         ("photos", f"{len(photos)} measured, {len(found.maps.images)} in the dataset"),
         ("regions", f"{len(found.clusters.table)}, by {info.get('tokens', '?')} group tokens"),
         *(
@@ -191,6 +192,13 @@ def make_section(found: Found, splits: Sequence[str | None], settings: ReportSet
         made=made,
         warnings=warnings,
     )
+
+
+def _seed_words(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return which seed's head made the maps, and why that one, as far as their receipt says it."""
+    if "seed" not in receipt:
+        return []
+    return [("seed of the training", f"{receipt['seed']} of {len(receipt['seeds'])}: {receipt['seed_why']}")]
 
 
 def render(**content: Any) -> str:

@@ -103,7 +103,9 @@ def _explain(item: dict[str, Any], prefix: str) -> str:
             continue
         parts.append(str(part))
     key = ".".join(parts)
-    found = "" if item["type"] in ("missing", "extra_forbidden") else f" (found {item['input']!r})"
+    # A check of several keys together is given all of them; its message names those that matter.
+    told = item["type"] in ("missing", "extra_forbidden") or isinstance(item["input"], Mapping)
+    found = "" if told else f" (found {item['input']!r})"
     if item["type"] == "extra_forbidden":
         return f"{key}: unknown key"
     if item["type"] == "missing":

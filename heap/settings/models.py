@@ -111,6 +111,8 @@ class LossSettings(Settings):
     """alpha of the weight exp(-alpha rank) in L_inter."""
     min_area: Share = 0.01
     """Regions with a smaller share of their photo stay out of L_inter."""
+    bank: Annotated[int, Field(ge=0)] = 0
+    """Regions of past batches that are neighbours in L_inter too (0: none), so that ranks span more than a batch."""
     prior: NotNegative = 0.2
     """kp, weight of the prior after the warm-up; used by `robust` only."""
     warmup_share: Share = 0.5
@@ -120,8 +122,8 @@ class LossSettings(Settings):
 class TrainSettings(Settings):
     """Training of the head on cached features (method.md, step 9)."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of initialisation, order of photos and sampled patches."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    """Seeds of initialisation, order of photos and sampled patches. Of several, one head is chosen without labels."""
     head: HeadSettings = HeadSettings()
     """Shape of the head."""
     loss: LossSettings
@@ -138,10 +140,25 @@ class TrainSettings(Settings):
     """Gradients are clipped to this norm."""
     rate_warmup: Annotated[int, Field(ge=0)] = 20
     """Iterations of linear warm-up of the rate."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the head's large products; bfloat16 pays on a GPU. Similarities and losses stay float32."""
     checkpoint_every: Count = 100
     """Iterations between checkpoints, from which a killed training resumes."""
     resident_gb: Positive = 12.0
     """Features up to this size stay in memory; larger caches are streamed shard by shard."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> TrainSettings:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice: each would train the same head")
+        # One batch must not overwrite itself in the bank.
+        least = self.head.tokens * self.batch_images
+        if 0 < self.loss.bank < least:
+            raise ValueError(
+                f"loss.bank holds {self.loss.bank} regions, fewer than a batch may have ({least}, head.tokens x "
+                "batch_images); 0 switches it off"
+            )
+        return self
 
 
 class ModelSettings(Settings):
@@ -157,10 +174,3 @@ class ModelSettings(Settings):
     """Refuse to train on fewer photos."""
     overrides: dict[str, object] = {}
     """Keys of `train` that differ for this model, nested as there ({head: {tokens: 8}})."""
-
-    @model_validator(mode="after")
-    def _no_seed_override(self) -> ModelSettings:
-        # One seed for the whole configuration, so that `train.seed` means what it says.
-        if "seed" in self.overrides:
-            raise ValueError("overrides may not hold `seed`: set train.seed")
-        return self

@@ -30,13 +30,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("group")
     reader, truth = planted_store(folder, 40, seed=0, grids=GRIDS)
     raw = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
-    raw["train"] |= {"iterations": 120, "batch_images": 16}
+    raw["train"] |= {"seeds": [0, 1], "iterations": 120, "batch_images": 16}
     config = parse(raw)
     for stage, name in (("train", "photos"), ("group", "photos")):
         (folder / f"{stage}.frozen.json").write_text(frozen_text(config, stage, name))
-    train(folder / "train.frozen.json", reader.path, folder / "head.safetensors", folder / "history.csv", "cpu")
+    train(folder / "train.frozen.json", reader.path, folder / "head.json", folder / "head.csv", "cpu")
     group(
-        folder / "group.frozen.json", reader.path, folder / "head.safetensors", folder / "regions.parquet",
+        folder / "group.frozen.json", reader.path, folder / "head.json", folder / "regions.parquet",
         folder / "maps" / "planted.json", "cpu",
     )  # fmt: skip
     return folder, reader, truth
@@ -70,7 +70,7 @@ def test_batches_do_not_show(made: Made, monkeypatch: pytest.MonkeyPatch) -> Non
     folder, reader, _ = made
     monkeypatch.setattr("heap.group.stage._BATCH", 1)
     group(
-        folder / "group.frozen.json", reader.path, folder / "head.safetensors", folder / "one.parquet",
+        folder / "group.frozen.json", reader.path, folder / "head.json", folder / "one.parquet",
         folder / "one" / "planted.json", "cpu",
     )  # fmt: skip
     one, eight = MapReader(folder / "one" / "planted.json"), MapReader(folder / "maps" / "planted.json")
@@ -88,7 +88,7 @@ def test_a_head_of_another_encoder_is_refused(made: Made) -> None:
         group(
             folder / "group.frozen.json",
             other,
-            folder / "head.safetensors",
+            folder / "head.json",
             folder / "x.parquet",
             folder / "x.json",
             "cpu",

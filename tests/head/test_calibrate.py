@@ -10,8 +10,9 @@ from head.planted import DIM, planted_store
 from heap.head import losses
 from heap.head.batches import TrainingSet, collate
 from heap.head.calibrate import calibrate
+from heap.head.initialise import initialise
 from heap.head.model import Head
-from heap.head.train import initialise, loss_terms
+from heap.head.objective import loss_terms
 from heap.settings.models import HeadSettings, LossSettings, TrainSettings
 
 
@@ -21,7 +22,7 @@ def test_auto_reaches_entropy_quantile_and_size(tmp_path: Path, noise: float) ->
     data = TrainingSet(reader, None, "robust", 1.0)
     settings = TrainSettings(loss=LossSettings(variant="robust"), head=HeadSettings(tokens=8))
     head = Head(DIM, settings.head)
-    initialise(head, data, settings)
+    initialise(head, data, settings, 0)
     batch = collate(data.load(data.photos))
     found = calibrate(head, batch, settings, 0)
     out = head(batch.features, batch.mask)
@@ -41,7 +42,7 @@ def test_numbers_are_left_alone(tmp_path: Path) -> None:
     loss = LossSettings(variant="robust", intra=10.0, correlation_threshold=0.05)
     settings = TrainSettings(loss=loss, head=HeadSettings(tokens=8, temperature=0.05))
     head = Head(DIM, settings.head)
-    initialise(head, data, settings)
+    initialise(head, data, settings, 0)
     assert calibrate(head, collate(data.load(data.photos)), settings, 0) == settings
     assert head.temperature.item() == pytest.approx(0.05)
 

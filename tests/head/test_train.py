@@ -1,156 +1,198 @@
-"""Training: it finds what was planted, each time the same, and goes on where it was killed."""
+"""Stage train: a head for each seed, one chosen, nothing lost by a failure and nothing computed twice."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 import torch
-from head.planted import DIM, iou, planted_store
+import yaml
+from head.planted import planted_store
 
 from heap.errors import TrainingError
-from heap.head.batches import TrainingSet, collate
-from heap.head.diagnose import warnings_of
-from heap.head.folder import Checkpoint, load, save
+from heap.head import folder
+from heap.head.fit import SPEED_COLUMNS
+from heap.head.folder import load, save
 from heap.head.model import Head
-from heap.head.train import final_diagnostics, fit, rate, train, warmup_weight
+from heap.head.train import train
 from heap.settings import frozen_text, parse
-from heap.settings.models import HeadSettings, LossSettings, TrainSettings
+from heap.settings.models import HeadSettings
+
+REPOSITORY = Path(__file__).parents[2]
 
 
-def settings(**changes: Any) -> TrainSettings:
-    base = {"loss": LossSettings(variant="robust"), "iterations": 20, "batch_images": 8, "head": HeadSettings(tokens=8)}
-    return TrainSettings(**{**base, **changes})
+class World:
+    """A planted store and the settings to train on it with."""
+
+    def __init__(self, path: Path, **settings: Any) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self.reader, _ = planted_store(path, 20, seed=0)
+        self.raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        self.raw["train"] |= {"iterations": 12, "batch_images": 8, "checkpoint_every": 3, **settings}
+        self.raw["train"]["head"]["tokens"] = 6
+        self.out, self.history, self.frozen = path / "head/m.json", path / "head/m.csv", path / "frozen.json"
+
+    def train(self) -> dict[str, Any]:
+        self.freeze()
+        train(self.frozen, self.reader.path, self.out, self.history, "cpu")
+        return json.loads(self.out.read_text())
+
+    def freeze(self) -> None:
+        self.frozen.write_text(frozen_text(parse(self.raw), "train", "photos"))
+
+    def heads(self) -> dict[str, bytes]:
+        return {str(p.relative_to(self.path)): p.read_bytes() for p in self.path.rglob("head.safetensors")}
 
 
-def maps_iou(head: Head, data: TrainingSet, truth: list[np.ndarray]) -> float:
-    batch = collate(data.load(data.photos))
-    with torch.inference_mode():
-        found = head(batch.features, batch.mask).foreground.numpy() > 0.5
-    return float(np.mean([iou(found[i, : len(t)], t) for i, t in enumerate(truth)]))
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Count how often a head is optimised."""
+    import heap.head.train as stage
+
+    calls: list[int] = []
+    real = stage.fit
+
+    def counting(*arguments: Any) -> Any:
+        calls.append(arguments[4])
+        return real(*arguments)
+
+    monkeypatch.setattr(stage, "fit", counting)
+    return lambda: [calls.pop() for _ in range(len(calls))][::-1]  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("variant", ["pure", "robust", "no_seed"])
-def test_the_head_finds_planted_objects_better_than_its_prior(tmp_path: Path, variant: str) -> None:
-    reader, truth = planted_store(tmp_path, 60, seed=0)
-    data = TrainingSet(reader, None, variant, 1.0)
-    head, rows, _ = fit(data, DIM, settings(loss=LossSettings(variant=variant), iterations=150, batch_images=24), "cpu")
-    if final_diagnostics(head, data, "cpu")["rho"] < 0:
-        head.flip()
-    attention = [p.attention > p.attention.mean() for p in data.load(data.photos)]
-    prior = float(np.mean([iou(a, t) for a, t in zip(attention, truth, strict=True)]))
-    assert maps_iou(head, data, truth) > prior + 0.2
-    assert rows[-1]["loss"] < rows[0]["loss"]
-    assert rows[-1]["iteration"] == 149
-
-
-def test_same_seed_same_bits_other_seed_other_head(tmp_path: Path) -> None:
-    reader, _ = planted_store(tmp_path, 24, seed=0)
-    data = TrainingSet(reader, None, "robust", 1.0)
-    heads = [fit(data, DIM, settings(seed=seed), "cpu")[0].state_dict() for seed in (3, 3, 4)]
-    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
-    assert not torch.equal(heads[0]["tokens"], heads[2]["tokens"])
-
-
-def test_streamed_equals_resident(tmp_path: Path) -> None:
-    reader, _ = planted_store(tmp_path, 40, seed=0, grids=((14, 14), (10, 16)))
-    resident = TrainingSet(reader, None, "robust", 1.0)
-    streamed = TrainingSet(reader, None, "robust", 1e-9)
-    assert resident.resident
-    assert not streamed.resident
-    heads = [fit(data, DIM, settings(), "cpu")[0].state_dict() for data in (resident, streamed)]
-    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
-
-
-def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    reader, _ = planted_store(tmp_path, 24, seed=0)
-    data = TrainingSet(reader, None, "robust", 1.0)
-    whole, rows, _ = fit(data, DIM, settings(checkpoint_every=7), "cpu")
-
-    class Killed(Exception):
-        pass
-
-    class Killing(Checkpoint):
-        def write(self, iteration: int, *state: Any) -> None:
-            super().write(iteration, *state)
-            if iteration == 14:
-                raise Killed
-
-    with pytest.raises(Killed):
-        fit(data, DIM, settings(checkpoint_every=7), "cpu", Killing(tmp_path / "c.pt", "x"))
-    resumed, again, _ = fit(data, DIM, settings(checkpoint_every=7), "cpu", Checkpoint(tmp_path / "c.pt", "x"))
-    assert all(
-        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
-    )
-    assert rows == again
-    assert Checkpoint(tmp_path / "c.pt", "another training").read() is None
-
-
-def test_every_photo_is_seen_once_an_epoch(tmp_path: Path) -> None:
-    reader, _ = planted_store(tmp_path, 30, seed=0)
-    data = TrainingSet(reader, None, "robust", 1.0)
-    epochs = [[i for pool in data.order(0, epoch) for i in pool] for epoch in (0, 1)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(30))
-    assert epochs[0] != epochs[1]
-
-
-def test_a_loss_that_is_not_finite_stops_with_the_checkpoint_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader, _ = planted_store(tmp_path, 24, seed=0)
-    data = TrainingSet(reader, None, "robust", 1.0)
-    checkpoint = Checkpoint(tmp_path / "c.pt", "x")
-    from heap.head import losses
-
-    calls = iter(range(100))
-    real = losses.negative
-    monkeypatch.setattr(losses, "negative", lambda *a: real(*a) * (float("nan") if next(calls) == 9 else 1))
-    with pytest.raises(TrainingError, match="iteration 9"):
-        fit(data, DIM, settings(checkpoint_every=5), "cpu", checkpoint)
-    state = checkpoint.read()
-    assert state is not None
-    assert state["iteration"] == 5
-
-
-@pytest.mark.parametrize(("iteration", "expected"), [(0, 0.1), (9, 1.0), (10, 1.0), (60, 0.5), (110, 0.0)])
-def test_rate_by_hand(iteration: int, expected: float) -> None:
-    assert rate(iteration, settings(learning_rate=1.0, rate_warmup=10, iterations=110)) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("variant", "through", "expected"),
-    [("robust", 0.0, 1.2), ("robust", 0.25, 0.7), ("robust", 0.9, 0.2), ("pure", 0.0, 1.0), ("pure", 0.5, 0.0),
-     ("no_seed", 0.0, 0.0)],
-)  # fmt: skip
-def test_warmup_by_hand(variant: str, through: float, expected: float) -> None:
-    assert warmup_weight(through, LossSettings(variant=variant)) == pytest.approx(expected)
-
-
-def test_the_stage_writes_a_folder_that_loads(tmp_path: Path) -> None:
-    import yaml
-
-    reader, _ = planted_store(tmp_path, 20, seed=0)
-    raw = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
-    raw["train"] |= {"iterations": 12, "batch_images": 8}
-    frozen = tmp_path / "frozen.json"
-    frozen.write_text(frozen_text(parse(raw), "train", "photos"))
-    out = tmp_path / "head" / "head.safetensors"
-    train(frozen, reader.path, out, tmp_path / "head" / "history.csv", "cpu")
-    head, description = load(out, "cpu")
+def test_one_of_several_seeds_is_chosen_and_the_receipt_says_why(tmp_path: Path) -> None:
+    world = World(tmp_path, seeds=[4, 2])
+    receipt = world.train()
+    assert [row["seed"] for row in receipt["seeds"]] == [4, 2]
+    merits = {row["seed"]: row["merit"] for row in receipt["seeds"]}
+    assert receipt["seed"] == max(merits, key=lambda seed: merits[seed])
+    assert all(f"{value:.4g}" in receipt["why"] for value in merits.values())
+    areas = [row["diagnostics"]["area"] for row in receipt["seeds"]]
+    assert receipt["over_seeds"]["area"]["mean"] == pytest.approx(sum(areas) / 2, abs=1e-6)
+    assert receipt["over_seeds"]["area"]["deviation"] == pytest.approx(abs(areas[0] - areas[1]) / 2**0.5, abs=1e-5)
+    agreements = [row["diagnostics"]["agreement"] for row in receipt["seeds"]]
+    assert agreements[0] == agreements[1]  # of two, each agrees with the other
+    history = pd.read_csv(world.history)
+    assert history.groupby("seed")["chosen"].all().to_dict() == {seed: seed == receipt["seed"] for seed in (2, 4)}
+    head, description = load(world.out, "cpu")
+    assert description["seed"] == receipt["seed"]
     assert description["encoder"] == "planted"
     assert description["trained_on"]["photos"] == 20
-    assert (tmp_path / "head" / "model.json").is_file()
-    assert not (tmp_path / "head" / "checkpoint.pt").exists()
     assert head.mean.abs().sum() > 0
-    raw["models"]["photos"]["min_train_images"] = 21
-    frozen.write_text(frozen_text(parse(raw), "train", "photos"))
+    other = {2: 4, 4: 2}[receipt["seed"]]
+    weights, choice = folder.weights_of(world.out, other)
+    assert load(weights, "cpu")[1]["seed"] == other
+    assert choice["seeds"] == [4, 2]
+    with pytest.raises(TrainingError, match=r"no head of seed 7 \(there are: 4, 2\)"):
+        folder.weights_of(world.out, 7)
+    assert not list(tmp_path.rglob("checkpoint.pt"))
+    assert not list(tmp_path.rglob("progress.json"))
+
+
+def test_a_setting_put_back_finds_its_head_and_another_seed_trains_itself_alone(
+    tmp_path: Path, untrained: Callable[[], list[int]]
+) -> None:
+    world = World(tmp_path, seeds=[0])
+    first = world.train()
+    assert untrained() == [0]
+    world.raw["train"]["learning_rate"] = 1e-3
+    second = world.train()
+    assert untrained() == [0]
+    assert second["identity"] != first["identity"]
+    world.raw["train"]["learning_rate"] = 5e-4
+    assert world.train() == first
+    assert untrained() == []
+    world.raw["train"] |= {"seeds": [0, 1], "resident_gb": 1e-9, "checkpoint_every": 100}  # none decides seed 0's head
+    before = world.heads()
+    third = world.train()
+    assert untrained() == [1]
+    assert third["identity"] == first["identity"]
+    assert before.items() <= world.heads().items()
+
+
+def test_only_the_last_few_trainings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "KEPT", 2)
+    world = World(tmp_path, seeds=[0], iterations=1)
+    names = []
+    for decay in (0.1, 0.2, 0.3):
+        world.raw["train"]["weight_decay"] = decay
+        names.append(world.train()["identity"])
+        os.utime(world.out.with_suffix("") / names[-1], (decay * 10, decay * 10))
+    assert {path.name for path in world.out.with_suffix("").iterdir()} == set(names[1:])
+
+
+def test_a_failed_training_leaves_the_earlier_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, seeds=[0])
+    world.train()
+    before, receipt = world.heads(), world.out.read_bytes()
+    from heap.head import losses
+
+    monkeypatch.setattr(losses, "negative", lambda *a: torch.tensor(float("nan")))
+    world.raw["train"]["learning_rate"] = 1e-3
+    with pytest.raises(TrainingError, match=r"models\.photos, seed 0: iteration 0: .* no checkpoint was written yet"):
+        world.train()
+    assert world.heads() == before
+    assert world.out.read_bytes() == receipt
+    load(world.out, "cpu")
+
+
+# Kills itself with SIGKILL at an iteration of a seed: no handler runs, no file is closed.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import heap.head.fit as fit
+from heap.head.train import train
+when, seed = int(sys.argv[1]), int(sys.argv[2])
+real = fit.loss_terms
+def killing(grouping, batch, settings, through, numbers, bank=None):
+    if numbers == [seed, when]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(grouping, batch, settings, through, numbers, bank)
+fit.loss_terms = killing
+train(*map(Path, sys.argv[3:7]), "cpu")
+"""
+
+
+def test_killed_twice_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL in the first seed before any checkpoint and in the second seed after one, then a run to the end."""
+    worlds = [World(tmp_path / name, seeds=[0, 1], loss={"variant": "robust", "bank": 96}) for name in ("a", "b")]
+    whole = worlds[0].train()
+    killed = worlds[1]
+    killed.freeze()
+    rng = torch.Generator().manual_seed(os.getpid())  # another place each time: it must not matter
+    for seed, low, high in ((0, 0, 3), (1, 4, 12)):
+        when = int(torch.randint(low, high, (), generator=rng))
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(when), str(seed), killed.frozen, killed.reader.path, killed.out,
+             killed.history],
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert not killed.out.exists()
+    assert list(killed.path.rglob("checkpoint.pt"))
+    assert killed.train() == whole
+    assert killed.heads() == worlds[0].heads()
+    histories = [pd.read_csv(world.history).drop(columns=list(SPEED_COLUMNS)) for world in worlds]
+    pd.testing.assert_frame_equal(*histories)
+
+
+def test_too_few_photos_are_refused(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.raw["models"]["photos"]["min_train_images"] = 21
     with pytest.raises(TrainingError, match="20 photos to train on, expected at least 21"):
-        train(frozen, reader.path, out, tmp_path / "head" / "history.csv", "cpu")
+        world.train()
 
 
-def test_a_file_that_is_no_head_is_named(tmp_path: Path) -> None:
+def test_what_is_no_head_is_named(tmp_path: Path) -> None:
     path = tmp_path / "head.safetensors"
     with pytest.raises(TrainingError, match="no trained head"):
         load(path, "cpu")
@@ -158,27 +200,25 @@ def test_a_file_that_is_no_head_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="not a HEAP head"):
         load(path, "cpu")
     head = Head(8, HeadSettings(heads=2))
-    save(path, head, {"dim": 9, "train": {"head": HeadSettings(heads=3).model_dump()}})
+    save(tmp_path, head, {"dim": 9, "train": {"head": HeadSettings(heads=3).model_dump()}})
     with pytest.raises(TrainingError, match="not a HEAP head"):
         load(path, "cpu")
+    (tmp_path / "m.json").write_text("{}")
+    with pytest.raises(TrainingError, match=r"m\.json: not the receipt of a training"):
+        load(tmp_path / "m.json", "cpu")
 
 
-def test_failure_is_told_in_words() -> None:
-    good = {"rho": 0.5, "area": 0.3, "entropy": 0.2, "undecided": 0.1, "groups": 5.0, "border": 0.1}
-    assert warnings_of(good) == []
-    bad = {"rho": 0.05, "area": 0.8, "entropy": 0.7, "undecided": 0.5, "groups": 1.0, "border": 0.9}
-    text = " ".join(warnings_of(bad))
-    for word in ("rho 0.05", "80%", "entropy 0.70", "50%", "collapsed", "train.loss.variant"):
-        assert word in text
-
-
-def test_a_few_streamed_photos_are_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, _ = planted_store(tmp_path, 24, seed=0)
-    resident, streamed = TrainingSet(reader, None, "robust", 1.0), TrainingSet(reader, None, "robust", 1e-9)
-
-    def refuse(shard: int) -> None:
-        raise AssertionError(f"shard {shard} was read whole")
-
-    monkeypatch.setattr(reader, "shard", refuse)
-    for a, b in zip(resident.load([3, 17]), streamed.load([3, 17]), strict=True):
-        assert all(np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
+def test_a_receipt_does_not_lead_to_another_head(tmp_path: Path) -> None:
+    world = World(tmp_path, seeds=[0], iterations=1)
+    world.train()
+    (weights,) = tmp_path.rglob("head.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # a flipped bit: still a head, yet not this one
+    with pytest.raises(TrainingError, match=r"not the head that .* speaks of \(another sha256\)"):
+        load(world.out, "cpu")
+    world.out.unlink()
+    world.train()  # sees that the weights are not those that were trained, and trains again
+    assert weights.read_bytes() == whole
+    weights.unlink()
+    with pytest.raises(TrainingError, match="is gone; delete"):
+        load(world.out, "cpu")

@@ -64,8 +64,7 @@ def test_what_is_no_table_is_told(tmp_path: Path) -> None:
 
 
 def test_every_numeric_column_becomes_a_curve(tmp_path: Path) -> None:
-    (tmp_path / "my_model").mkdir()
-    path = tmp_path / "my_model/history.csv"
+    path = tmp_path / "my_model.csv"
     frame = pd.DataFrame({"iteration": [0, 10, 20], "loss": [3.0, 2.0, 1.0], "new": [1, 2, 1], "word": list("abc")})
     frame.to_csv(path, index=False)
     history = read_history(path)
@@ -76,15 +75,26 @@ def test_every_numeric_column_becomes_a_curve(tmp_path: Path) -> None:
     assert not history.curves[1].about
 
 
+def test_each_seed_is_a_line_and_the_chosen_one_is_described(tmp_path: Path) -> None:
+    rows = [
+        {"seed": seed, "chosen": seed == 1, "iteration": i, "loss": 10.0 * seed - i} for seed in (0, 1) for i in (0, 1)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "m.csv", index=False)
+    (curve,) = read_history(tmp_path / "m.csv").curves
+    assert curve.alt.startswith("loss from 10 at iteration 0 to 9 at iteration 1;")
+    assert curve.alt.endswith("the other 1 seeds end at -1")
+    assert curve.svg.count("var(--line)") == 2
+
+
 def test_a_drawing_asks_for_nothing_and_takes_the_pages_colours() -> None:
-    svg = draw(np.arange(5), np.arange(5.0), "x")
-    assert svg == draw(np.arange(5), np.arange(5.0), "x")
+    svg = draw([(np.arange(5), np.arange(5.0))], "x")
+    assert svg == draw([(np.arange(5), np.arange(5.0))], "x")
     assert "http" not in svg
     assert "currentColor" in svg
     assert "var(--line)" in svg
     assert "#000" not in svg  # no ink that would vanish in the dark
     ids = re.findall(r' id="([^"]*)"', svg)
-    other = re.findall(r' id="([^"]*)"', draw(np.arange(5), np.arange(5.0), "y"))
+    other = re.findall(r' id="([^"]*)"', draw([(np.arange(5), np.arange(5.0))], "y"))
     assert not set(ids) & set(other)
 
 

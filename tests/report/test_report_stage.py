@@ -39,8 +39,7 @@ def prepared(folder: Path, **world: Any) -> World:
     segment(frozen, made.maps, folder / "c.parquet", made.manifest, folder / "masks/tiny.json")
     (folder / "metrics.csv").write_text(CSV)
     (folder / "metrics.json").write_text('{"warnings": ["something is <odd>"], "seed": 3}')
-    (folder / "<model>").mkdir()
-    (folder / "<model>/history.csv").write_text("iteration,loss,<i>\n0,2.0,1\n10,1.0,2\n")
+    (folder / "<model>.csv").write_text("iteration,loss,<i>\n0,2.0,1\n10,1.0,2\n")
     return made
 
 
@@ -49,7 +48,7 @@ def write(world: World, photos: int = 6, **files: list[Path]) -> str:
     frozen = freeze(world.folder, "report", report={"photos": photos, "thumbnail_px": 128}, benchmark={"tasks": tasks})
     given = {
         "manifests": [world.manifest], "maps": [world.maps], "clusters": [world.folder / "c.parquet"],
-        "masks": [world.folder / "masks/tiny.json"], "histories": [world.folder / "<model>/history.csv"],
+        "masks": [world.folder / "masks/tiny.json"], "histories": [world.folder / "<model>.csv"],
     }  # fmt: skip
     report(frozen, world.folder / "metrics.csv", **{**given, **files}, out_html=world.folder / "page.html")
     return (world.folder / "page.html").read_text(encoding="utf-8")

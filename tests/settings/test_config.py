@@ -65,7 +65,10 @@ def test_every_line_with_a_key_is_explained_in_the_models(raw: dict[str, Any]) -
         ("train/iterations", "many", ["train.iterations", "many"]),
         ("train/iterations", 0, ["train.iterations", "greater than or equal to 1"]),
         ("train/iterations", 3.5, ["train.iterations", "3.5"]),
-        ("train/seed", True, ["train.seed", "True"]),
+        ("train/seeds", [True], ["train.seeds.0", "True"]),
+        ("train/seeds", [], ["train.seeds"]),
+        ("train/seeds", [1, 1], ["train", "[1, 1]"]),
+        ("train/loss/bank", 100, ["train", "loss.bank", "512"]),
         ("train/learning_rate", "fast", ["train.learning_rate", "fast"]),
         ("train/learning_rate", float("nan"), ["train.learning_rate", "finite"]),
         ("train/loss/variant", "robst", ["train.loss.variant", "robst", "'robust'"]),
@@ -77,7 +80,7 @@ def test_every_line_with_a_key_is_explained_in_the_models(raw: dict[str, Any]) -
         ("models/benchmarks/train_on", "scenes", ["models.benchmarks.train_on", "descriptors"]),
         ("models/demo/train_split", "trian", ["models.demo.train_split", "trian", "train, val"]),
         ("models/demo/overrides", {"iteration": 3}, ["models.demo.overrides", "iteration", "unknown key"]),
-        ("models/demo/overrides", {"seed": 3}, ["models.demo", "train.seed"]),
+        ("models/demo/overrides", {"seed": 3}, ["models.demo.overrides.seed", "unknown key"]),
         ("benchmarks/voc/tasks/0/dataset", "voc08", ["benchmarks.voc.tasks.0.dataset", "voc08"]),
         ("benchmarks/ecssd/tasks/0/task", "discovery", ["benchmarks.ecssd.tasks.0"]),
         ("benchmarks/voc/tasks/2/query", "test", ["benchmarks.voc.tasks.2.query", "test"]),
@@ -141,7 +144,8 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize(
     ("path", "value", "changed"),
     [
-        ("train/seed", 1, {("train", "benchmarks"), ("train", "photos"), ("train", "demo")}),
+        ("train/seeds", [1], {("train", "benchmarks"), ("train", "photos")}),  # the demo has its own
+        ("train/gradient_norm", 2.0, {("train", "benchmarks"), ("train", "photos"), ("train", "demo")}),
         ("models/demo/overrides", {"iterations": 7}, {("train", "demo")}),
         ("datasets/ecssd/root", "/data", {("fetch", "ecssd")}),
         ("datasets/voc12_seg/resize_px", [480, 480], {("extract", "voc12_seg")}),

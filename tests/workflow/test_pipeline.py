@@ -61,7 +61,7 @@ def test_a_second_run_has_nothing_to_do(done: Run) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "rules"),
     [
-        ("train.seed", 1, {"freeze", "train", "group", "cluster", "segment", "evaluate"}),
+        ("models.demo.overrides.seeds", [1], {"freeze", "train", "group", "cluster", "segment", "evaluate"}),
         ("segment.threshold", 0.6, {"freeze", "segment", "evaluate"}),
         ("cluster.seed", 1, {"freeze", "cluster", "segment", "evaluate"}),
         ("datasets.scenes.max_px", 100, {"freeze", "extract", "gather", "train", "group", "baseline", "cluster",

@@ -8,7 +8,9 @@ rule train:
             CONFIG.models[wildcards.model].train_on
         ),
     output:
-        head=paths.head("{model}"),
+        # The heads themselves lie beside it: a training that fails leaves the earlier ones, a setting that is put
+        # back finds its own again.
+        receipt=paths.head("{model}"),
         history=paths.history("{model}"),
     log:
         paths.log("train", "{model}"),
@@ -24,7 +26,7 @@ rule train:
         runtime=240,
     shell:
         "python -m heap train --settings {input.settings:q} --features {input.features:q}"
-        " --out {output.head:q} --history {output.history:q} 2>&1 | tee {log:q}"
+        " --out {output.receipt:q} --history {output.history:q} 2>&1 | tee {log:q}"
 
 
 rule group:
