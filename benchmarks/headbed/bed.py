@@ -1,0 +1,102 @@
+"""A test bed: features of square photos with known foreground, in a store that training reads like any other."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from heap.cache.plan import plan
+from heap.cache.reader import FeatureReader, store_folder
+from heap.cache.store import FeatureStore
+from heap.files import write_json
+
+SIDE = 28
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos as arrays. `truth` is None for photos that have none.
+
+    Attributes:
+        features: `(I, N, D)` float16.
+        attention: `(I, N, heads)` float32.
+        truth: `(I, N)` bool, or None.
+    """
+
+    features: np.ndarray
+    attention: np.ndarray
+    truth: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A named store and its truth.
+
+    Attributes:
+        name: how tables name it.
+        reader: of the store; photos to train on are of split `train`.
+        truth: foreground `(N,)` bool by position in the store.
+        scored: positions by name of the set, `val` (recipes are chosen on it) and `test` (reported).
+    """
+
+    name: str
+    reader: FeatureReader
+    truth: dict[int, np.ndarray]
+    scored: dict[str, list[int]]
+
+
+def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None = None) -> Bed:
+    """Write a store.
+
+    Args:
+        name: of the bed.
+        parts: photos by part; `train` and `unlabelled` are trained on, `test` is reported.
+        val_is: the part whose truth chooses recipes.
+        folder: of the store; a temporary one by default.
+    """
+    folder = folder or Path(tempfile.mkdtemp(prefix="heap-bed-"))
+    features = np.concatenate([p.features for p in parts.values()])
+    attention = np.concatenate([p.attention for p in parts.values()])
+    count, _, dim = features.shape
+    split = [("test" if part in ("test", "val") else "train") for part, p in parts.items() for _ in p.features]
+    ids = [f"{number:05d}" for number in range(count)]
+    rows = pd.DataFrame({"image_id": ids, "path": ids, "split": split, "height_px": SIDE * 8, "width_px": SIDE * 8})
+    layout = plan(rows, 8, dim * 2, lambda h, w: (h, w))
+    fingerprint = "f" * 16
+    heads = attention.shape[-1]
+    store = FeatureStore.create(store_folder(folder / "bed", fingerprint), layout, dim, heads, {})
+    for shard in range(layout.shards):
+        flat = np.full((layout.rows_per_shard, dim), np.nan, np.float16)
+        attended = np.full((layout.rows_per_shard, heads), np.nan, np.float32)
+        for photo in layout.of_shard(shard).itertuples():
+            start = photo.offset - shard * layout.rows_per_shard
+            flat[start : start + SIDE * SIDE] = features[photo.Index]
+            attended[start : start + SIDE * SIDE] = attention[photo.Index]
+        store.write_shard(shard, flat, attended, np.zeros((layout.slots_per_shard, dim), np.float32), [])
+    receipt = folder / "bed.json"
+    write_json(
+        receipt,
+        {
+            "dataset": name, "fingerprint": fingerprint, "encoder": name, "patch_px": 8, "dim": dim, "heads": heads,
+            "attention_kind": "cls", "weights": {"source": "none", "sha256": None}, "encoder_settings": {},
+            "rows_per_shard": layout.rows_per_shard, "shards": layout.shards, "images": count, "skipped": [],
+        },
+    )  # fmt: skip
+    truth: dict[int, np.ndarray] = {}
+    scored: dict[str, list[int]] = {}
+    start = 0
+    for part, photos in parts.items():
+        positions = list(range(start, start + len(photos.features)))
+        start += len(positions)
+        if photos.truth is None:
+            continue
+        truth |= dict(zip(positions, photos.truth, strict=True))
+        if part == "test":
+            scored["test"] = positions
+        if part == val_is:
+            scored["val"] = positions
+    return Bed(name, FeatureReader(receipt), truth, scored)

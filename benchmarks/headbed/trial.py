@@ -1,0 +1,107 @@
+"""One trial: the project's own training on a bed, its figures and its signs without labels."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from heap.head import losses
+from heap.head.batches import TrainingSet, collate
+from heap.head.model import Grouping, Head
+from heap.head.train import final_diagnostics, fit
+from heap.settings.models import TrainSettings
+
+from benchmarks.headbed import score
+from benchmarks.headbed.bed import SIDE, Bed
+
+
+def train_one(bed: Bed, settings: TrainSettings) -> tuple[Head, dict[str, float], TrainSettings]:
+    """Train a head on the bed's photos and set its polarity; returns it, its diagnostics and calibrated settings."""
+    data = TrainingSet(bed.reader, "train", settings.loss.variant, settings.resident_gb)
+    head, _, found = fit(data, bed.reader.dim, settings, "cpu")
+    final = final_diagnostics(head, data, "cpu")
+    if final["rho"] < 0:
+        head.flip()
+        final = final_diagnostics(head, data, "cpu")
+    return head, final | signs(head, data), found
+
+
+@torch.inference_mode()
+def run_head(head: Head, data: TrainingSet, photos: list[int], batch_images: int = 25) -> list[Grouping]:
+    """Group photos, batch after batch."""
+    out = []
+    for start in range(0, len(photos), batch_images):
+        batch = collate(data.load(photos[start : start + batch_images]))
+        out.append(head(batch.features, batch.mask))
+    return out
+
+
+@torch.inference_mode()
+def signs(head: Head, data: TrainingSet, most: int = 150) -> dict[str, float]:
+    """Signs that need no label, candidates for the choice between seeds (training photos)."""
+    photos = data.photos[:: max(1, len(data) // most)]
+    rows: list[dict[str, float]] = []
+    for start in range(0, len(photos), 25):
+        loaded = data.load(photos[start : start + 25])
+        batch = collate(loaded)
+        g = head(batch.features, batch.mask)
+        f, b = losses.image_level(g)
+        p = g.foreground
+        grid = p.reshape(-1, SIDE, SIDE)
+        hard = (grid > 0.5).float()
+        size = p.sum(1).clamp_min(1e-6)
+        mean_f, mean_b = f / size[:, None], b / (p.shape[1] - size).clamp_min(1e-6)[:, None]
+        unit = torch.nn.functional.normalize
+        border = batch.border[:1]
+        edge = unit((g.normed * border[..., None]).sum(1), dim=-1)
+        f1, b1 = unit(f, dim=-1), unit(b, dim=-1)
+        photo_mean = unit(g.normed.mean(1), dim=-1)
+        y, x = torch.meshgrid(torch.linspace(-1, 1, SIDE), torch.linspace(-1, 1, SIDE), indexing="ij")
+        centre = -(x**2 + y**2).reshape(1, -1).expand_as(p)
+        rows.append(
+            {
+                "n_own": float(losses.negative(f, b, "own")),
+                "n_all": float(losses.negative(f, b, "all")),
+                "cos_own": float((f1 * b1).sum(1).mean()),
+                "ff": float((f1 @ f1.T).mean()),
+                "bb": float((b1 @ b1.T).mean()),
+                "fb": float((f1 @ b1.T).mean()),
+                "inter": float(losses.inter(g, 0.25, 0.01)),
+                "edge_b": float((edge * b1).sum(1).mean()),
+                "edge_f": float((edge * f1).sum(1).mean()),
+                "len_f": float(mean_f.norm(dim=1).mean()),
+                "len_b": float(mean_b.norm(dim=1).mean()),
+                "area_sd": float(p.mean(1).std()),
+                "empty": float(((hard.mean((1, 2)) < 0.02) | (hard.mean((1, 2)) > 0.7)).float().mean()),
+                "smooth": float(1 - ((hard[:, 1:] != hard[:, :-1]).float().mean() + (hard[..., 1:] != hard[..., :-1]).float().mean())),
+                "rho_centre": float(losses.correlation(p, centre, batch.mask).mean()),
+                "sharp": float((2 * p - 1).abs().mean()),
+                "contrast": float((mean_f * mean_b).sum(1).mean()),
+                "mean_b": float((photo_mean * b1).sum(1).mean()),
+            }
+        )
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def trial(bed: Bed, settings: TrainSettings, sets: tuple[str, ...] = ("val", "test")) -> dict[str, Any]:
+    """Train, score on the sets, and return one row of a table."""
+    started = time.monotonic()
+    head, final, found = train_one(bed, settings)
+    took = time.monotonic() - started
+    data = TrainingSet(bed.reader, "test", "no_seed", settings.resident_gb)
+    row: dict[str, Any] = {"bed": bed.name, "seed": settings.seed}
+    for name in sets:
+        photos = bed.scored[name]
+        source = data if photos[0] in data.photos else TrainingSet(bed.reader, None, "no_seed", settings.resident_gb)
+        groups = run_head(head, source, photos)
+        truths = [bed.truth[i] for i in photos]
+        maps = [m for g in groups for m in g.foreground.numpy()]
+        hard = [a for g in groups for a in g.assignment.argmax(1).numpy()]
+        row |= {f"{name}_{k}": v for k, v in score.figures(maps, truths).items()}
+        row[f"{name}_flipped"] = score.figures([1 - m for m in maps], truths)["iou"]
+        row[f"{name}_oracle"] = score.oracle(hard, truths)
+    tau, b0, weight = found.head.temperature, found.loss.correlation_threshold, found.loss.intra
+    return row | {f"d_{k}": v for k, v in final.items()} | {"tau": tau, "b0": b0, "w_intra": weight, "train_s": took}

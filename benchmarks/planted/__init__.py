@@ -1,0 +1,1 @@
+"""Planted features (design/method.md) for the head."""

@@ -1,0 +1,1 @@
+"""Features of a SUPERVISED CNN on real photos: a test bed, never a result."""

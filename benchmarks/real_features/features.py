@@ -1,0 +1,96 @@
+"""Features of timm's mobilenetv2_100, SUPERVISED on ImageNet: a test bed of real features, never a result.
+
+448 px in; the 96-channel map (28 x 28) and the 320-channel map upsampled to it, each unit over its channels, side by
+side (416 values); "attention" is the length of the last map of 1280 channels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file
+
+from benchmarks.headbed.bed import SIDE, Photos
+
+INPUT_PX = 448
+
+
+def _model(weights: Path) -> torch.nn.Module:
+    model = timm.create_model("mobilenetv2_100", pretrained=False, pad_type="same", num_classes=0)
+    model.load_state_dict(load_file(weights))
+    return model.eval()
+
+
+@torch.inference_mode()
+def _encode(model: torch.nn.Module, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    features, attention = [], []
+    for start in range(0, len(paths), 8):
+        batch = [
+            np.asarray(Image.open(p).convert("RGB").resize((INPUT_PX, INPUT_PX), Image.Resampling.BILINEAR))
+            for p in paths[start : start + 8]
+        ]
+        x = (torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+        y = model.bn1(model.conv_stem(x))
+        middle = None
+        for stage in model.blocks:
+            y = stage(y)
+            if y.shape[1] == 96:
+                middle = y
+        assert middle is not None
+        last = model.bn2(model.conv_head(y))
+        high = F.interpolate(y, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+        length = F.interpolate(last.norm(dim=1, keepdim=True), size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+        both = torch.cat([F.normalize(middle, dim=1), F.normalize(high, dim=1)], 1)
+        features.append(both.flatten(2).transpose(1, 2).numpy().astype(np.float16))
+        attention.append(length.flatten(2).transpose(1, 2).numpy())
+    return np.concatenate(features), np.concatenate(attention)
+
+
+def parts(shared: Path, cache: Path) -> dict[str, Photos]:
+    """Photos of ../shared: `train` (every second of ECSSD), `test` (the others) and `unlabelled` ones."""
+    ecssd = sorted((shared / "data/ecssd/images").glob("*.jpg"))
+    paths = {
+        "train": ecssd[0::2],
+        "test": ecssd[1::2],
+        "unlabelled": sorted((shared / "data/photos").glob("*.jpg"))
+        + sorted((shared / "data/voc_mini/VOC2012/JPEGImages").glob("*.jpg"))
+        + sorted((shared / "data/coco_mini/train2014").glob("*.jpg")),
+    }
+    found = {}
+    model = None
+    for part, files in paths.items():
+        file = cache / f"mobilenetv2_{part}.npz"
+        if not file.is_file():
+            model = model or _model(shared / "data/weights/mobilenetv2_100_imagenet.safetensors")
+            features, attention = _encode(model, files)
+            cache.mkdir(parents=True, exist_ok=True)
+            np.savez(file, features=features, attention=attention)
+        stored = np.load(file)
+        truth = None
+        if part != "unlabelled":
+            truth = np.stack([_truth(shared / "data/ecssd/ground_truth_mask" / f"{p.stem}.png") for p in files])
+        found[part] = Photos(stored["features"], stored["attention"], truth)
+    return found
+
+
+def _truth(path: Path) -> np.ndarray:
+    mask = Image.open(path).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return (np.asarray(mask) > 127).ravel()
+
+
+def reduced(photos: dict[str, Photos], dim: int) -> dict[str, Photos]:
+    """The first `dim` principal components, of the photos that are trained on."""
+    x = np.concatenate([photos[p].features.reshape(-1, photos[p].features.shape[-1])[::7] for p in ("train", "unlabelled")])
+    x = x.astype(np.float32)
+    mean = x.mean(0)
+    _, vectors = np.linalg.eigh(np.cov((x - mean).T))
+    basis = vectors[:, ::-1][:, :dim].astype(np.float32)
+    return {
+        part: Photos(((p.features.astype(np.float32) - mean) @ basis).astype(np.float16), p.attention, p.truth)
+        for part, p in photos.items()
+    }
