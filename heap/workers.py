@@ -23,16 +23,20 @@ _AHEAD = 4
 _job: Callable[[Any], Any] | None = None
 
 
-def workers_for(photos: int) -> int:
-    """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy.
+def cores_allowed() -> int:
+    """Return how many cores this job may use, at least 1.
 
-    The cores are those of the process; Snakemake says by OMP_NUM_THREADS how many of them are this job's.
+    They are those of the process; Snakemake says by OMP_NUM_THREADS how many of them are this job's.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     told = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = min(cores, int(told)) if told.isdigit() else cores
-    return max(1, min(allowed, photos // PHOTOS_PER_WORKER))
+    return max(1, min(cores, int(told)) if told.isdigit() else cores)
+
+
+def workers_for(photos: int) -> int:
+    """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy."""
+    return max(1, min(cores_allowed(), photos // PHOTOS_PER_WORKER))
 
 
 def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None) -> Iterator[R]:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import timm
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import Encoded, grid_of
+from heap.encoders.base import Encoded, Photos
 from heap.encoders.registry import shape_of
+from heap.encoders.transfer import Transfer, padded_pixels
 from heap.encoders.weights import load_state, read_state
 from heap.errors import EncoderError
 from heap.settings.models import VitEncoder
@@ -82,21 +81,19 @@ class Vit:
         self.heads = int(model.blocks[0].attn.num_heads)
         self.label = label_of(settings, weights)
 
+    def encode(self, photos: Photos) -> Encoded:
+        """Encode uint8 photos of one grid, see `Encoder.encode`."""
+        return self.start(photos).result()
+
     @torch.inference_mode()
-    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
-        """Encode photos `(B, H, W, 3)` uint8 of one size, see `Encoder.encode`."""
-        pixels = torch.from_numpy(np.array(photos)).to(self.device).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
-        height, width = pixels.shape[2:]
-        grid_h, grid_w = grid_of(height, width, self.patch_px)
-        # The peers pad after normalisation, so zero is the mean colour; black padding changes the keys by 100 %.
-        padding = (0, grid_w * self.patch_px - width, 0, grid_h * self.patch_px - height)
-        pixels = F.pad((pixels - mean) / std, padding)
+    def start(self, photos: Photos) -> Transfer:
+        """Begin to encode photos of one grid; on a GPU this returns before the features are there."""
+        pixels = padded_pixels(photos, self.patch_px, _MEAN, _STD, self.device)
         with torch.autocast(
             self.device.split(":")[0], _DTYPES[self.settings.precision], self.settings.precision != "float32"
         ):
             features, attention, cls = self._forward(pixels)
-        return Encoded(*(value.float().cpu().numpy() for value in (features, attention, cls)))
+        return Transfer(features, attention, cls)
 
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return facet `(B, N, D)`, CLS attention `(B, N, heads)` and CLS vector `(B, D)` of pixels `(B, 3, H, W)`."""
