@@ -27,20 +27,25 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _job: Callable[[Any], Any] | None = None
 
 
+def cores_allowed() -> int:
+    """Return how many cores this job may use, at least 1.
+
+    They are those of the process; Snakemake says by OMP_NUM_THREADS how many of them are this job's.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(told)) if told.isdigit() else cores)
+
+
 def workers_for(photos: int, photos_per_worker: int = PHOTOS_PER_WORKER) -> int:
     """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy.
-
-    The cores are those of the process; Snakemake says by OMP_NUM_THREADS how many of them are this job's.
 
     Args:
         photos: how many there are.
         photos_per_worker: how many take as long as a worker needs to start.
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = min(cores, int(told)) if told.isdigit() else cores
-    return max(1, min(allowed, photos // photos_per_worker))
+    return max(1, min(cores_allowed(), photos // photos_per_worker))
 
 
 class Crew(Generic[T, R]):

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan
 from heap.cache.reader import store_folder
-from heap.cache.store import FeatureStore, to_float16
+from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
 from heap.data.photos import input_size, read_photo
 from heap.encoders.base import Encoder
@@ -32,9 +31,6 @@ log = logging.getLogger("heap")
 
 # Settings that change how fast features come, or from where weights are read, but no feature.
 _NO_FEATURE = ("batch_images", "weights", "sha256", "patch_px")
-_DECODERS = 2
-# Photos decoded ahead of the encoder; bounds memory whatever the size of the dataset.
-_AHEAD = 16
 
 
 def extract(
@@ -82,8 +78,9 @@ def extract(
     batch = getattr(encoder_settings, "batch_images", 1)
     started = time.monotonic()
     try:
-        for shard in todo:
-            _extract_shard(store, shard, encoder, photos.root, settings, batch, progress)
+        encode_shards(
+            store, todo, encoder, partial(_read, photos.root, settings), batch, settings["on_bad_image"], progress.step
+        )
     finally:
         progress.close()
     write_json(
@@ -169,72 +166,16 @@ def _plan_of(receipt: dict[str, Any], folder: Path) -> Plan:
     return Plan(images, receipt["rows_per_shard"], 0, 0, receipt["shards"])
 
 
-def _extract_shard(
-    store: FeatureStore,
-    shard: int,
-    encoder: Encoder,
-    root: Path,
-    settings: dict[str, Any],
-    batch_images: int,
-    progress: Progress,
-) -> None:
-    layout = store.plan
-    photos = layout.of_shard(shard)
-    features = np.full((layout.rows_per_shard, encoder.dim), np.nan, np.float16)
-    attention = np.full((layout.rows_per_shard, encoder.heads), np.nan, np.float32)
-    cls = np.full((layout.slots_per_shard, encoder.dim), np.nan, np.float32)
-    skipped: list[dict[str, str]] = []
-    for rows, pixels in _batches(photos, root, settings, batch_images, skipped):
-        encoded = encoder.encode(pixels)
-        for number, (_, photo) in enumerate(rows.iterrows()):
-            start = int(photo["offset"]) - shard * layout.rows_per_shard
-            stop = start + int(photo["grid_h"]) * int(photo["grid_w"])
-            features[start:stop] = to_float16(encoded.features[number], str(root / photo["path"]))
-            attention[start:stop] = encoded.attention[number]
-            cls[int(photo["slot"]) - shard * layout.slots_per_shard] = encoded.cls[number]
-        progress.step(len(rows))
-    progress.step(len(skipped))
-    store.write_shard(shard, features, attention, cls, skipped)
+def _read(root: Path, settings: dict[str, Any], photo: Any) -> npt.NDArray[np.uint8]:
+    """Return the pixels `(input_h_px, input_w_px, 3)` of a row of the plan.
 
-
-def _batches(
-    photos: pd.DataFrame, root: Path, settings: dict[str, Any], batch_images: int, skipped: list[dict[str, str]]
-) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.uint8]]]:
-    """Yield photos of one input size at a time with their pixels `(B, H, W, 3)`; decoding runs ahead of the encoder."""
-
-    def decode(photo: Any) -> npt.NDArray[np.uint8] | PhotoError:
-        try:
-            pixels = read_photo(root / photo.path, settings["max_px"], settings["resize_px"])
-        except PhotoError as error:
-            return error
-        if pixels.shape[:2] != (photo.input_h_px, photo.input_w_px):
-            return PhotoError(
-                f"{root / photo.path}: is {pixels.shape[0]} x {pixels.shape[1]} px, the manifest planned "
-                f"{photo.input_h_px} x {photo.input_w_px}; the file changed, run manifest again"
-            )
-        return pixels
-
-    # Photos of one size next to each other, so that batches are full; the order decides no value.
-    ordered = photos.sort_values(["input_h_px", "input_w_px"], kind="stable")
-    rows = list(ordered.itertuples())
-    with ThreadPoolExecutor(_DECODERS) as pool:
-        waiting = [pool.submit(decode, row) for row in rows[:_AHEAD]]
-        batch: list[Any] = []
-        pixels: list[npt.NDArray[np.uint8]] = []
-        for number, row in enumerate(rows):
-            decoded = waiting.pop(0).result()
-            if number + _AHEAD < len(rows):
-                waiting.append(pool.submit(decode, rows[number + _AHEAD]))
-            if isinstance(decoded, PhotoError):
-                if settings["on_bad_image"] == "fail":
-                    raise decoded
-                log.warning("skipped: %s", decoded)
-                skipped.append({"image_id": str(row.image_id), "reason": str(decoded)})
-                continue
-            if pixels and (decoded.shape != pixels[0].shape or len(pixels) == batch_images):
-                yield ordered.loc[batch], np.stack(pixels)
-                batch, pixels = [], []
-            batch.append(row.Index)
-            pixels.append(decoded)
-        if pixels:
-            yield ordered.loc[batch], np.stack(pixels)
+    Raises:
+        PhotoError: it cannot be read, or has another size than the manifest says.
+    """
+    pixels = read_photo(root / photo.path, settings["max_px"], settings["resize_px"])
+    if pixels.shape[:2] != (photo.input_h_px, photo.input_w_px):
+        raise PhotoError(
+            f"{root / photo.path}: is {pixels.shape[0]} x {pixels.shape[1]} px, the manifest planned "
+            f"{photo.input_h_px} x {photo.input_w_px}; the file changed, run manifest again"
+        )
+    return pixels

@@ -1,6 +1,7 @@
 """Where each photo's patches stand in the cache: arithmetic alone, no file is touched.
 
-The patches of all photos stand in one flat array, photo after photo, each with its own grid. A photo never crosses a
+The patches of all photos stand in one flat array, photo after photo, each with its own grid. Photos of one grid stand
+together, whatever their order in the manifest, so that a shard can be encoded in full batches. A photo never crosses a
 shard, so one writer can own a whole shard; the rows left over at a shard's end belong to nobody and stay NaN.
 """
 
@@ -85,24 +86,23 @@ def plan(
     wanted = min(SHARD_BYTES // bytes_per_row, -(-int(patches.sum()) // SMALLEST_SPLIT))
     per_shard = max(int(wanted), int(patches.max()))
     per_shard = -(-per_shard // chunk) * chunk
-    offsets, shards, slots = [], [], []
+    offsets, shards, slots = (np.zeros(len(patches), np.int64) for _ in range(3))
     shard = used = slot = 0
-    for count in patches.tolist():
-        if used + count > per_shard or slot == SHARD_PHOTOS:
+    # By grid, and in the manifest's order within a grid.
+    for i in sorted(range(len(grids)), key=grids.__getitem__):
+        if used + patches[i] > per_shard or slot == SHARD_PHOTOS:
             shard, used, slot = shard + 1, 0, 0
-        offsets.append(shard * per_shard + used)
-        shards.append(shard)
-        slots.append(slot)
-        used, slot = used + count, slot + 1
-    slots_per_shard = max(slots) + 1
+        offsets[i], shards[i], slots[i] = shard * per_shard + used, shard, slot
+        used, slot = used + int(patches[i]), slot + 1
+    slots_per_shard = int(slots.max()) + 1
     images = table[["image_id", "path", "split", "height_px", "width_px"]].reset_index(drop=True).copy()
     images["input_h_px"] = np.array([h for h, _ in sizes], dtype=np.int32)
     images["input_w_px"] = np.array([w for _, w in sizes], dtype=np.int32)
     images["grid_h"] = np.array([h for h, _ in grids], dtype=np.int32)
     images["grid_w"] = np.array([w for _, w in grids], dtype=np.int32)
-    images["offset"] = np.array(offsets, dtype=np.int64)
-    images["shard"] = np.array(shards, dtype=np.int32)
-    images["slot"] = np.array(shards, dtype=np.int64) * slots_per_shard + np.array(slots, dtype=np.int64)
+    images["offset"] = offsets
+    images["shard"] = shards.astype(np.int32)
+    images["slot"] = shards * slots_per_shard + slots
     return Plan(images, per_shard, chunk, slots_per_shard, shard + 1)
 
 

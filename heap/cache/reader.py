@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap import paths
+from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows
 from heap.errors import CacheError
 from heap.files import read_json
@@ -32,9 +33,9 @@ class FeatureReader:
         images = read_images(self.folder)
         skipped = {item["image_id"] for item in self.receipt["skipped"]}
         self.images: pd.DataFrame = images[~images["image_id"].isin(skipped)].reset_index(drop=True)
-        self._features = open_array(self.folder, "features")
-        self._attention = open_array(self.folder, "attention")
-        self._cls = open_array(self.folder, "cls")
+        self._features, self._attention, self._cls = (
+            fast(open_array(self.folder, name), self.folder / name) for name in ("features", "attention", "cls")
+        )
         columns = self.images
         self._start = columns["offset"].to_numpy()
         self._stop = self._start + (columns["grid_h"] * columns["grid_w"]).to_numpy()

@@ -11,11 +11,13 @@ import numpy.typing as npt
 AttentionKind = Literal["cls", "centre_border_prior", "feature_norm"]
 """`cls` is the real one; the substitutes are of descriptors (`centre_border_prior`) and of CNNs (`feature_norm`)."""
 Floats = npt.NDArray[np.float32]
+# Photos of one grid: an array `(B, H, W, 3)` of one size, or a list of `(H, W, 3)` whose sizes may differ.
+Photos = npt.NDArray[np.uint8] | list[npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Features of a batch of photos of one size.
+    """Features of a batch of photos of one grid.
 
     Attributes:
         features: `(B, N, D)` float32, N = grid_h * grid_w patches in row-major order.
@@ -47,8 +49,12 @@ class Encoder(Protocol):
     attention_kind: AttentionKind
     weights: dict[str, str | None]
 
-    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
-        """Encode photos `(B, H, W, 3)` uint8 RGB of one size; right and bottom are padded to whole patches."""
+    def encode(self, photos: Photos) -> Encoded:
+        """Encode uint8 RGB photos of one grid; each is padded alone, at right and bottom, to whole patches.
+
+        An encoder that computes on a device of its own may also have `start(photos)`, which only begins and whose
+        answer's `result()` waits for what `encode` returns.
+        """
         ...
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import timm
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,8 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import AttentionKind, Encoded, grid_of
+from heap.encoders.base import AttentionKind, Encoded, Photos
+from heap.encoders.transfer import Transfer, padded_pixels
 from heap.encoders.weights import check_receipt, load_state, read_state, weights_in_words
 from heap.errors import EncoderError
 from heap.settings.models import CnnEncoder
@@ -90,25 +90,22 @@ class Cnn:
         self.dim = self.encode(np.zeros((1, 2 * self._stride(None), 2 * self._stride(None), 3), np.uint8)).cls.shape[1]
         self.label = label_of(settings, weights)
 
-    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
-        """Encode photos `(B, H, W, 3)` uint8 of one size; right and bottom are padded with the mean colour."""
-        features, attention = self._forward(photos)
-        return Encoded(features, attention, features.mean(axis=1))
+    def encode(self, photos: Photos) -> Encoded:
+        """Encode uint8 photos of one grid; right and bottom are padded with the mean colour."""
+        return self.start(photos).result()
 
     @torch.inference_mode()
-    def _forward(self, photos: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        pixels = torch.from_numpy(np.array(photos)).to(self.device).permute(0, 3, 1, 2).float() / 255
-        height, width = pixels.shape[2:]
-        grid_h, grid_w = grid_of(height, width, self.patch_px)
-        padding = (0, grid_w * self.patch_px - width, 0, grid_h * self.patch_px - height)
-        pixels = F.pad((pixels - self._mean) / self._std, padding)
+    def start(self, photos: Photos) -> Transfer:
+        """Begin to encode photos of one grid; on a GPU this returns before the features are there."""
+        pixels = padded_pixels(photos, self.patch_px, self._mean, self._std)
+        grid_h, grid_w = (side // self.patch_px for side in pixels.shape[2:])
         last, found = self.model.forward_intermediates(pixels, indices=self._indices or [-1])
         maps: dict[int | None, Tensor] = {None: last, **dict(zip(self._indices, found, strict=False))}
         described = [F.normalize(self._to_grid(maps[stage], stage, grid_h, grid_w), dim=1) for stage in self.stages]
         features = torch.cat(described, dim=1).flatten(2).transpose(1, 2)  # (B, N, D)
         norm = maps[self.attention_stage].norm(dim=1, keepdim=True)
         attention = self._to_grid(norm, self.attention_stage, grid_h, grid_w).flatten(2).transpose(1, 2)
-        return features.float().cpu().numpy(), attention.float().cpu().numpy()
+        return Transfer(features, attention, features.mean(dim=1))
 
     def _to_grid(self, values: Tensor, stage: int | None, grid_h: int, grid_w: int) -> Tensor:
         """Bring a map `(B, C, h, w)` to the grid: bilinear by its stride, so that places stay true, then cropped."""

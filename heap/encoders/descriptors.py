@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.color import rgb2lab
 from skimage.feature import local_binary_pattern
 
-from heap.encoders.base import AttentionKind, Encoded, Floats, grid_of
+from heap.encoders.base import AttentionKind, Encoded, Floats, Photos, grid_of
 from heap.settings.models import DescriptorEncoder
 
 # Orientations of the histograms: 22.5 degrees apart, as in HOG (which has 9 of 20).
@@ -76,8 +76,8 @@ class Descriptors:
         self.dim = 96
         self.weights: dict[str, str | None] = {"source": "none", "sha256": None}
 
-    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
-        """Describe photos `(B, H, W, 3)` uint8 RGB; each is described alone, so batches do not matter.
+    def encode(self, photos: Photos) -> Encoded:
+        """Describe uint8 RGB photos of one grid; each is described alone, so batches do not matter.
 
         Right and bottom are padded to whole patches by repeating the edge.
         """

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import timm
 import torch
-import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import PatchEmbed
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import AttentionKind, Encoded, grid_of
+from heap.encoders.base import AttentionKind, Encoded, Photos
 from heap.encoders.facets import check_block, read_block, run_block
 from heap.encoders.position import Backbone, Position
 from heap.encoders.precision import check_precision
 from heap.encoders.registry import position_rule, shape_of, timm_name
+from heap.encoders.transfer import Transfer, padded_pixels
 from heap.encoders.weights import check_receipt, load_state, read_state, weights_in_words
 from heap.errors import EncoderError
 from heap.settings.models import VitEncoder
@@ -107,33 +105,33 @@ class Vit:
             for key, default in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD))
         )
 
-    def encode(self, photos: npt.NDArray[np.uint8]) -> Encoded:
-        """Encode photos `(B, H, W, 3)` uint8 of one size, see `Encoder.encode`.
+    def encode(self, photos: Photos) -> Encoded:
+        """Encode uint8 photos of one grid, see `Encoder.encode` and `start`."""
+        return self.start(photos).result()
+
+    def start(self, photos: Photos) -> Transfer:
+        """Begin to encode photos of one grid; on a GPU this returns before the features are there.
 
         In half precision the first batch is encoded in float32 too, and the difference kept in `precision_error`.
 
         Raises:
             EncoderError: half precision is too far from float32, see `heap.encoders.precision`.
         """
-        encoded = self.encode_as(photos, self.settings.precision)
+        running = self.start_as(photos, self.settings.precision)
         if self.settings.precision != "float32" and self.precision_error is None:
+            exact = self.start_as(photos, "float32").result()
             self.precision_error = check_precision(
-                encoded, self.encode_as(photos, "float32"), self.settings.precision, self.settings.architecture
+                running.result(), exact, self.settings.precision, self.settings.architecture
             )
-        return encoded
+        return running
 
     @torch.inference_mode()
-    def encode_as(self, photos: npt.NDArray[np.uint8], precision: Literal["float32", "bfloat16", "float16"]) -> Encoded:
-        """Encode photos with this arithmetic, whatever the settings say; values come back as float32."""
-        pixels = torch.from_numpy(np.array(photos)).to(self.device).permute(0, 3, 1, 2).float() / 255
-        height, width = pixels.shape[2:]
-        grid_h, grid_w = grid_of(height, width, self.patch_px)
-        # The peers pad after normalisation, so zero is the mean colour; black padding changes the keys by 100 %.
-        padding = (0, grid_w * self.patch_px - width, 0, grid_h * self.patch_px - height)
-        pixels = F.pad((pixels - self._mean) / self._std, padding)
+    def start_as(self, photos: Photos, precision: Literal["float32", "bfloat16", "float16"]) -> Transfer:
+        """Begin to encode photos with this arithmetic, whatever the settings say; values come back as float32."""
+        pixels = padded_pixels(photos, self.patch_px, self._mean, self._std)
         with torch.autocast(self.device.split(":")[0], _DTYPES[precision], precision != "float32"):
             features, attention, cls = self._forward(pixels)
-        return Encoded(*(value.float().cpu().numpy() for value in (features, attention, cls)))
+        return Transfer(features, attention, cls)
 
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return facet `(B, N, D)`, CLS attention `(B, N, heads)` and CLS vector `(B, D)` of pixels `(B, 3, H, W)`."""

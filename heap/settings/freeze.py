@@ -21,7 +21,7 @@ STAGE_VERSION = {
     "fetch": 1,
     "weights": 1,
     "manifest": 1,
-    "extract": 1,
+    "extract": 2,  # 2: photos of one grid stand together
     "train": 1,
     "found": 1,
     "group": 1,

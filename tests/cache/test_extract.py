@@ -13,6 +13,7 @@ from PIL import Image
 
 from heap.cache import extract as stage
 from heap.cache.reader import FeatureReader
+from heap.cache.store import FeatureStore
 from heap.data import manifest
 from heap.data.photos import read_photo
 from heap.encoders.open import choose_device, open_encoder
@@ -98,22 +99,22 @@ def test_parts_together_write_the_store_that_one_writes(world: World) -> None:
 def test_an_interrupted_extraction_computes_only_what_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.extract(to="whole")
     world.gather(to="whole")
-    real, calls = stage._extract_shard, []
+    real, written = FeatureStore.write_shard, []
 
-    def dies_at_third(*arguments: Any) -> None:
-        if len(calls) == 2:
+    def dies_at_third(store: FeatureStore, shard: int, *arrays: Any) -> None:
+        if len(written) == 2:
             raise KeyboardInterrupt
-        calls.append(arguments[1])
-        real(*arguments)
+        written.append(shard)
+        real(store, shard, *arrays)
 
-    monkeypatch.setattr(stage, "_extract_shard", dies_at_third)
+    monkeypatch.setattr(FeatureStore, "write_shard", dies_at_third)
     with pytest.raises(KeyboardInterrupt):
         world.extract()
     again: list[int] = []
-    monkeypatch.setattr(stage, "_extract_shard", lambda *a: (again.append(a[1]), real(*a)))
+    monkeypatch.setattr(FeatureStore, "write_shard", lambda *a: (again.append(a[1]), real(*a)))
     receipt = world.extract()
-    assert not set(again) & set(calls)
-    assert len(again) + len(calls) == receipt["shards"]
+    assert not set(again) & set(written)
+    assert len(again) + len(written) == receipt["shards"]
     world.gather()
     assert payload(world.folder / "store") == payload(world.folder / "whole")
 

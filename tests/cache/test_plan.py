@@ -57,8 +57,18 @@ def test_by_hand() -> None:
     assert layout.images["grid_h"].tolist() == [2, 1, 3]
     assert layout.images["grid_w"].tolist() == [3, 1, 2]
     assert layout.rows_per_chunk == 6  # the median photo
-    assert layout.images["offset"].tolist() == [0, 6, 12]  # a shard holds 6 rows, the largest photo
-    assert layout.images["shard"].tolist() == [0, 1, 2]
+    # By grid: the 1 x 1 comes first. A shard holds 6 rows, the largest photo.
+    assert layout.images["shard"].tolist() == [1, 0, 2]
+    assert layout.images["offset"].tolist() == [6, 0, 12]
+
+
+def test_photos_of_one_grid_stand_together_in_the_manifest_s_order() -> None:
+    # 2 x 3 and 3 x 2 patches by turns; sizes that differ by less than a patch have the same grid.
+    layout = laid([(16, 24), (24, 16), (15, 17), (17, 9), (16, 24)])
+    assert layout.images["image_id"].tolist() == ["i0", "i1", "i2", "i3", "i4"]
+    by_offset = layout.images.sort_values("offset")
+    assert by_offset["image_id"].tolist() == ["i0", "i2", "i4", "i1", "i3"]
+    assert by_offset["slot"].is_monotonic_increasing
 
 
 def test_a_part_outside_is_refused() -> None:

@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from heap.encoders.base import Encoded
 from heap.encoders.descriptors import Descriptors
 from heap.encoders.precision import check_precision, error_of, largest_error, precision_error
+from heap.encoders.transfer import Transfer
 from heap.encoders.vit import Vit
 from heap.errors import EncoderError
 from heap.settings.models import DescriptorEncoder, VitEncoder
@@ -65,10 +66,10 @@ def test_bfloat16_on_a_real_forward_is_off_by_rounding() -> None:
     photos = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), dtype=np.uint8)
     exact = encoder.encode(photos)
     assert encoder.precision_error is None
-    error = precision_error(encoder.encode_as(photos, "bfloat16"), exact)
+    error = precision_error(encoder.start_as(photos, "bfloat16").result(), exact)
     assert 1e-4 < error["features"] < 0.03
     assert 0 < error["attention"] < 0.03
-    assert precision_error(encoder.encode_as(photos, "float32"), exact)["features"] == 0
+    assert precision_error(encoder.start_as(photos, "float32").result(), exact)["features"] == 0
 
 
 def test_half_precision_measures_its_first_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,13 +77,13 @@ def test_half_precision_measures_its_first_batch_once(monkeypatch: pytest.Monkey
     encoder = tiny()
     encoder.settings = encoder.settings.model_copy(update={"precision": "bfloat16"})
     asked: list[str] = []
-    real = Vit.encode_as
+    real = Vit.start_as
 
-    def watched(self: Vit, photos: Any, precision: Any) -> Encoded:
+    def watched(self: Vit, photos: Any, precision: Any) -> Transfer:
         asked.append(precision)
         return real(self, photos, precision)
 
-    monkeypatch.setattr(Vit, "encode_as", watched)
+    monkeypatch.setattr(Vit, "start_as", watched)
     photos = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     encoder.encode(photos)
     first = error_of(encoder)

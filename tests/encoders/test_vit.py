@@ -115,3 +115,19 @@ def test_block_out_of_range_tells_the_range() -> None:
     settings = VitEncoder(kind="vit", architecture="tiny", block=5)
     with pytest.raises(EncoderError, match="-3 to 2"):
         vit.Vit(tiny(8, 48, 3, 3), settings, {"source": "random", "file": None, "sha256": None}, "cpu")
+
+
+def test_sizes_of_one_grid_share_a_batch_exactly() -> None:
+    encoder = vit.Vit(
+        tiny(8, 48, 3, 3), VitEncoder(kind="vit", architecture="tiny"), {"source": "random", "file": None}, "cpu"
+    )
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((40, 56), (37, 50), (33, 49), (40, 51))]
+    together = encoder.encode(photos)
+    for number, photo in enumerate(photos):
+        alone = encoder.encode(photo[None])
+        assert far(together.features[number], alone.features[0]) < 1e-6
+        assert far(together.attention[number], alone.attention[0]) < 1e-6
+        assert far(together.cls[number], alone.cls[0]) < 1e-6
+    with pytest.raises(ValueError, match="one grid"):
+        encoder.encode([photos[0], photos[0][:32]])

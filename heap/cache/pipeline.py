@@ -1,0 +1,297 @@
+"""From photos on disk to whole shards in the store; decoding, encoding and writing run at the same time.
+
+One thread computes; others decode the photos that come next, as many as the job has cores, and one writes a finished
+shard while the next is encoded. Every byte of a shard is decided by its photos alone: its batches never reach into
+another shard, so threads, their speed, a kill and a resume change nothing.
+
+Memory beyond the encoder's own: two shards (one filled, one written; 128 MiB of features each), the photos decoded
+ahead (`_AHEAD_BYTES`, or two batches where these are larger), and two batches of features.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from heap.cache.store import FeatureStore, to_float16
+from heap.encoders.base import Encoded, Encoder
+from heap.errors import HeapError, PhotoError
+from heap.workers import cores_allowed
+
+log = logging.getLogger("heap")
+
+Pixels = npt.NDArray[np.uint8]
+# Decoded photos that wait for the encoder: some hundred of a benchmark's photos (0.5 MB each)...
+_AHEAD_BYTES = 256 * 2**20
+# ...but no more for each decoder than keep it busy while a batch is computed.
+_AHEAD_PER_DECODER = 8
+# Batches begun on a device before the first is taken back: with two, copying one hides behind computing the other.
+_IN_FLIGHT = 2
+
+
+class Running(Protocol):
+    """A batch that an encoder has begun."""
+
+    def result(self) -> Encoded:
+        """Wait for it."""
+        ...
+
+
+@dataclass
+class _Shard:
+    """A shard that is being encoded; its arrays come with its first batch, so that few are alive at once."""
+
+    number: int
+    batches_left: int
+    arrays: tuple[npt.NDArray[np.float16], npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
+    skipped: dict[int, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass
+class _Batch:
+    """Photos of one grid and of one shard: rows of the plan, and their pixels once they are decoded."""
+
+    shard: _Shard
+    photos: list[Any]
+    pixels: list[Future[Pixels | PhotoError]] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        return sum(photo.input_h_px * photo.input_w_px * 3 for photo in self.photos)
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """A batch of an encoder that computes at once."""
+
+    encoded: Encoded
+
+    def result(self) -> Encoded:
+        return self.encoded
+
+
+def batches_of(photos: pd.DataFrame, batch_images: int) -> list[list[Any]]:
+    """Return the photos of one shard as batches, each of one grid.
+
+    A grid's photos are dealt evenly: 9 photos for batches of 8 become 5 and 4, since a batch of one wastes a GPU.
+
+    Args:
+        photos: rows of `Plan.images`.
+        batch_images: photos of a batch at most.
+    """
+    batches = []
+    for _, same in photos.sort_values("slot").groupby(["grid_h", "grid_w"], sort=False):
+        rows = list(same.itertuples())
+        count = -(-len(rows) // batch_images)
+        cuts = [len(rows) * n // count for n in range(count + 1)]
+        batches += [rows[a:b] for a, b in pairwise(cuts)]
+    return batches
+
+
+def encode_shards(
+    store: FeatureStore,
+    shards: Iterable[int | None],
+    encoder: Encoder,
+    read: Callable[[Any], Pixels],
+    batch_images: int,
+    on_bad_image: str,
+    step: Callable[[int], None],
+    decoders: int | None = None,
+) -> None:
+    """Encode shards of a store and write them.
+
+    Args:
+        store: where they go.
+        shards: their numbers, asked for one at a time and only shortly before they are needed; None in between means
+            "finish and write what you have before you ask on".
+        encoder: the encoder.
+        read: from a row of the plan to pixels of the planned size; raises PhotoError. Called from several threads.
+        batch_images: photos encoded at once, at most.
+        on_bad_image: `fail` raises the PhotoError; `skip` leaves the photo out and notes it with its shard.
+        step: told how many more photos are done.
+        decoders: threads that decode; None takes one for each core of this job.
+
+    Raises:
+        PhotoError: a photo is bad and must not be.
+        CacheError: features that float16 cannot hold, or a shard that could not be written. Finished shards are kept.
+    """
+    start: Callable[[list[Pixels]], Running] = getattr(encoder, "start", None) or (
+        lambda pixels: _Computed(encoder.encode(pixels))
+    )
+    running: deque[tuple[_Batch, list[Any], Running | None]] = deque()
+    with _Writer(store) as writer, _Decoders(read, decoders or cores_allowed()) as decoded:
+
+        def take_back() -> None:
+            """Put the oldest batch in its place, and hand its shard to the writer if that was the last of it."""
+            batch, photos, answer = running.popleft()
+            shard = batch.shard
+            if shard.arrays is None:
+                shard.arrays = _empty(store, encoder)
+            if answer is not None:
+                _place(store, shard, photos, answer.result())
+            shard.batches_left -= 1
+            if shard.batches_left == 0:
+                writer.write(shard)
+            step(len(batch.photos))
+
+        for batch in decoded(_planned(store, shards, batch_images)):
+            if batch is None:
+                while running:
+                    take_back()
+                writer.wait()
+                continue
+            try:
+                photos, pixels = _usable(batch, on_bad_image)
+            except PhotoError:
+                while running:  # they may complete a shard, which is then kept
+                    take_back()
+                raise
+            running.append((batch, photos, start(pixels) if pixels else None))
+            if len(running) == _IN_FLIGHT:
+                take_back()
+            writer.check()
+        while running:
+            take_back()
+
+
+def _planned(store: FeatureStore, shards: Iterable[int | None], batch_images: int) -> Iterator[_Batch | None]:
+    for number in shards:
+        if number is None:
+            yield None
+            continue
+        batches = batches_of(store.plan.of_shard(number), batch_images)
+        shard = _Shard(number, len(batches))
+        yield from (_Batch(shard, photos) for photos in batches)
+
+
+class _Decoders:
+    """Threads that decode photos in the order they are needed, a bounded number ahead."""
+
+    def __init__(self, read: Callable[[Any], Pixels], count: int) -> None:
+        self.read, self.count = read, count
+        self.pool = ThreadPoolExecutor(count, "decode")
+
+    def __enter__(self) -> _Decoders:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def __call__(self, batches: Iterator[_Batch | None]) -> Iterator[_Batch | None]:
+        """Yield each batch when the next is being decoded too; None is passed on when all before it were yielded."""
+        waiting: deque[_Batch] = deque()
+        for batch in batches:
+            if batch is None:
+                yield from _emptied(waiting)
+                yield None
+                continue
+            batch.pixels = [self.pool.submit(self._attempt, photo) for photo in batch.photos]
+            waiting.append(batch)
+            while len(waiting) > 1 and self._enough(waiting):
+                yield waiting.popleft()
+        yield from _emptied(waiting)
+
+    def _enough(self, waiting: deque[_Batch]) -> bool:
+        photos = sum(len(batch.photos) for batch in waiting)
+        return photos > self.count * _AHEAD_PER_DECODER or sum(batch.bytes for batch in waiting) > _AHEAD_BYTES
+
+    def _attempt(self, photo: Any) -> Pixels | PhotoError:
+        try:
+            return self.read(photo)
+        except PhotoError as error:
+            return error
+
+
+def _emptied(waiting: deque[_Batch]) -> Iterator[_Batch]:
+    while waiting:
+        yield waiting.popleft()
+
+
+def _usable(batch: _Batch, on_bad_image: str) -> tuple[list[Any], list[Pixels]]:
+    """Return the photos of a batch that could be decoded, and their pixels; the others are noted, or end the work."""
+    photos, pixels = [], []
+    for photo, future in zip(batch.photos, batch.pixels, strict=True):
+        answer = future.result()
+        if isinstance(answer, PhotoError):
+            if on_bad_image == "fail":
+                raise answer
+            log.warning("skipped: %s", answer)
+            batch.shard.skipped[photo.slot] = {"image_id": str(photo.image_id), "reason": str(answer)}
+        else:
+            photos.append(photo)
+            pixels.append(answer)
+    batch.pixels = []
+    return photos, pixels
+
+
+def _empty(
+    store: FeatureStore, encoder: Encoder
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    plan = store.plan
+    return (
+        np.full((plan.rows_per_shard, encoder.dim), np.nan, np.float16),
+        np.full((plan.rows_per_shard, encoder.heads), np.nan, np.float32),
+        np.full((plan.slots_per_shard, encoder.dim), np.nan, np.float32),
+    )
+
+
+def _place(store: FeatureStore, shard: _Shard, photos: list[Any], encoded: Encoded) -> None:
+    assert shard.arrays is not None
+    features, attention, cls = shard.arrays
+    plan = store.plan
+    for number, photo in enumerate(photos):
+        start = photo.offset - shard.number * plan.rows_per_shard
+        rows = slice(start, start + photo.grid_h * photo.grid_w)
+        features[rows] = to_float16(encoded.features[number], str(photo.path))
+        attention[rows] = encoded.attention[number]
+        cls[photo.slot - shard.number * plan.slots_per_shard] = encoded.cls[number]
+
+
+class _Writer:
+    """One thread that writes shards, one at a time; on leaving, what is being written is finished first."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.store = store
+        self.pool = ThreadPoolExecutor(1, "write")
+        self.writing: Future[None] | None = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.pool.shutdown()
+        if kind is None:
+            self.wait()
+            return
+        # Another error is on its way to the user; the writer's own must not get lost behind it.
+        failed = self.writing.exception() if self.writing is not None else None
+        if failed is not None:
+            log.error("%s", failed if isinstance(failed, HeapError) else repr(failed))
+
+    def write(self, shard: _Shard) -> None:
+        """Begin to write a shard once the one before is written."""
+        self.wait()
+        assert shard.arrays is not None
+        skipped = [shard.skipped[slot] for slot in sorted(shard.skipped)]
+        self.writing = self.pool.submit(self.store.write_shard, shard.number, *shard.arrays, skipped)
+        shard.arrays = None
+
+    def check(self) -> None:
+        """Raise what the writer met, as soon as it did: nothing is encoded in vain."""
+        if self.writing is not None and self.writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until nothing is being written."""
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.result()
