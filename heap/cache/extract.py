@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from heap.cache.lock import claim
 from heap.cache.plan import Plan, fingerprint, plan
 from heap.cache.reader import store_folder
 from heap.cache.store import FeatureStore, to_float16
@@ -67,13 +68,19 @@ def extract(
         lambda height, width: input_size(height, width, max_px, resize_px),
     )
     name = _fingerprint(settings, encoder, photos)
-    info = {"dataset": photos.info["dataset"], "fingerprint": name, "encoder": encoder.label}
+    info = {
+        "dataset": photos.info["dataset"],
+        "fingerprint": name,
+        "encoder": encoder.label,
+        "weights_sha256": encoder.weights["sha256"],
+    }
     store = FeatureStore.create(store_folder(folder, name), layout, encoder.dim, encoder.heads, info)
     mine = layout.part(number, parts)
     todo = [shard for shard in mine if store.done(shard) is None]
     log.info("%s on %s: %d of %d shards to do, %s", encoder.label, chosen, len(todo), len(mine), store.folder)
     total = sum(len(layout.of_shard(shard)) for shard in mine)
     left = sum(len(layout.of_shard(shard)) for shard in todo)
+    encoded = 0
     # Progress lies beside the store, not in it: a store holds features alone.
     progress = Progress(
         total, "photos", f"extracting {photos.info['dataset']}", folder / f"progress.{part}.json", total - left
@@ -81,10 +88,13 @@ def extract(
     batch = getattr(encoder_settings, "batch_images", 1)
     started = time.monotonic()
     try:
-        for shard in todo:
+        for shard in claim(store, todo):
             _extract_shard(store, shard, encoder, photos.root, settings, batch, progress)
+            encoded += len(layout.of_shard(shard))
+        progress.step(left - encoded)  # what another process did meanwhile
     finally:
         progress.close()
+        store.lock.close()
     write_json(
         out,
         {
@@ -96,10 +106,13 @@ def extract(
             "attention_kind": encoder.attention_kind,
             "weights": encoder.weights,
             "encoder_settings": settings["encoder"],
+            "max_px": max_px,
+            "resize_px": resize_px,
+            "root": str(photos.root),
             "rows_per_shard": layout.rows_per_shard,
             "shards": layout.shards,
             "device": chosen,
-            "photos_encoded": left,
+            "photos_encoded": encoded,
             "seconds": round(time.monotonic() - started, 2),
         },
     )
@@ -128,7 +141,7 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
         log.warning("%s: %d photos skipped", photos.info["dataset"], len(skipped) + len(unread))
     keep = (
         "dataset", "fingerprint", "encoder", "patch_px", "dim", "heads", "attention_kind", "weights",
-        "encoder_settings", "rows_per_shard", "shards",
+        "encoder_settings", "max_px", "resize_px", "root", "rows_per_shard", "shards",
     )  # fmt: skip
     write_json(
         out,
