@@ -259,7 +259,7 @@ def verify_sample(
 
 
 def _other_weights(dataset: str, weights: dict[str, Any]) -> Finding | None:
-    if weights["file"] is None:
+    if weights.get("file") is None:
         return None
     path = Path(weights["file"])
     if not path.is_file():
