@@ -67,12 +67,12 @@ class FeatureStore:
             "rows_per_shard": plan.rows_per_shard, "slots": plan.slots, "shards": plan.shards,
         }  # fmt: skip
         if not (folder / DESCRIPTION).is_file():
-            with naming(folder, "its description"), store.lock.description():
+            # The handle is closed, which gives up all of this process's locks of the store: it holds no other yet.
+            with store.lock, naming(folder, "its description"), store.lock.description():
                 if not (folder / DESCRIPTION).is_file():
                     store._describe(shape)
         there = {key: value for key, value in read_description(folder).items() if key != "files"}
         if there != shape:
-            store.lock.close()
             raise CacheError(f"{folder}: holds {there}, expected {shape}")
         return store
 

@@ -41,8 +41,9 @@ class Farm:
         part: str = "1-of-1",
         log: Path | None = None,
         hang_at: int | None = None,
-        die_at: int | None = None,
+        die_at: tuple[str, int] | None = None,
         count: Path | None = None,
+        split: int = 8,
     ) -> int:
         """Start an extraction; returns its process id.
 
@@ -51,10 +52,13 @@ class Farm:
             part: which part of it.
             log: file that each shard about to be written is appended to.
             hang_at: stand still before writing this shard.
-            die_at: be killed at this event (a file opened, renamed, ...), counted from the extraction's start.
-            count: file that the number of events is written to at the end.
+            die_at: be killed at this event (a file opened, renamed, ...): ("start", n) counts from the start,
+                ("shard", n) from the first shard that is about to be written.
+            count: file that the number of events of both kinds is written to at the end.
+            split: shards at least, see `heap.cache.plan.SMALLEST_SPLIT`.
         """
-        return self.ask("start", str(tiny.folder), part, log and str(log), hang_at, die_at, count and str(count))
+        files = (log and str(log), count and str(count))
+        return self.ask("start", str(tiny.folder), part, *files, hang_at, die_at, split)
 
     def wait(self, job: int) -> int:
         """Wait for an extraction; returns its exit status, or minus the signal that killed it."""
@@ -72,42 +76,59 @@ class Farm:
         self.process.wait()
 
 
-def child(folder: str, part: str, log: str | None, hang_at: int | None, die_at: int | None, count: str | None) -> None:
+def child(
+    folder: str,
+    part: str,
+    log: str | None,
+    count: str | None,
+    hang_at: int | None,
+    die_at: list[object] | None,
+    split: int,
+) -> None:
+    from heap.cache import plan
     from heap.cache.store import FeatureStore
 
+    plan.SMALLEST_SPLIT = split
     tiny = Tiny.__new__(Tiny)
     tiny.folder = Path(folder)
     tiny.features = tiny.folder / "features"
     write = FeatureStore.write_shard
 
+    phase, events = "start", {"start": 0, "shard": 0}
+
     def noted(store: FeatureStore, shard: int, *arguments: object) -> None:
+        nonlocal phase
         assert store.done(shard) is None
         if log is not None:
             with Path(log).open("a") as stream:
                 stream.write(f"{shard}\n")
         while shard == hang_at:
             time.sleep(1)
+        phase = "shard"
         write(store, shard, *arguments)
 
-    FeatureStore.write_shard = noted
-    events = 0
-
     def hook(event: str, arguments: object) -> None:
-        nonlocal events
         if event.startswith(("open", "os.", "fcntl", "shutil")):
-            events += 1
-            if events == die_at:
+            events[phase] += 1
+            so_far = {"start": events["start"] + events["shard"], "shard": events["shard"]}
+            if die_at is not None and so_far[str(die_at[0])] == die_at[1]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    FeatureStore.write_shard = noted
     sys.addaudithook(hook)
     tiny.extract(part)
     if count is not None:
-        Path(count).write_text(str(events))
+        Path(count).write_text(json.dumps(events))
 
 
 def serve() -> None:
-    from heap.cache import lock
+    import numpy as np
 
+    from heap.cache import lock
+    from heap.encoders.descriptors import Descriptors
+    from heap.settings.models import DescriptorEncoder
+
+    Descriptors(DescriptorEncoder(kind="descriptors")).encode(np.zeros((1, 16, 16, 3), np.uint8))  # imports for all
     # Waiting shorter than on a cluster, so that tests are quick.
     lock.claim.__defaults__ = (0.02,)
     for line in sys.stdin:
