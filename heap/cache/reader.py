@@ -81,6 +81,10 @@ class FeatureReader:
         rows = int(self.receipt["rows_per_shard"])
         start, stop = shard * rows, (shard + 1) * rows
         features = read_rows(self._features, start, stop, self.folder)
+        if np.isnan(features[:, 0]).all() and (self.images["shard"] == shard).any():
+            raise CacheError(
+                f"{self.folder}: shard {shard} is gone; `heap cache verify --repair` has it computed again"
+            )
         return features, read_rows(self._attention, start, stop, self.folder), start
 
     def _there(self, values: npt.NDArray[Any], i: int) -> npt.NDArray[Any]:
