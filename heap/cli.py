@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from heap import __version__
+from heap.cache.commands import app as cache_app
 from heap.errors import HeapError
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
     Usually Snakemake calls them: `snakemake --cores all results/demo_metrics.csv`.
     """,
 )
+app.add_typer(cache_app, name="cache")
 
 Frozen = Annotated[
     Path, typer.Option("--settings", help="Frozen settings of this job: results/settings/STAGE/NAME.json.")

@@ -73,7 +73,7 @@ class Progress:
     def _tell(self, force_file: bool = False, force_line: bool = False) -> None:
         now = time.monotonic()
         if self.file is not None and (force_file or now - self.last_file >= SECONDS_BETWEEN_FILES):
-            write_json(self.file, self.state())
+            self._write(self.file)
             self.last_file = now
         if self.bar is None and (force_line or now - self.last_line >= SECONDS_BETWEEN_LINES):
             state = self.state()
@@ -83,6 +83,14 @@ class Progress:
                 self.doing, self.done, self.total, self.what, state["rate_per_s"], self.what, left,
             )  # fmt: skip
             self.last_line = now
+
+    def _write(self, file: Path) -> None:
+        try:
+            write_json(file, self.state())
+        except OSError as error:
+            # A courtesy must not end the work, nor hide the work's own error where both meet the same full disk.
+            log.warning("%s: progress cannot be written (%s); going on without", file, error)
+            self.file = None
 
 
 def track(items: Iterable[T], total: int, what: str, doing: str, file: Path | None = None) -> Iterator[T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from heap.cache.lock import claim
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan
 from heap.cache.reader import store_folder
@@ -64,7 +66,12 @@ def extract(
         lambda height, width: input_size(height, width, max_px, resize_px),
     )
     name = _fingerprint(settings, encoder, photos)
-    info = {"dataset": photos.info["dataset"], "fingerprint": name, "encoder": encoder.label}
+    info = {
+        "dataset": photos.info["dataset"],
+        "fingerprint": name,
+        "encoder": encoder.label,
+        "weights_sha256": encoder.weights["sha256"],
+    }
     store = FeatureStore.create(store_folder(folder, name), layout, encoder.dim, encoder.heads, info)
     mine = layout.part(number, parts)
     todo = [shard for shard in mine if store.done(shard) is None]
@@ -78,11 +85,16 @@ def extract(
     batch = getattr(encoder_settings, "batch_images", 1)
     started = time.monotonic()
     try:
+        taken: list[int] = []
+        read = partial(_read, photos.root, settings)
         encode_shards(
-            store, todo, encoder, partial(_read, photos.root, settings), batch, settings["on_bad_image"], progress.step
+            store, _noted(claim(store, todo), taken), encoder, read, batch, settings["on_bad_image"], progress.step
         )
+        encoded = sum(len(layout.of_shard(shard)) for shard in taken)
+        progress.step(left - encoded)  # what another process did meanwhile
     finally:
         progress.close()
+        store.lock.close()
     write_json(
         out,
         {
@@ -94,14 +106,25 @@ def extract(
             "attention_kind": encoder.attention_kind,
             "weights": encoder.weights,
             "encoder_settings": settings["encoder"],
+            "max_px": max_px,
+            "resize_px": resize_px,
+            "root": str(photos.root),
             "rows_per_shard": layout.rows_per_shard,
             "shards": layout.shards,
             "device": chosen,
             "precision_error": error_of(encoder),
-            "photos_encoded": left,
+            "photos_encoded": encoded,
             "seconds": round(time.monotonic() - started, 2),
         },
     )
+
+
+def _noted(shards: Iterator[int | None], taken: list[int]) -> Iterator[int | None]:
+    """Pass shards on, and note which this process took."""
+    for shard in shards:
+        if shard is not None:
+            taken.append(shard)
+        yield shard
 
 
 def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
@@ -127,7 +150,7 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
         log.warning("%s: %d photos skipped", photos.info["dataset"], len(skipped) + len(unread))
     keep = (
         "dataset", "fingerprint", "encoder", "patch_px", "dim", "heads", "attention_kind", "weights",
-        "encoder_settings", "rows_per_shard", "shards",
+        "encoder_settings", "max_px", "resize_px", "root", "rows_per_shard", "shards",
     )  # fmt: skip
     write_json(
         out,

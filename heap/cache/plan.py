@@ -30,8 +30,9 @@ class Plan:
     """The layout of one store.
 
     Attributes:
-        images: one row a photo, in the manifest's order: image_id, path, split, height_px, width_px, input_h_px,
-            input_w_px, grid_h, grid_w, offset (its first row), shard, slot (its row in the per-photo arrays).
+        images: one row a photo, in the manifest's order: image_id, path, split, height_px, width_px, content (where
+            the table has it), input_h_px, input_w_px, grid_h, grid_w, offset (its first row), shard, slot (its row in
+            the per-photo arrays).
         rows_per_shard: patches a shard holds.
         rows_per_chunk: patches read at once; divides `rows_per_shard`.
         slots_per_shard: photos a shard can hold.
@@ -95,7 +96,9 @@ def plan(
         offsets[i], shards[i], slots[i] = shard * per_shard + used, shard, slot
         used, slot = used + int(patches[i]), slot + 1
     slots_per_shard = int(slots.max()) + 1
-    images = table[["image_id", "path", "split", "height_px", "width_px"]].reset_index(drop=True).copy()
+    # The photos' hashes stay with their features, so that a changed file can be told; tables made by hand lack them.
+    known = [name for name in ("image_id", "path", "split", "height_px", "width_px", "content") if name in table]
+    images = table[known].reset_index(drop=True).copy()
     images["input_h_px"] = np.array([h for h, _ in sizes], dtype=np.int32)
     images["input_w_px"] = np.array([w for _, w in sizes], dtype=np.int32)
     images["grid_h"] = np.array([h for h, _ in grids], dtype=np.int32)

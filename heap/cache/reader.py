@@ -11,13 +11,16 @@ import pandas as pd
 
 from heap import paths
 from heap.cache.raw import fast
-from heap.cache.store import open_array, read_images, read_rows
+from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
 from heap.files import read_json
 
 
 class FeatureReader:
     """The features that a receipt stands for.
+
+    Opening looks at names and sizes alone (`heap cache verify` reads every byte) and refuses, with what to run, a store
+    that is gone, unfinished, cut, or another than the receipt's.
 
     Attributes:
         receipt: dataset, encoder (its label), fingerprint, patch_px, dim, heads, attention_kind, skipped, ...
@@ -30,6 +33,7 @@ class FeatureReader:
         if not isinstance(self.receipt, dict) or "fingerprint" not in self.receipt:
             raise CacheError(f"{receipt}: not the receipt of a feature store")
         self.folder = store_folder(paths.beside(self.path), self.receipt["fingerprint"])
+        require_whole(self.folder, self.receipt, self.path)
         images = read_images(self.folder)
         skipped = {item["image_id"] for item in self.receipt["skipped"]}
         self.images: pd.DataFrame = images[~images["image_id"].isin(skipped)].reset_index(drop=True)
@@ -60,24 +64,38 @@ class FeatureReader:
 
     def features(self, i: int) -> npt.NDArray[np.float32]:
         """Return the features `(N, D)` float32 of photo `i`."""
-        return read_rows(self._features, self._start[i], self._stop[i], self.folder).astype(np.float32)
+        values = read_rows(self._features, self._start[i], self._stop[i], self.folder)
+        return self._there(values, i).astype(np.float32)
 
     def attention(self, i: int) -> npt.NDArray[np.float32]:
         """Return the attention `(N, heads)` float32 of photo `i`."""
         values: npt.NDArray[np.float32] = read_rows(self._attention, self._start[i], self._stop[i], self.folder)
-        return values
+        return self._there(values, i)
 
     def cls(self, i: int) -> npt.NDArray[np.float32]:
         """Return the vector `(D,)` float32 of the whole photo `i`."""
-        values: npt.NDArray[np.float32] = read_rows(self._cls, self._slot[i], self._slot[i] + 1, self.folder)[0]
-        return values
+        values: npt.NDArray[np.float32] = read_rows(self._cls, self._slot[i], self._slot[i] + 1, self.folder)
+        return self._there(values, i)[0]
 
     def shard(self, shard: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32], int]:
         """Return features and attention of one whole shard, and the row of the flat arrays it starts at."""
         rows = int(self.receipt["rows_per_shard"])
         start, stop = shard * rows, (shard + 1) * rows
         features = read_rows(self._features, start, stop, self.folder)
+        if np.isnan(features[:, 0]).all() and (self.images["shard"] == shard).any():
+            raise CacheError(
+                f"{self.folder}: shard {shard} is gone; `heap cache verify --repair` has it computed again"
+            )
         return features, read_rows(self._attention, start, stop, self.folder), start
+
+    def _there(self, values: npt.NDArray[Any], i: int) -> npt.NDArray[Any]:
+        """Return values of a photo, all of them computed: Zarr reads what was deleted as NaN, without a word."""
+        if np.isnan(values[:, 0]).any():
+            raise CacheError(
+                f"{self.folder}: features of {self.images['image_id'].iat[i]} are gone; `heap cache verify --repair` "
+                "names the shard and lets the next extract compute it again"
+            )
+        return values
 
 
 def store_folder(beside: Path, fingerprint: str) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +14,81 @@ import pandas as pd
 import zarr
 from zarr.codecs import Crc32cCodec
 
+from heap.cache.lock import StoreLock
+from heap.cache.notes import (
+    DESCRIPTION,
+    IMAGES,
+    naming,
+    note_path,
+    read_description,
+    read_note,
+    size_of,
+    stamp,
+    write_note,
+)
 from heap.cache.plan import Plan
 from heap.errors import CacheError
-from heap.files import atomic_path, read_json, write_json
+from heap.files import sync, write_durable
+
+log = logging.getLogger("heap")
 
 # Beyond it float16 silently becomes infinite.
 FLOAT16_MAX = 65504.0
+ARRAYS = ("features", "attention", "cls")
 
 
 class FeatureStore:
     """Arrays `features (rows, D)` float16, `attention (rows, heads)` float32 and `cls (slots, D)` float32.
 
-    A shard is done when `shards/{n}.json` says so: it is written, with fsync, after the shard's arrays. One file
-    a shard, in place of one shared log: jobs on several machines write disjoint shards without sharing a file.
+    A shard is done when `shards/{n}.json` says so and the files it names are there, of the size it names. The note is
+    written after the files are on the disk, so no crash leaves a note without its data. One note a shard, in place of
+    one shared log: jobs on several machines write disjoint shards without sharing a file.
+
+    Attributes:
+        folder: `{fingerprint}.zarr`.
+        plan: where each photo stands.
+        lock: who writes what, see `heap.cache.lock.claim`.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan = folder, plan
+        self.lock = StoreLock(folder)
 
     @classmethod
     def create(cls, folder: Path, plan: Plan, dim: int, heads: int, info: dict[str, Any]) -> FeatureStore:
         """Make the store's metadata where there is none yet; writers of several parts may all call it.
 
         Raises:
-            CacheError: a store of another layout is already there.
+            CacheError: a store of another layout is already there, or the folder cannot be written.
         """
         store = cls(folder, plan)
-        shape = {**info, "dim": dim, "heads": heads, "rows": plan.rows, "slots": plan.slots, "shards": plan.shards}
-        if (folder / "store.json").is_file():
-            there = read_json(folder / "store.json")
-            if there != shape:
-                raise CacheError(f"{folder}: holds {there}, expected {shape}")
-            return store
-        folder.mkdir(parents=True, exist_ok=True)
+        shape = {
+            "fingerprint": folder.stem, **info, "dim": dim, "heads": heads, "rows": plan.rows,
+            "rows_per_shard": plan.rows_per_shard, "slots": plan.slots, "shards": plan.shards,
+        }  # fmt: skip
+        if not (folder / DESCRIPTION).is_file():
+            # The handle is closed, which gives up all of this process's locks of the store: it holds no other yet.
+            with store.lock, naming(folder, "its description"), store.lock.description():
+                if not (folder / DESCRIPTION).is_file():
+                    store._describe(shape)
+        there = {key: value for key, value in read_description(folder).items() if key != "files"}
+        if there != shape:
+            raise CacheError(f"{folder}: holds {there}, expected {shape}")
+        return store
+
+    def _describe(self, shape: dict[str, Any]) -> None:
+        folder, plan = self.folder, self.plan
+        if any(folder.glob("shards/*.json")):
+            raise CacheError(f"{folder}: has shards but no {DESCRIPTION}; move the folder away, or delete it")
+        # The description comes last, so what stands here without it is what a killed writer left.
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
         for name, rows, width, dtype, chunk, shard in (
-            ("features", plan.rows, dim, "float16", plan.rows_per_chunk, plan.rows_per_shard),
-            ("attention", plan.rows, heads, "float32", plan.rows_per_chunk, plan.rows_per_shard),
-            ("cls", plan.slots, dim, "float32", plan.slots_per_shard, plan.slots_per_shard),
+            ("features", plan.rows, shape["dim"], "float16", plan.rows_per_chunk, plan.rows_per_shard),
+            ("attention", plan.rows, shape["heads"], "float32", plan.rows_per_chunk, plan.rows_per_shard),
+            ("cls", plan.slots, shape["dim"], "float32", plan.slots_per_shard, plan.slots_per_shard),
         ):
-            if (folder / name / "zarr.json").is_file():
-                continue
             zarr.create_array(
                 folder / name,
                 shape=(rows, width),
@@ -64,15 +102,29 @@ class FeatureStore:
                 dimension_names=("photo" if name == "cls" else "patch", "head" if name == "attention" else "value"),
                 config={"write_empty_chunks": True},
             )
-        with atomic_path(folder / "images.parquet") as temporary:
-            plan.images.to_parquet(temporary, index=False)
-        write_json(folder / "store.json", shape)
-        return store
+            sync(folder / name / "zarr.json")
+            sync(folder / name)
+        table = io.BytesIO()
+        plan.images.to_parquet(table, index=False)
+        write_durable(folder / IMAGES, table.getvalue())
+        sealed = {path: stamp(folder / path) for path in (IMAGES, *(f"{name}/zarr.json" for name in ARRAYS))}
+        write_note(folder / DESCRIPTION, {**shape, "files": sealed})
+        sync(folder.parent)
 
     def done(self, shard: int) -> dict[str, Any] | None:
-        """Return what the writer of a finished shard noted, or None."""
-        path = self.folder / "shards" / f"{shard}.json"
-        return read_json(path) if path.is_file() else None
+        """Return what the writer of a finished shard noted, or None; also where a file was cut or lost since."""
+        note = read_note(self.folder, shard)
+        if note is None:
+            return None
+        for path, expected in note["files"].items():
+            found = size_of(self.folder / path)
+            if found != expected["bytes"]:
+                log.warning(
+                    "%s: shard %d is not whole (%s: %s bytes, %d were written)",
+                    self.folder, shard, path, "no" if found is None else found, expected["bytes"],
+                )  # fmt: skip
+                return None
+        return note
 
     def write_shard(
         self,
@@ -82,32 +134,39 @@ class FeatureStore:
         cls: npt.NDArray[np.float32],
         skipped: list[dict[str, str]],
     ) -> None:
-        """Write one whole shard, then note that it is done.
+        """Write one whole shard, wait until it is on the disk, then note that it is done.
 
         Args:
-            shard: its number.
+            shard: its number; the caller holds its lock.
             features: `(rows_per_shard, D)`, NaN where no photo stands.
             attention: `(rows_per_shard, heads)`.
             cls: `(slots_per_shard, D)`.
             skipped: photos left out, as {image_id, reason}.
+
+        Raises:
+            CacheError: the disk is full or cannot be written. The shard is then not done; finished ones are kept.
         """
         plan = self.plan
         rows = slice(shard * plan.rows_per_shard, (shard + 1) * plan.rows_per_shard)
         slots = slice(shard * plan.slots_per_shard, (shard + 1) * plan.slots_per_shard)
-        try:
-            for name, where, values in (
-                ("features", rows, features),
-                ("attention", rows, attention),
-                ("cls", slots, cls),
-            ):
-                zarr.open_array(self.folder / name, mode="r+")[where] = values
-            write_json(
-                self.folder / "shards" / f"{shard}.json", {"photos": len(plan.of_shard(shard)), "skipped": skipped}
-            )
-        except OSError as error:
-            raise CacheError(
-                f"{self.folder}: shard {shard} could not be written ({error}); finished shards are kept"
-            ) from error
+        note = note_path(self.folder, shard)
+        with naming(self.folder, f"shard {shard}"):
+            note.unlink(missing_ok=True)  # of a shard that is written again because it was damaged
+            files = {}
+            written: list[tuple[slice, npt.NDArray[Any]]] = [(rows, features), (rows, attention), (slots, cls)]
+            for name, (where, values) in zip(ARRAYS, written, strict=True):
+                array = zarr.open_array(self.folder / name, mode="r+")
+                path = self.folder / name / array.metadata.encode_chunk_key((shard, 0))
+                for left in path.parent.glob("*.partial"):  # of a killed writer: zarr writes under a random name
+                    left.unlink()
+                array[where] = values
+                if not path.exists() and np.isnan(values).all():
+                    continue  # every photo of it was skipped: Zarr keeps no file for a shard of nothing but NaN
+                sync(path)
+                for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+                    sync(folder)
+                files[path.relative_to(self.folder).as_posix()] = stamp(path)
+            write_note(note, {"photos": len(plan.of_shard(shard)), "skipped": skipped, "files": files})
 
     def missing(self) -> list[int]:
         """Return the shards that no writer has finished."""
@@ -116,6 +175,27 @@ class FeatureStore:
     def skipped(self) -> list[dict[str, str]]:
         """Return every photo left out, in the manifest's order of shards."""
         return [item for shard in range(self.plan.shards) for item in (self.done(shard) or {"skipped": []})["skipped"]]
+
+
+def require_whole(folder: Path, receipt: dict[str, Any], path: Path) -> None:
+    """Check, by names and sizes alone, that a receipt's store is there, is the one it speaks of, and is complete.
+
+    Raises:
+        CacheError: says which store, what is wrong, and what to run.
+    """
+    there = read_description(folder)
+    for key in ("fingerprint", "dim", "heads", "shards", "rows_per_shard"):
+        if key in receipt and there[key] != receipt[key]:
+            raise CacheError(
+                f"{path}: is the receipt of another store ({key} {receipt[key]}, {folder} has {there[key]})"
+            )
+    store = FeatureStore(folder, Plan(pd.DataFrame(), there["rows_per_shard"], 0, 0, there["shards"]))
+    missing = store.missing()
+    if missing:
+        raise CacheError(
+            f"{folder}: shards {missing} are missing or not whole. `heap cache verify --repair` says what is wrong and "
+            "lets the next extract compute just these"
+        )
 
 
 def to_float16(values: npt.NDArray[np.float32], what: str) -> npt.NDArray[np.float16]:
@@ -151,13 +231,21 @@ def read_rows(array: Any, start: int, stop: int, folder: Path) -> npt.NDArray[An
         return np.asarray(array[start:stop])
     except (ValueError, RuntimeError, OSError) as error:
         raise CacheError(
-            f"{folder}: rows {start} to {stop} are damaged ({error}); delete the store to extract anew"
+            f"{folder}: rows {start} to {stop} are damaged ({error}); `heap cache verify --repair` names the shard "
+            "and lets the next extract compute it again"
         ) from error
 
 
 def read_images(folder: Path) -> pd.DataFrame:
-    """Read the plan of a store, one row a photo."""
-    path = folder / "images.parquet"
+    """Read the plan of a store, one row a photo.
+
+    Raises:
+        CacheError: it is missing or damaged.
+    """
+    path = folder / IMAGES
     if not path.is_file():
-        raise CacheError(f"{folder}: no feature store (images.parquet is missing)")
-    return pd.read_parquet(path)
+        raise CacheError(f"{folder}: no feature store ({IMAGES} is missing); run extract again")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise CacheError(f"{path}: not readable ({error})") from error

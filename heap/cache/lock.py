@@ -1,0 +1,117 @@
+"""Who writes what: locks by which processes, on one machine or several, share one store without writing a shard twice.
+
+One empty file beside the store, `.{fingerprint}.lock`, carries POSIX byte-range locks: byte 0 stands for the store's
+description, byte n + 1 for shard n. Such a lock vanishes with its process, however that ends, so a crashed writer
+blocks nobody; it works across machines on NFS (version 4, or 3 with lockd), and on Lustre mounted with `flock`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heap.errors import CacheError
+
+if TYPE_CHECKING:
+    from heap.cache.store import FeatureStore
+
+log = logging.getLogger("heap")
+
+# `off` for file systems that know no locks; whoever sets it sees to it that a shard has one writer.
+SWITCH = "HEAP_CACHE_LOCKS"
+# A shard takes minutes; asking more often would only load the file server.
+SECONDS_BETWEEN_TRIES = 2.0
+_HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
+
+
+class StoreLock:
+    """The locks of one store.
+
+    A process uses one object a store: POSIX drops all of a process's locks of a file when any handle of it is closed.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        self.path = store.with_name(f".{store.stem}.lock")
+        self._handle: int | None = None
+
+    def __enter__(self) -> StoreLock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def try_shard(self, shard: int) -> bool:
+        """Take the lock of a shard, kept until `close`; False where another process holds it."""
+        return self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, shard + 1, 1)
+
+    def try_all(self) -> bool:
+        """Take every lock of the store at once, so that nobody writes to it; False where somebody does."""
+        return self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 0, 0)
+
+    @contextmanager
+    def description(self) -> Iterator[None]:
+        """Hold the lock of the store's description, waiting for it: others hold it for moments only."""
+        self._lock(fcntl.LOCK_EX, 0, 1)
+        try:
+            yield
+        finally:
+            self._lock(fcntl.LOCK_UN, 0, 1)
+
+    def close(self) -> None:
+        """Give every lock back."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _lock(self, how: int, start: int, length: int) -> bool:
+        if os.environ.get(SWITCH) == "off":
+            return True
+        try:
+            if self._handle is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fcntl.lockf(self._handle, how, length, start)
+        except OSError as error:
+            if how & fcntl.LOCK_NB and error.errno in _HELD_BY_ANOTHER and self._handle is not None:
+                return False
+            raise CacheError(
+                f"{self.path}: cannot be locked ({error.strerror}). If this file system knows no locks and only one "
+                f"job writes to the store, set {SWITCH}=off"
+            ) from error
+        if os.fstat(self._handle).st_nlink == 0:
+            raise CacheError(f"{self.store}: was removed meanwhile (heap cache prune); run extract again")
+        return True
+
+
+def claim(store: FeatureStore, shards: list[int], wait_s: float = SECONDS_BETWEEN_TRIES) -> Iterator[int | None]:
+    """Yield, locked, each of `shards` that nobody has finished and nobody else is writing.
+
+    Shards that another process holds come last: this waits until they are finished (and passes over them) or their
+    writer is gone (and yields them). So two runs on the same shards share the work, and none is computed twice. Before
+    each wait it yields None: whoever computes ahead must then finish what it holds, or two runs wait for each other.
+    """
+    waiting, told = shards, False
+    while waiting:
+        held: list[int] = []
+        for shard in waiting:
+            if store.done(shard) is not None:
+                continue
+            if not store.lock.try_shard(shard):
+                held.append(shard)
+            elif store.done(shard) is None:  # not finished between the question and the lock
+                yield shard
+        if held:
+            if not told:
+                log.info("%s: another process writes shards %s; waiting for it", store.folder, held)
+                told = True
+            yield None
+            time.sleep(wait_s)
+        waiting = held

@@ -1,0 +1,101 @@
+"""The small files of a store that say what is in it: its description, and a note for each finished shard."""
+
+from __future__ import annotations
+
+import errno
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from heap.errors import CacheError
+from heap.files import digest, dump_json, read_json, write_durable
+
+DESCRIPTION = "store.json"
+IMAGES = "images.parquet"
+# Read at once when a checksum is made: large enough for full speed.
+_BLOCK = 8 * 2**20
+_WHAT_TO_DO = {
+    errno.ENOSPC: "make room (heap cache prune removes stores that no receipt points to) and run the same again",
+    errno.EDQUOT: "your quota is used up: make room (heap cache prune) and run the same again",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "this user may not write there",
+    errno.EPERM: "this user may not write there",
+}
+
+
+@contextmanager
+def naming(folder: Path, what: str) -> Iterator[None]:
+    """Turn an error of the file system into one that names the store and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        todo = _WHAT_TO_DO.get(error.errno or 0, "mend this and run the same again")
+        raise CacheError(
+            f"{folder}: {what} could not be written ({error.strerror or error}); {todo}. Finished shards are kept"
+        ) from error
+
+
+def stamp(path: Path) -> dict[str, int]:
+    """Return size and CRC-32 of a file: what tells later that it is still the file that was written."""
+    crc = size = 0
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            crc, size = zlib.crc32(block, crc), size + len(block)
+    return {"bytes": size, "crc32": crc}
+
+
+def size_of(path: Path) -> int | None:
+    """Return the size of a file in bytes, None where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def note_path(folder: Path, shard: int) -> Path:
+    """Return the note that says a shard is done."""
+    return folder / "shards" / f"{shard}.json"
+
+
+def write_note(path: Path, content: dict[str, Any]) -> None:
+    """Write a small JSON file with a digest of its own: damage to it is told from damage to what it speaks of."""
+    write_durable(path, dump_json({**content, "digest": digest(content)}).encode())
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_note` wrote.
+
+    Raises:
+        CacheError: it was changed since.
+        DataError: it is missing or no JSON.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or digest({k: v for k, v in content.items() if k != "digest"}) != content.get(
+        "digest"
+    ):
+        raise CacheError(f"{path}: is damaged (its digest does not hold)")
+    del content["digest"]
+    return content
+
+
+def read_note(folder: Path, shard: int) -> dict[str, Any] | None:
+    """Return the note of a shard, None where there is none.
+
+    Raises:
+        CacheError, DataError: the note is damaged.
+    """
+    path = note_path(folder, shard)
+    return read_sealed(path) if path.is_file() else None
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return `store.json` of a store: dataset, fingerprint, encoder, dim, heads, rows, slots, shards, files.
+
+    Raises:
+        CacheError: there is no store, or its description is damaged.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        raise CacheError(f"{folder}: no feature store ({DESCRIPTION} is missing); run extract again")
+    return read_sealed(folder / DESCRIPTION)
