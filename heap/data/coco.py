@@ -27,6 +27,7 @@ def read(settings: CocoDataset, root: Path) -> Listing:
     names = dict(_pairs(source, content, "categories", "name", str))
     images = _images(source, content)
     boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
+    crowds: dict[int, list[Box]] = {image["id"]: [] for image in images}
     classes: dict[int, list[str]] = {image["id"]: [] for image in images}
     for number, annotation in enumerate(_list(source, content, "annotations")):
         where = f"annotations[{number}]"
@@ -34,9 +35,11 @@ def read(settings: CocoDataset, root: Path) -> Listing:
         category = _key(source, annotation, "category_id", int, where)
         if image_id not in boxes or category not in names:
             raise DataError(f"{source}: {where} refers to image {image_id}, category {category}: no such one there")
+        box = corners(source, _key(source, annotation, "bbox", list, where), where)
         if annotation.get("iscrowd"):  # one box around many objects: the peers leave them out
+            crowds[image_id].append(box)
             continue
-        boxes[image_id].append(corners(source, _key(source, annotation, "bbox", list, where), where))
+        boxes[image_id].append(box)
         classes[image_id].append(names[category])
     if settings.image_list is not None:
         images = _chosen(images, source, below(root, settings.image_list, "key image_list"))
@@ -56,6 +59,7 @@ def read(settings: CocoDataset, root: Path) -> Listing:
                 path=relative_to(root, photo),
                 boxes=boxes[image["id"]],
                 box_classes=classes[image["id"]],
+                crowd_boxes=crowds[image["id"]],
                 size_px=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
             )
         )

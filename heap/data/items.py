@@ -29,6 +29,8 @@ class Item:
     """Objects; None where the dataset has no boxes, empty where this image shows none."""
     box_classes: list[str] | None = None
     """Class of each box."""
+    crowd_boxes: list[Box] | None = None
+    """Boxes around many objects at once (COCO's `iscrowd`): no object, but no background either."""
     size_px: tuple[int, int] | None = None
     """(height, width) that the annotation claims; compared with the photo's own."""
 

@@ -54,6 +54,7 @@ SCHEMA = pa.schema(
         pa.field("class_mask_path", pa.string()),
         pa.field("boxes", pa.list_(pa.list_(pa.int32()))),  # [x1, y1, x2, y2], end exclusive
         pa.field("box_classes", pa.list_(pa.string())),
+        pa.field("crowd_boxes", pa.list_(pa.list_(pa.int32()))),  # COCO's crowds, which are in none of the boxes
     ]
 )
 # Reading headers and hashing waits for disks and network file systems more than it computes.
@@ -270,6 +271,7 @@ def _row(item: Item, height_px: int, width_px: int, content: str) -> dict[str, A
         "class_mask_path": item.class_mask_path,
         "boxes": None if item.boxes is None else [list(box) for box in item.boxes],
         "box_classes": item.box_classes,
+        "crowd_boxes": None if item.crowd_boxes is None else [list(box) for box in item.crowd_boxes],
     }
 
 

@@ -16,6 +16,7 @@ from heap.settings.models import DescriptorEncoder, Encoder, ModelSettings, Trai
 from heap.settings.stages import (
     BenchmarkSettings,
     ClusterSettings,
+    EvaluateSettings,
     GroupSettings,
     ReportSettings,
     RetrievalTask,
@@ -43,6 +44,8 @@ class Config(Settings):
     """Masks, for every dataset."""
     benchmarks: dict[Name, BenchmarkSettings]
     """Metrics tables by name: `results/{name}_metrics.csv`."""
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """Evaluation, for every benchmark."""
     report: ReportSettings = ReportSettings()
     """Reports, for every benchmark."""
 
@@ -79,7 +82,8 @@ def _check(adapter: TypeAdapter[Any], value: Any, prefix: str = "", source: str 
 
 def _explain(item: dict[str, Any], prefix: str) -> str:
     # pydantic puts the tag of a union into the path ("datasets.ecssd.saliency.root"); no such key stands in the file.
-    tags = {"voc", "coco", "saliency", "folder", "scenes", "vit", "descriptors", "discovery", "retrieval", "semantic"}
+    tags = {"voc", "coco", "saliency", "folder", "scenes", "vit", "descriptors"}
+    tags |= {"discovery", "instances", "retrieval", "semantic"}
     parts: list[str] = [prefix] if prefix else []
     location = list(item["loc"])
     for position, part in enumerate(location):
@@ -186,9 +190,11 @@ def _problems_of_task(config: Config, key: str, task: Task) -> list[str]:
     classes = isinstance(dataset, ScenesDataset) or (isinstance(dataset, VocDataset) and dataset.class_masks)
     boxes = (isinstance(dataset, ScenesDataset | VocDataset)) or dataset.layout == "coco"
     masks = classes or (dataset.layout == "saliency" and dataset.masks is not None)
+    boxes = boxes and not (isinstance(dataset, VocDataset) and not dataset.boxes)
     needs, there = {
         "saliency": ("masks", masks),
-        "discovery": ("boxes", boxes and not (isinstance(dataset, VocDataset) and not dataset.boxes)),
+        "discovery": ("boxes", boxes),
+        "instances": ("boxes", boxes),
         "retrieval": ("class masks", classes),
         "semantic": ("class masks", classes),
     }[task.task]

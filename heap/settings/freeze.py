@@ -19,14 +19,14 @@ from heap.settings.config import Config
 STAGE_VERSION = {
     "fetch": 1,
     "weights": 1,
-    "manifest": 1,
+    "manifest": 2,
     "extract": 1,
     "train": 1,
     "group": 1,
     "maps": 1,
     "cluster": 1,
     "segment": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "report": 1,
 }
 # Which keys of the configuration give the names of a stage's jobs.
@@ -97,7 +97,10 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
     if stage == "evaluate":
-        return {"benchmark": config.benchmarks[name].model_dump(mode="json")}
+        return {
+            "benchmark": config.benchmarks[name].model_dump(mode="json"),
+            "evaluate": config.evaluate.model_dump(mode="json"),
+        }
     if stage == "report":
         return {"benchmark": config.benchmarks[name].model_dump(mode="json"), "report": config.report.model_dump()}
     raise SettingsError(f"{stage}: unknown stage (there are: {', '.join(STAGE_VERSION)})")
