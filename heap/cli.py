@@ -14,6 +14,7 @@ import typer
 
 from heap import __version__
 from heap.errors import HeapError
+from heap.evaluate import commands as score_commands
 
 app = typer.Typer(
     name="heap",
@@ -29,6 +30,8 @@ app = typer.Typer(
     Usually Snakemake calls them: `snakemake --cores all results/demo_metrics.csv`.
     """,
 )
+
+app.add_typer(score_commands.app, name="score")
 
 Frozen = Annotated[
     Path, typer.Option("--settings", help="Frozen settings of this job: results/settings/STAGE/NAME.json.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,26 +22,8 @@ def read(settings: CocoDataset, root: Path) -> Listing:
     """
     folder = existing_folder(root, settings.images, "images")
     source = below(root, settings.annotations, "key annotations")
-    content = read_json(source)
-    if not isinstance(content, dict):
-        raise DataError(f"{source}: expected an object with images, annotations and categories")
-    names = dict(_pairs(source, content, "categories", "name", str))
-    images = _images(source, content)
-    boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
-    crowds: dict[int, list[Box]] = {image["id"]: [] for image in images}
-    classes: dict[int, list[str]] = {image["id"]: [] for image in images}
-    for number, annotation in enumerate(_list(source, content, "annotations")):
-        where = f"annotations[{number}]"
-        image_id = _key(source, annotation, "image_id", int, where)
-        category = _key(source, annotation, "category_id", int, where)
-        if image_id not in boxes or category not in names:
-            raise DataError(f"{source}: {where} refers to image {image_id}, category {category}: no such one there")
-        box = corners(source, _key(source, annotation, "bbox", list, where), where)
-        if annotation.get("iscrowd"):  # one box around many objects: the peers leave them out
-            crowds[image_id].append(box)
-            continue
-        boxes[image_id].append(box)
-        classes[image_id].append(names[category])
+    found = read_instances(source)
+    images, boxes, crowds, classes = found.images, found.boxes, found.crowds, found.classes
     if settings.image_list is not None:
         images = _chosen(images, source, below(root, settings.image_list, "key image_list"))
     present = {path.name for path in folder.iterdir()}
@@ -64,6 +47,58 @@ def read(settings: CocoDataset, root: Path) -> Listing:
             )
         )
     return Listing(items)
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What an instances JSON tells, by image id.
+
+    Attributes:
+        images: COCO's `images`, in the order of the file.
+        annotations: of each image, crowds too.
+        boxes: of each image, rounded as the peers do, without crowds.
+        crowds: boxes of crowds of each image.
+        classes: names of the classes of `boxes`.
+        categories: name of each category id.
+    """
+
+    images: list[dict[str, Any]]
+    annotations: dict[int, list[dict[str, Any]]]
+    boxes: dict[int, list[Box]]
+    crowds: dict[int, list[Box]]
+    classes: dict[int, list[str]]
+    categories: dict[int, str]
+
+
+def read_instances(source: Path) -> Instances:
+    """Read COCO's instances JSON.
+
+    Raises:
+        DataError: the file is missing or no JSON, or a key is missing or wrong; names file and key.
+    """
+    content = read_json(source)
+    if not isinstance(content, dict):
+        raise DataError(f"{source}: expected an object with images, annotations and categories")
+    names = dict(_pairs(source, content, "categories", "name", str))
+    images = _images(source, content)
+    annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
+    boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
+    crowds: dict[int, list[Box]] = {image["id"]: [] for image in images}
+    classes: dict[int, list[str]] = {image["id"]: [] for image in images}
+    for number, annotation in enumerate(_list(source, content, "annotations")):
+        where = f"annotations[{number}]"
+        image_id = _key(source, annotation, "image_id", int, where)
+        category = _key(source, annotation, "category_id", int, where)
+        if image_id not in boxes or category not in names:
+            raise DataError(f"{source}: {where} refers to image {image_id}, category {category}: no such one there")
+        box = corners(source, _key(source, annotation, "bbox", list, where), where)
+        annotations[image_id].append(annotation)
+        if annotation.get("iscrowd"):  # one box around many objects: the peers leave them out
+            crowds[image_id].append(box)
+            continue
+        boxes[image_id].append(box)
+        classes[image_id].append(names[category])
+    return Instances(images, annotations, boxes, crowds, classes, names)
 
 
 def corners(source: Path, xywh: list[Any], where: str) -> Box:

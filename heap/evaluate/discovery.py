@@ -98,9 +98,7 @@ def scale_box(box: Box, input_hw: Size, photo_hw: Size) -> Box:
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
-def judge(
-    box: AnyBox | None, truth: npt.NDArray[np.int64], fallback: bool = False
-) -> Judged:
+def judge(box: AnyBox | None, truth: npt.NDArray[np.int64], fallback: bool = False) -> Judged:
     """Compare a box with true boxes `(n, 4)`; no box is wrong and a fallback."""
     if box is None:
         return Judged(None, 0.0, False, True)

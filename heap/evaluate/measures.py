@@ -38,6 +38,9 @@ class Resampling:
         return {(variant, metric): interval for metric, interval in found.items()}
 
 
+NO_INTERVALS = Resampling()
+
+
 @dataclass(frozen=True)
 class Measured:
     """The figures of one method in one task.

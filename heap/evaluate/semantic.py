@@ -18,16 +18,15 @@ Our reading, as there is no one protocol:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
+from heap.data.coco_masks import pixels_of, rle_of
 from heap.evaluate.retrieval import BACKGROUND, IGNORED, Counts, class_ious
 
 SHUFFLES = 10
@@ -62,7 +61,7 @@ def describe(annotations: Sequence[dict[str, Any]], labels: npt.NDArray[np.uint8
     """
     instance = np.zeros(labels.shape, dtype=np.uint32)  # 0: none, else position in annotations + 1
     for number, annotation in enumerate(annotations, start=1):
-        instance[_pixels(annotation["segmentation"], labels.shape)] = number
+        instance[pixels_of(rle_of(annotation["segmentation"], labels.shape))] = number
     joint = _joint(instance, labels, len(annotations) + 1, classes)
     clusters = np.array([int(annotation["category_id"]) - 1 for annotation in annotations], dtype=np.int64)
     return Described(clusters, joint[1:], joint[0])
@@ -209,17 +208,3 @@ def summary(photos: Sequence[Described]) -> dict[str, float]:
 def _entropy(counts: npt.NDArray[Any]) -> float:
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
-
-
-def _pixels(segmentation: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    if not isinstance(segmentation, dict) or "counts" not in segmentation:
-        raise ValueError("a segmentation that is no RLE")
-    if tuple(segmentation["size"]) != shape:
-        raise ValueError(f"an RLE of size {segmentation['size']} for a truth of {list(shape)}")
-    if isinstance(segmentation["counts"], list):
-        segmentation = coco_mask.frPyObjects(segmentation, *shape)
-    with warnings.catch_warnings():
-        # pycocotools 2.0 hands NumPy 2 an array the old way; the values are right.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        pixels: npt.NDArray[np.bool_] = coco_mask.decode(segmentation).astype(bool)
-    return pixels

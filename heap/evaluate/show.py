@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +23,11 @@ def pretty(path: str | Path, intervals: bool = False) -> Iterator[Group]:
     Raises:
         DataError: the file is missing, or no metrics table.
     """
-    metrics = read(path)
+    yield from tables_of(read(path), intervals)
+
+
+def tables_of(metrics: pd.DataFrame, intervals: bool = False) -> Iterator[Group]:
+    """Yield the tables of metrics that are read already; see `pretty`."""
     for (dataset, task, variant), rows in metrics.groupby(["dataset", "task", "variant"], sort=False):
         counts = f"{rows['images'].iat[0]} photos, {rows['skipped'].iat[0]} skipped"
         wide = rows.pivot(index="method", columns="metric", values="value")
@@ -40,8 +44,8 @@ def pretty(path: str | Path, intervals: bool = False) -> Iterator[Group]:
                 digits = 1 if metric in PERCENT else 3
                 text = f"{value:.{digits}f}"
                 best = len(wide) > 1 and value == wide[metric].max()
-                low, high = ends.get((method, metric), (math.nan, math.nan))
-                interval = "" if math.isnan(low) else f" {low:.{digits}f}-{high:.{digits}f}"
+                low, high = ends.get((method, metric), (None, None))
+                interval = "" if pd.isna(low) else f" {low:.{digits}f}-{high:.{digits}f}"
                 cells.append(Text.assemble((text, "bold" if best else ""), (interval, "dim")))
             table.add_row(Text(str(method)), *cells)
         yield Group(title, table)

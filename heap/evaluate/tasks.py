@@ -1,8 +1,8 @@
 """The tasks of a benchmark over a whole dataset: which photos, which figures, what was left out.
 
 Variants, as tables name them: saliency `multi` and `single`; discovery `largest`; instances `boxes`; retrieval
-`{gallery}-{query}`; semantic `hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks
-for the same figures of several splits of a dataset.
+`{gallery}-{query}`; semantic `hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added
+where one benchmark asks for the same figures of several splits of a dataset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from heap.evaluate.jobs import (
     Segmented,
     SemanticJob,
 )
-from heap.evaluate.measures import Measured, Resampling
+from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
 from heap.evaluate.truth import Photo, photos_of
 from heap.progress import track
 from heap.settings.stages import DiscoveryTask, InstancesTask, RetrievalTask, SaliencyTask, SemanticTask, Task
@@ -82,7 +82,7 @@ class Run:
 
     workers: int | None = None
     progress: Path | None = None
-    resampling: Resampling = Resampling()
+    resampling: Resampling = NO_INTERVALS
 
     def over(self, job: Any, items: Sequence[Any], doing: str) -> Iterator[Any]:
         """Yield `job(item)` in order, with progress."""
