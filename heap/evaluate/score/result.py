@@ -39,12 +39,12 @@ class Outputs:
         """Refuse outputs that would be written in vain or over something else, before the work is done.
 
         Raises:
-            DataError: a name that ends in another suffix, or two outputs of one name.
+            DataError: a name that ends in another suffix, an output that is an input, or two outputs of one name.
         """
-        for path in (self.out, self.per_image):
-            if path is not None and path.suffix.lower() not in (".csv", ".parquet")[: 1 if path is self.out else 2]:
-                raise DataError(f"{path}: expected a name that ends in .csv")
-        taken = [path for path in (inputs.pred, inputs.truth, inputs.listed) if path is not None]
+        for path, suffixes in ((self.out, (".csv",)), (self.per_image, (".csv", ".parquet"))):
+            if path is not None and path.suffix.lower() not in suffixes:
+                raise DataError(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
+        taken = [inputs.pred, inputs.truth, inputs.listed]
         written = [path for path in (self.out, self.out and self.out.with_suffix(".json"), self.per_image) if path]
         for position, path in enumerate(written):
             if path in taken or path in written[:position]:
