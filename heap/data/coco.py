@@ -28,6 +28,7 @@ def read(settings: CocoDataset, root: Path) -> Listing:
         images = _chosen(images, source, below(root, settings.image_list, "key image_list"))
     present = {path.name for path in folder.iterdir()}
     ids = Counter(PurePosixPath(image["file_name"]).stem for image in images)
+    class_of = {category: number for number, category in enumerate(sorted(found.categories), start=1)}
     items: list[Item] = []
     for image in images:
         name = PurePosixPath(image["file_name"])
@@ -43,10 +44,11 @@ def read(settings: CocoDataset, root: Path) -> Listing:
                 boxes=boxes[image["id"]],
                 box_classes=classes[image["id"]],
                 crowd_boxes=crowds[image["id"]],
+                segments=_segments(found, image["id"], class_of) if settings.class_masks else None,
                 size_px=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
             )
         )
-    return Listing(items)
+    return Listing(items, [found.categories[category] for category in class_of] if settings.class_masks else [])
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,18 @@ def read_instances(source: Path) -> Instances:
         boxes[image_id].append(box)
         classes[image_id].append(names[category])
     return Instances(images, annotations, boxes, crowds, classes, names)
+
+
+def _segments(found: Instances, image_id: int, class_of: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Return what a class mask is painted of; the category of each annotation becomes its class id."""
+    return [
+        {
+            "segmentation": one.get("segmentation"),
+            "category_id": class_of[one["category_id"]],
+            "iscrowd": one.get("iscrowd", 0),
+        }
+        for one in found.annotations[image_id]
+    ]
 
 
 def corners(source: Path, xywh: list[Any], where: str) -> Box:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from heap.errors import SettingsError
 from heap.settings.base import Name, Settings
-from heap.settings.datasets import Dataset, ScenesDataset, VocDataset
+from heap.settings.datasets import CocoDataset, Dataset, ScenesDataset, VocDataset
 from heap.settings.models import DescriptorEncoder, Encoder, ModelSettings, TrainSettings, VitEncoder
 from heap.settings.stages import (
     BenchmarkSettings,
@@ -187,7 +187,9 @@ def _problems_of_task(config: Config, key: str, task: Task) -> list[str]:
         lines += _problem_of_split(config, f"{key}.query", task.dataset, task.query)
     else:
         lines += _problem_of_split(config, f"{key}.split", task.dataset, task.split)
-    classes = isinstance(dataset, ScenesDataset) or (isinstance(dataset, VocDataset) and dataset.class_masks)
+    classes = isinstance(dataset, ScenesDataset) or (
+        isinstance(dataset, VocDataset | CocoDataset) and dataset.class_masks
+    )
     boxes = (isinstance(dataset, ScenesDataset | VocDataset)) or dataset.layout == "coco"
     masks = classes or (dataset.layout == "saliency" and dataset.masks is not None)
     boxes = boxes and not (isinstance(dataset, VocDataset) and not dataset.boxes)

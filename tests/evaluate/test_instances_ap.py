@@ -77,8 +77,7 @@ def test_photo_by_photo_is_pycocotools_as_a_whole(kind: Any) -> None:
     size = (128, 128)
 
     def mask(box: Any) -> Any:
-        rle = coco_mask.merge(coco_mask.frPyObjects([list(box)], *size))
-        return rle
+        return coco_mask.merge(coco_mask.frPyObjects([list(box)], *size))
 
     def polygon(box: Any) -> list[float]:
         x1, y1, x2, y2 = box

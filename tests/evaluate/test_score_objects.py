@@ -147,7 +147,9 @@ def found(image: Any, one: dict[str, Any], score: float = 0.5) -> dict[str, Any]
     return {"image_id": image, "category_id": 77, "score": score, **{k: one[k] for k in ("bbox", "segmentation")}}
 
 
-TRUTH = coco([{"image_id": 7, **square(1, 1, 8)}, {"image_id": 7, **square(20, 10, 12)}, {"image_id": 8, **crowd(0, 0, 9)}])
+TRUTH = coco(
+    [{"image_id": 7, **square(1, 1, 8)}, {"image_id": 7, **square(20, 10, 12)}, {"image_id": 8, **crowd(0, 0, 9)}]
+)
 
 
 @pytest.mark.parametrize("compare", ["boxes", "masks"])

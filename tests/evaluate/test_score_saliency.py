@@ -15,6 +15,7 @@ from scoring import Called, save
 
 from heap.evaluate.score import files
 
+Writer = Callable[[Path], Any]
 TOLERANCE = 2e-6  # of the golden files, which are rounded to 6 decimals
 
 
@@ -46,7 +47,8 @@ def test_golden_maps_give_the_peers_figures(golden: Path, tmp_path: Path) -> Non
     done = call(tmp_path)
     for variant in ("multi", "single"):
         for theirs, ours in {"iou": "iou", "acc": "acc", "fmax": "max_f_found"}.items():
-            assert done.value(ours, variant) == pytest.approx(expected["mean"][f"found_{variant}"][theirs], abs=TOLERANCE)
+            told = expected["mean"][f"found_{variant}"][theirs]
+            assert done.value(ours, variant) == pytest.approx(told, abs=TOLERANCE)
     assert done.value("max_f", "multi") == pytest.approx(expected["mean"]["tokencut"]["fmax"], abs=TOLERANCE)
     rows = done.photos[done.photos["variant"] == "multi"].set_index("photo")
     for case in expected["per_image"]:
@@ -198,7 +200,7 @@ def write_cut(path: Path) -> None:
         (lambda path: path.write_text("no image"), "not a photo in a known format"),
     ],
 )  # fmt: skip
-def test_what_is_no_8_bit_map_of_the_photos_size_is_refused(world: Path, write: Callable[[Path], Any], words: str) -> None:
+def test_what_is_no_8_bit_map_of_the_photos_size_is_refused(world: Path, write: Writer, words: str) -> None:
     for name in ("b", "c"):
         write(world / "pred" / f"{name}.png")
     error = call(world).error

@@ -74,7 +74,7 @@ def test_the_caption_names_hand_made_encoders_and_unknown_origins(two: list[Sour
     notes = " ".join(compare(two)[0].notes)
     assert "heap: HAND-MADE features, not a trained encoder (descriptors (hand-made, no training))." in notes
     assert "scored from files; what made them is not recorded" in notes
-    for label, words in (("dino_vits8, random weights", "UNTRAINED"), ("dino_vits8, unverified weights", "nobody verified")):
+    for label, words in (("vit, random weights", "UNTRAINED"), ("vit, unverified weights", "nobody verified")):
         about = {"datasets": {"d": {"maps": {"heap": {"encoder": label}}}}}
         (table,) = compare([source(tmp_path, "x.csv", [figure("d", "heap", "iou", 0.5)], about)])
         assert words in " ".join(table.notes)
