@@ -1,5 +1,6 @@
 # HEAP: from photos to masks and metric tables. Targets, by name (see README.md and heap/paths.py):
 #   results/{benchmark}_metrics.csv     demo, ecssd, duts_te, dut_omron, voc, coco20k, or your own of config/config.yaml
+#   results/{benchmark}_table.md        the same figures as a table for people
 #   results/report/{benchmark}.html     the same figures with pictures
 #   results/masks/{dataset}.json        masks of every photo of a dataset (photos: your own folder)
 # The way of the data: fetch, manifest, extract (scattered, gathered), train, group, cluster, segment, evaluate, report.
@@ -23,5 +24,6 @@ rule all:
     default_target: True
     input:
         [paths.metrics(name) for name in CONFIG.benchmarks],
+        [paths.comparison(name) for name in CONFIG.benchmarks],
         [paths.report(name) for name in CONFIG.benchmarks],
     localrule: True

@@ -15,6 +15,7 @@ import typer
 from heap import __version__
 from heap.cache.commands import app as cache_app
 from heap.errors import HeapError
+from heap.evaluate import commands as score_commands
 
 app = typer.Typer(
     name="heap",
@@ -31,6 +32,8 @@ app = typer.Typer(
     """,
 )
 app.add_typer(cache_app, name="cache")
+
+app.add_typer(score_commands.app, name="score")
 
 Frozen = Annotated[
     Path, typer.Option("--settings", help="Frozen settings of this job: results/settings/STAGE/NAME.json.")
@@ -240,12 +243,13 @@ def evaluate(
     maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of patch maps, of every method.")],
     out: Out,
     features: Annotated[list[Path] | None, typer.Option("--features", help="Receipts of features (retrieval).")] = None,
-    masks: Annotated[list[Path] | None, typer.Option("--masks", help="COCO instances (semantic).")] = None,
+    masks: Annotated[list[Path] | None, typer.Option("--masks", help="COCO instances (instances, semantic).")] = None,
+    out_photos: Annotated[Path | None, typer.Option("--out-photos", help="Parquet of each photo's figures.")] = None,
 ) -> None:
     """Measure every method by the benchmark's protocols; one figure a row, and a JSON that says what produced it."""
     from heap.evaluate.stage import evaluate as run
 
-    run(settings, manifest, maps, features or [], masks or [], out)
+    run(settings, manifest, maps, features or [], masks or [], out, out_photos=out_photos)
 
 
 @app.command()
@@ -268,6 +272,7 @@ def report(
 @app.command()
 def show(
     metrics: Annotated[list[Path], typer.Argument(help="Metrics tables: results/BENCHMARK_metrics.csv.")],
+    intervals: Annotated[bool, typer.Option("--intervals", help="Show the 95 % intervals too.")] = False,
 ) -> None:
     """Print metrics tables in the terminal: methods down, figures across, one table a task."""
     from rich.console import Console
@@ -275,8 +280,31 @@ def show(
     from heap.evaluate.show import pretty
 
     for path in metrics:
-        for table in pretty(path):
+        for table in pretty(path, intervals):
             Console().print(table)
+
+
+@app.command()
+def compare(
+    metrics: Annotated[list[Path], typer.Argument(help="Metrics CSVs, of benchmarks or of `heap score`.")],
+    out: Annotated[Path | None, typer.Option("--out", help="File: .md, .tex (booktabs) or .csv.")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this figure; may be repeated.")] = None,
+    second: Annotated[bool, typer.Option("--second", help="Underline the second best.")] = False,
+    intervals: Annotated[bool, typer.Option("--intervals", help="Print the 95 % intervals too.")] = False,
+) -> None:
+    """Put the methods of several metrics tables side by side, as papers do: methods down, figures across, in percent.
+
+    **Example:** `heap compare results/ecssd_metrics.csv mine.csv --second --out table.tex`
+
+    Without `--out` the tables are printed as Markdown. The caption names encoders that are not trained ones.
+    """
+    from heap.report import compare as comparison
+
+    sources = [comparison.Source.read(path) for path in metrics]
+    if out is None:
+        typer.echo(comparison.markdown(comparison.compare(sources, metric or []), second, intervals), nl=False)
+    else:
+        comparison.write(out, sources, metric or [], second, intervals)
 
 
 @app.command()

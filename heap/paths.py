@@ -103,6 +103,16 @@ def metrics_details(benchmark: str) -> str:
     return f"{RESULTS}/{benchmark}_metrics.json"
 
 
+def metrics_photos(benchmark: str) -> str:
+    """Each photo's own figures behind a metrics table, one row a photo, method and variant."""
+    return f"{RESULTS}/{benchmark}_photos.parquet"
+
+
+def comparison(benchmark: str) -> str:
+    """A metrics table for people: methods down, figures across, in Markdown."""
+    return f"{RESULTS}/{benchmark}_table.md"
+
+
 def report(benchmark: str) -> str:
     """Self-contained page with tables, curves and pictures."""
     return f"{RESULTS}/report/{benchmark}.html"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,27 +22,13 @@ def read(settings: CocoDataset, root: Path) -> Listing:
     """
     folder = existing_folder(root, settings.images, "images")
     source = below(root, settings.annotations, "key annotations")
-    content = read_json(source)
-    if not isinstance(content, dict):
-        raise DataError(f"{source}: expected an object with images, annotations and categories")
-    names = dict(_pairs(source, content, "categories", "name", str))
-    images = _images(source, content)
-    boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
-    classes: dict[int, list[str]] = {image["id"]: [] for image in images}
-    for number, annotation in enumerate(_list(source, content, "annotations")):
-        where = f"annotations[{number}]"
-        image_id = _key(source, annotation, "image_id", int, where)
-        category = _key(source, annotation, "category_id", int, where)
-        if image_id not in boxes or category not in names:
-            raise DataError(f"{source}: {where} refers to image {image_id}, category {category}: no such one there")
-        if annotation.get("iscrowd"):  # one box around many objects: the peers leave them out
-            continue
-        boxes[image_id].append(corners(source, _key(source, annotation, "bbox", list, where), where))
-        classes[image_id].append(names[category])
+    found = read_instances(source)
+    images, boxes, crowds, classes = found.images, found.boxes, found.crowds, found.classes
     if settings.image_list is not None:
         images = _chosen(images, source, below(root, settings.image_list, "key image_list"))
     present = {path.name for path in folder.iterdir()}
     ids = Counter(PurePosixPath(image["file_name"]).stem for image in images)
+    class_of = {category: number for number, category in enumerate(sorted(found.categories), start=1)}
     items: list[Item] = []
     for image in images:
         name = PurePosixPath(image["file_name"])
@@ -56,10 +43,76 @@ def read(settings: CocoDataset, root: Path) -> Listing:
                 path=relative_to(root, photo),
                 boxes=boxes[image["id"]],
                 box_classes=classes[image["id"]],
+                crowd_boxes=crowds[image["id"]],
+                segments=_segments(found, image["id"], class_of) if settings.class_masks else None,
                 size_px=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
             )
         )
-    return Listing(items)
+    return Listing(items, [found.categories[category] for category in class_of] if settings.class_masks else [])
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What an instances JSON tells, by image id.
+
+    Attributes:
+        images: COCO's `images`, in the order of the file.
+        annotations: of each image, crowds too.
+        boxes: of each image, rounded as the peers do, without crowds.
+        crowds: boxes of crowds of each image.
+        classes: names of the classes of `boxes`.
+        categories: name of each category id.
+    """
+
+    images: list[dict[str, Any]]
+    annotations: dict[int, list[dict[str, Any]]]
+    boxes: dict[int, list[Box]]
+    crowds: dict[int, list[Box]]
+    classes: dict[int, list[str]]
+    categories: dict[int, str]
+
+
+def read_instances(source: Path) -> Instances:
+    """Read COCO's instances JSON.
+
+    Raises:
+        DataError: the file is missing or no JSON, or a key is missing or wrong; names file and key.
+    """
+    content = read_json(source)
+    if not isinstance(content, dict):
+        raise DataError(f"{source}: expected an object with images, annotations and categories")
+    names = dict(_pairs(source, content, "categories", "name", str))
+    images = _images(source, content)
+    annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
+    boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
+    crowds: dict[int, list[Box]] = {image["id"]: [] for image in images}
+    classes: dict[int, list[str]] = {image["id"]: [] for image in images}
+    for number, annotation in enumerate(_list(source, content, "annotations")):
+        where = f"annotations[{number}]"
+        image_id = _key(source, annotation, "image_id", int, where)
+        category = _key(source, annotation, "category_id", int, where)
+        if image_id not in boxes or category not in names:
+            raise DataError(f"{source}: {where} refers to image {image_id}, category {category}: no such one there")
+        box = corners(source, _key(source, annotation, "bbox", list, where), where)
+        annotations[image_id].append(annotation)
+        if annotation.get("iscrowd"):  # one box around many objects: the peers leave them out
+            crowds[image_id].append(box)
+            continue
+        boxes[image_id].append(box)
+        classes[image_id].append(names[category])
+    return Instances(images, annotations, boxes, crowds, classes, names)
+
+
+def _segments(found: Instances, image_id: int, class_of: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Return what a class mask is painted of; the category of each annotation becomes its class id."""
+    return [
+        {
+            "segmentation": one.get("segmentation"),
+            "category_id": class_of[one["category_id"]],
+            "iscrowd": one.get("iscrowd", 0),
+        }
+        for one in found.annotations[image_id]
+    ]
 
 
 def corners(source: Path, xywh: list[Any], where: str) -> Box:

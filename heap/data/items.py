@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from heap.errors import DataError
 
@@ -29,6 +30,10 @@ class Item:
     """Objects; None where the dataset has no boxes, empty where this image shows none."""
     box_classes: list[str] | None = None
     """Class of each box."""
+    crowd_boxes: list[Box] | None = None
+    """Boxes around many objects at once (COCO's `iscrowd`): no object, but no background either."""
+    segments: list[dict[str, Any]] | None = None
+    """COCO annotations of which a class mask is to be painted, their categories already class ids."""
     size_px: tuple[int, int] | None = None
     """(height, width) that the annotation claims; compared with the photo's own."""
 

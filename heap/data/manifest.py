@@ -18,8 +18,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
+from heap import paths
 from heap.data import coco, folder, saliency, voc
+from heap.data.coco_masks import paint
 from heap.data.fetch import read_receipt
 from heap.data.items import Item, Listing, some
 from heap.data.masks import check_class_mask, check_mask
@@ -51,9 +54,10 @@ SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),  # "" where the dataset has none
         pa.field("content", pa.string(), nullable=False),  # BLAKE2b-128 of the file: equal content need not be redone
         pa.field("mask_path", pa.string()),
-        pa.field("class_mask_path", pa.string()),
+        pa.field("class_mask_path", pa.string()),  # absolute where it was painted here (COCO)
         pa.field("boxes", pa.list_(pa.list_(pa.int32()))),  # [x1, y1, x2, y2], end exclusive
         pa.field("box_classes", pa.list_(pa.string())),
+        pa.field("crowd_boxes", pa.list_(pa.list_(pa.int32()))),  # COCO's crowds, which are in none of the boxes
     ]
 )
 # Reading headers and hashing waits for disks and network file systems more than it computes.
@@ -102,7 +106,9 @@ class Manifest:
         return chosen
 
 
-def build(settings: Dataset, name: str, root: str | Path, progress_file: Path | None = None) -> Manifest:
+def build(
+    settings: Dataset, name: str, root: str | Path, progress_file: Path | None = None, painted: Path | None = None
+) -> Manifest:
     """Read a dataset: list it by its layout, then the header and the hash of every photo and the header of every mask.
 
     Args:
@@ -110,6 +116,7 @@ def build(settings: Dataset, name: str, root: str | Path, progress_file: Path | 
         name: the dataset's name, for messages.
         root: folder that holds the files.
         progress_file: where the progress is kept for `heap status`.
+        painted: folder for class masks that are painted of COCO's polygons.
 
     Raises:
         PhotoError: a photo is unreadable and `on_bad_image` is fail.
@@ -137,7 +144,10 @@ def build(settings: Dataset, name: str, root: str | Path, progress_file: Path | 
                     continue
                 if item.size_px not in (None, (height_px, width_px)):
                     other_size.append(item.path)
-                rows.append(_row(item, height_px, width_px, content))
+                row = _row(item, height_px, width_px, content)
+                if item.segments is not None and painted is not None:
+                    row["class_mask_path"] = str(_paint(painted, item, (height_px, width_px), len(listing.classes)))
+                rows.append(row)
         finally:
             pool.shutdown(cancel_futures=True)  # after an error nobody waits for ten thousand more headers
     if not rows:
@@ -238,7 +248,8 @@ def make(
     """
     frozen = read_frozen(frozen_path, "manifest")
     settings = section(frozen, "dataset", Dataset)
-    write(out_path, build(settings, frozen["name"], read_receipt(receipt_path)["root"], progress_file))
+    painted = paths.beside(out_path).resolve()
+    write(out_path, build(settings, frozen["name"], read_receipt(receipt_path)["root"], progress_file, painted))
 
 
 def printable(name: str) -> str:
@@ -248,6 +259,19 @@ def printable(name: str) -> str:
 
 def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest().encode()
+
+
+def _paint(folder: Path, item: Item, size_px: tuple[int, int], classes: int) -> Path:
+    """Write the class mask of an image of COCO; return where, absolute, since it does not lie below the root."""
+    path = folder / f"{item.image_id}.png"
+    assert item.segments is not None
+    try:
+        labels = paint(item.segments, {number: number for number in range(1, classes + 1)}, size_px)
+    except ValueError as error:
+        raise DataError(f"{item.path}: its class mask cannot be painted: {error}") from error
+    with atomic_path(path) as temporary:
+        Image.fromarray(labels).save(temporary, format="PNG")
+    return path
 
 
 def _refuse_twins(items: list[Item], name: str) -> None:
@@ -270,6 +294,7 @@ def _row(item: Item, height_px: int, width_px: int, content: str) -> dict[str, A
         "class_mask_path": item.class_mask_path,
         "boxes": None if item.boxes is None else [list(box) for box in item.boxes],
         "box_classes": item.box_classes,
+        "crowd_boxes": None if item.crowd_boxes is None else [list(box) for box in item.crowd_boxes],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from heap.components import Mask, largest_component
 
 Box = tuple[int, int, int, int]
+AnyBox = tuple[float, float, float, float]  # of any program, not always whole pixels
 Size = tuple[int, int]
 
 
@@ -23,6 +25,23 @@ class Found:
     """
 
     box: Box
+    fallback: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One photo's box against its true boxes.
+
+    Attributes:
+        box: what was found; None where nothing was.
+        iou: the best with any true box.
+        correct: whether that is at least 0.5, compared as integers.
+        fallback: the prediction was empty.
+    """
+
+    box: AnyBox | None
+    iou: float
+    correct: bool
     fallback: bool
 
 
@@ -79,7 +98,16 @@ def scale_box(box: Box, input_hw: Size, photo_hw: Size) -> Box:
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
-def overlaps(box: Box, truth: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def judge(box: AnyBox | None, truth: npt.NDArray[np.int64], fallback: bool = False) -> Judged:
+    """Compare a box with true boxes `(n, 4)`; no box is wrong and a fallback."""
+    if box is None:
+        return Judged(None, 0.0, False, True)
+    shared, union = overlaps(box, truth)
+    # Two boxes without any area overlap in nothing, and their union is nothing too.
+    return Judged(box, float((shared / np.maximum(union, 1e-9)).max(initial=0.0)), is_correct(box, truth), fallback)
+
+
+def overlaps(box: AnyBox, truth: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return areas of intersection and union, `(n,)` each, of a box with boxes `(n, 4)`; all `x1, y1, x2, y2`."""
     width = np.minimum(box[2], truth[:, 2]) - np.maximum(box[0], truth[:, 0])
     height = np.minimum(box[3], truth[:, 3]) - np.maximum(box[1], truth[:, 1])
@@ -89,7 +117,7 @@ def overlaps(box: Box, truth: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int
     return shared, area + areas - shared
 
 
-def is_correct(box: Box, truth: npt.NDArray[np.int64]) -> bool:
+def is_correct(box: AnyBox, truth: npt.NDArray[np.int64]) -> bool:
     """Say whether a box has an IoU of at least 0.5 with any true box `(n, 4)`.
 
     Compared as integers: an IoU of exactly 0.5 counts, as in the peers' code (whose epsilon is lost in float32).

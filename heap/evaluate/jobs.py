@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,10 @@ from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
 from heap.data.photos import read_photo
 from heap.errors import DataError
-from heap.evaluate import discovery, retrieval, saliency, semantic
+from heap.evaluate import discovery, instances, retrieval, saliency, semantic
 from heap.evaluate.saliency import FOREGROUND_ABOVE
 from heap.evaluate.truth import Photo, class_labels, saliency_truth
+from heap.segment import instances as segment
 from heap.upsample import logits_of, nearest, soft_map
 
 Floats = npt.NDArray[np.float32]
@@ -174,13 +175,13 @@ class SaliencyJob(MapJob):
 
 @dataclass(frozen=True)
 class DiscoveryJob(MapJob):
-    """Gives `(correct, fallback)`."""
+    """Gives `discovery.Judged`."""
 
-    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> tuple[bool, bool]:
-        """Return whether the box is correct, and whether it is a fallback."""
+    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> discovery.Judged:
+        """Return the box and whether it is correct."""
         assert photo.boxes is not None
         found = discovery.find(patch_map.foreground, patch_map.patch_px, patch_map.input_hw, photo.size)
-        return discovery.is_correct(found.box, photo.boxes), found.fallback
+        return discovery.judge(found.box, photo.boxes, found.fallback)
 
 
 @dataclass(frozen=True)
@@ -206,10 +207,55 @@ class RetrievalJob(MapJob):
 
 @dataclass(frozen=True)
 class Segmented:
-    """A photo with the instances found in it."""
+    """A photo with the instances that HEAP found in it; None where the photo is not in the masks JSON."""
 
     photo: Photo
-    annotations: list[dict[str, Any]]
+    annotations: list[dict[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class InstancesJob:
+    """Gives `instances.Matches` by method: HEAP's instances, and the connected parts of the other methods' maps.
+
+    Attributes:
+        maps: of the other methods.
+        threshold: foreground where a map is above it, as `segment` had it.
+        min_area: least share of the photo, as `segment` had it.
+    """
+
+    maps: Mapping[str, Maps]
+    threshold: float
+    min_area: float
+
+    def __call__(self, item: Segmented) -> dict[str, instances.Matches]:
+        """Match the photo's objects; methods that have nothing of it are left out.
+
+        Raises:
+            DataError: an instance or a map is not what it should be; names the photo.
+        """
+        photo = item.photo
+        assert photo.boxes is not None
+        crowd = [False] * len(photo.boxes) + [True] * len(photo.crowds)
+        true = instances.Objects([*photo.boxes.tolist(), *photo.crowds.tolist()], crowd=crowd)
+        found: dict[str, Sequence[dict[str, Any]]] = {} if item.annotations is None else {"heap": item.annotations}
+        try:
+            for method, maps in self.maps.items():
+                if photo.image_id in maps.rows:
+                    found[method] = self.parts(maps.of(photo).pixels(photo.size))
+            return {method: instances.match(_objects(listed), true, "bbox") for method, listed in found.items()}
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{photo.path}: {error}") from error
+
+    def parts(self, soft: Floats) -> list[dict[str, Any]]:
+        """Return the connected parts of a map `(H, W)` as annotations, each scored by its mean probability."""
+        foreground = soft > self.threshold
+        parts = segment.instances(foreground, np.zeros(soft.shape, dtype=np.int32), soft, self.min_area)
+        return [segment.annotation(part, 0, 0) for part in parts]
+
+
+def _objects(annotations: Sequence[dict[str, Any]]) -> instances.Objects:
+    boxes = [(x, y, x + width, y + height) for x, y, width, height in (one["bbox"] for one in annotations)]
+    return instances.Objects(boxes, scores=[float(one["score"]) for one in annotations])
 
 
 @dataclass(frozen=True)
@@ -224,6 +270,7 @@ class SemanticJob:
         Raises:
             DataError: an instance or a label is not what it should be; names the photo.
         """
+        assert item.annotations is not None
         try:
             return semantic.describe(item.annotations, class_labels(item.photo), self.classes)
         except ValueError as error:

@@ -18,16 +18,15 @@ Our reading, as there is no one protocol:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
+from heap.data.coco_masks import pixels_of, rle_of
 from heap.evaluate.retrieval import BACKGROUND, IGNORED, Counts, class_ious
 
 SHUFFLES = 10
@@ -62,14 +61,41 @@ def describe(annotations: Sequence[dict[str, Any]], labels: npt.NDArray[np.uint8
     """
     instance = np.zeros(labels.shape, dtype=np.uint32)  # 0: none, else position in annotations + 1
     for number, annotation in enumerate(annotations, start=1):
-        instance[_pixels(annotation["segmentation"], labels.shape)] = number
-    count = len(annotations) + 1
-    joint = np.bincount((instance * np.uint32(256) + labels).ravel(), minlength=256 * count).reshape(count, 256)
+        instance[pixels_of(rle_of(annotation["segmentation"], labels.shape))] = number
+    joint = _joint(instance, labels, len(annotations) + 1, classes)
+    clusters = np.array([int(annotation["category_id"]) - 1 for annotation in annotations], dtype=np.int64)
+    return Described(clusters, joint[1:], joint[0])
+
+
+def describe_map(clusters: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], classes: int) -> Described:
+    """Return what is kept of one photo of which every pixel has a cluster: what one cluster covers is one instance.
+
+    Args:
+        clusters: `(H, W)`, 0 background, 1.. clusters.
+        labels: `(H, W)` true classes, 255 ignored.
+        classes: number of classes, background included.
+
+    Raises:
+        ValueError: the shapes differ, 255 is a cluster, or a label is neither a class nor 255.
+    """
+    if clusters.shape != labels.shape:
+        raise ValueError(f"a map of {clusters.shape[0]} x {clusters.shape[1]} px for a truth of {labels.shape}")
+    if (clusters == IGNORED).any():
+        raise ValueError("holds 255, expected 0 (background) and clusters 1 to 254")
+    there, instance = np.unique(clusters, return_inverse=True)
+    joint = _joint(instance.reshape(labels.shape), labels, len(there), classes)
+    outside = joint[0] if there[0] == BACKGROUND else np.zeros(classes, dtype=np.int64)
+    objects = there != BACKGROUND
+    return Described(there[objects].astype(np.int64) - 1, joint[objects], outside)
+
+
+def _joint(instance: npt.NDArray[np.integer], labels: npt.NDArray[np.integer], count: int, classes: int) -> Counts:
+    """Return pixels by instance and class, `(count, classes)`; 255 counts nowhere."""
+    joint = np.bincount((instance.astype(np.uint32) * 256 + labels).ravel(), minlength=256 * count).reshape(count, 256)
     unknown = np.flatnonzero(joint[:, classes:IGNORED].any(axis=0))
     if len(unknown):
         raise ValueError(f"label {classes + unknown[0]}, expected 0 to {classes - 1} or {IGNORED}")
-    clusters = np.array([int(annotation["category_id"]) - 1 for annotation in annotations], dtype=np.int64)
-    return Described(clusters, joint[1:, :classes], joint[0, :classes])
+    return joint[:, :classes]
 
 
 def confusion_of(photos: Sequence[Described], clusters: npt.NDArray[np.int64], k: int) -> Counts:
@@ -96,6 +122,23 @@ def match(confusion: Counts) -> npt.NDArray[np.intp]:
     return matched
 
 
+def accuracies(photos: Sequence[Described]) -> npt.NDArray[np.float64]:
+    """Return the share of each photo's labelled pixels that are right, `(photos,)`, clusters matched over all photos.
+
+    0 where every pixel is ignored.
+    """
+    clusters = np.concatenate([photo.clusters for photo in photos])
+    k = int(clusters.max()) + 1 if len(clusters) else 0
+    matched = match(confusion_of(photos, clusters, k))
+    right = [
+        photo.outside[BACKGROUND] + photo.inside[np.arange(len(photo.inside)), matched[1 + photo.clusters]].sum()
+        for photo in photos
+    ]
+    labelled = [photo.outside.sum() + photo.inside.sum() for photo in photos]
+    shares: npt.NDArray[np.float64] = np.array(right) / np.maximum(labelled, 1)
+    return shares
+
+
 def miou(confusion: Counts) -> float:
     """Return the mean IoU over background and all classes, after matching."""
     by_class = np.zeros((confusion.shape[1], confusion.shape[1]), dtype=np.int64)  # predicted, true
@@ -105,18 +148,37 @@ def miou(confusion: Counts) -> float:
 
 
 def nmi(clusters: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> float:
-    """Return the normalised mutual information of two labellings `(n,)`.
-
-    0 where nothing is told (also for n = 0), 1 where each tells the other; 1 also where both have a single value.
-    """
+    """Return the normalised mutual information of two labellings `(n,)`; see `nmi_of`."""
     if not len(clusters):
         return 0.0
-    pairs, counts = np.unique(np.stack([clusters, classes]), axis=1, return_counts=True)
-    joint = _entropy(counts)
-    apart = [_entropy(np.bincount(np.unique(side, return_inverse=True)[1], counts)) for side in pairs]
-    if sum(apart) == 0:
+    rows, columns = (np.unique(side, return_inverse=True)[1] for side in (clusters, classes))
+    table = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)
+    np.add.at(table, (rows, columns), 1)
+    return nmi_of(table)
+
+
+def nmi_of(table: Counts) -> float:
+    """Return the normalised mutual information of a contingency table `(clusters, classes)`.
+
+    0 where nothing is told (also for an empty table), 1 where each tells the other; 1 also where both have a single
+    value.
+    """
+    if not table.any():
+        return 0.0
+    apart = _entropy(table.sum(axis=0)) + _entropy(table.sum(axis=1))
+    if apart == 0:
         return 1.0
-    return float(np.clip(2 * (sum(apart) - joint) / sum(apart), 0.0, 1.0))
+    return float(np.clip(2 * (apart - _entropy(table)) / apart, 0.0, 1.0))
+
+
+def votes_of(photos: Sequence[Described], k: int) -> Counts:
+    """Return how many instances of each cluster are of each class, `(k, classes)`: one vote each, see the head."""
+    votes = np.zeros((k, len(photos[0].outside)), dtype=np.int64)
+    for photo in photos:
+        majority = votes.shape[1] - 1 - photo.inside[:, ::-1].argmax(axis=1)
+        objects = (majority != BACKGROUND) & photo.inside.any(axis=1)
+        np.add.at(votes, (photo.clusters[objects], majority[objects]), 1)
+    return votes
 
 
 def summary(photos: Sequence[Described]) -> dict[str, float]:
@@ -133,33 +195,16 @@ def summary(photos: Sequence[Described]) -> dict[str, float]:
         raise ValueError("no photo was scored")
     classes = len(photos[0].outside)
     clusters = np.concatenate([photo.clusters for photo in photos])
-    inside = np.concatenate([photo.inside for photo in photos])  # (instances, classes)
     k = int(clusters.max()) + 1 if len(clusters) else 0
     random = np.random.default_rng(SHUFFLE_SEED)
     deals = [miou(confusion_of(photos, random.permutation(clusters), k)) for _ in range(SHUFFLES)]
-    majority = classes - 1 - inside[:, ::-1].argmax(axis=1)
-    objects = (majority != BACKGROUND) & inside.any(axis=1)
     return {
         f"miou_{classes}": miou(confusion_of(photos, clusters, k)),
         "miou_shuffled": sum(deals) / SHUFFLES,
-        "nmi": nmi(clusters[objects], majority[objects]),
+        "nmi": nmi_of(votes_of(photos, k)),
     }
 
 
 def _entropy(counts: npt.NDArray[Any]) -> float:
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
-
-
-def _pixels(segmentation: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    if not isinstance(segmentation, dict) or "counts" not in segmentation:
-        raise ValueError("a segmentation that is no RLE")
-    if tuple(segmentation["size"]) != shape:
-        raise ValueError(f"an RLE of size {segmentation['size']} for a truth of {list(shape)}")
-    if isinstance(segmentation["counts"], list):
-        segmentation = coco_mask.frPyObjects(segmentation, *shape)
-    with warnings.catch_warnings():
-        # pycocotools 2.0 hands NumPy 2 an array the old way; the values are right.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        pixels: npt.NDArray[np.bool_] = coco_mask.decode(segmentation).astype(bool)
-    return pixels

@@ -11,11 +11,19 @@ from heap.data import manifest as manifests_of
 from heap.errors import DataError
 from heap.evaluate import tables
 from heap.evaluate.jobs import Features, Maps
+from heap.evaluate.measures import Resampling
 from heap.evaluate.tables import Figure
 from heap.evaluate.tasks import Dataset, Outcome, Run, run_task
 from heap.files import read_json
 from heap.settings.freeze import read_frozen, section
-from heap.settings.stages import BenchmarkSettings, RetrievalTask, SemanticTask, Task
+from heap.settings.stages import (
+    BenchmarkSettings,
+    EvaluateSettings,
+    InstancesTask,
+    RetrievalTask,
+    SemanticTask,
+    Task,
+)
 
 log = logging.getLogger("heap")
 
@@ -31,6 +39,7 @@ def evaluate(
     masks: Sequence[Path],
     out_csv: Path,
     workers: int | None = None,
+    out_photos: Path | None = None,
 ) -> None:
     """Measure a benchmark. Files come in any order: each says itself which dataset (and method) it is of.
 
@@ -39,9 +48,10 @@ def evaluate(
         manifests: of the benchmark's datasets.
         maps: receipts of patch maps, each of one method and dataset.
         features: receipts of features; only retrieval reads them.
-        masks: COCO instances; only the semantic task reads them.
+        masks: COCO instances; only the tasks instances and semantic read them.
         out_csv: the table; its JSON goes beside it.
         workers: processes; None takes as many as cores and photos occupy. Figures do not depend on it.
+        out_photos: Parquet (or CSV, by its name) of each photo's own figures; None writes none.
 
     Raises:
         DataError: something a task needs is missing, or does not fit.
@@ -50,13 +60,18 @@ def evaluate(
     benchmark: BenchmarkSettings = section(settings, "benchmark", BenchmarkSettings)
     out_csv = Path(out_csv)
     datasets = gather(benchmark.tasks, manifests, maps, features, masks)
-    run = Run(workers, out_csv.with_name(f"progress.{out_csv.stem}.json"))
+    shared: EvaluateSettings = section(settings, "evaluate", EvaluateSettings)
+    resampling = Resampling(shared.bootstrap, shared.seed)
+    run = Run(workers, out_csv.with_name(f"progress.{out_csv.stem}.json"), resampling)
     figures: list[Figure] = []
+    rows: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
     for task in benchmark.tasks:
         for outcome in run_task(task, benchmark.tasks, datasets[task.dataset], benchmark.methods, run):
             figures += _figures(task, outcome)
             told.append(_told(task, outcome))
+            head = {"dataset": task.dataset, "task": task.task, "method": outcome.method}
+            rows += [{**head, **row} for row in outcome.measured.rows]
     warnings = [f"{d.name}: {w}" for d in datasets.values() for w in d.manifest.info["warnings"]]
     warnings += [f"{t['dataset']} {t['task']} {t['method']}: {t['warning']}" for t in told if "warning" in t]
     for warning in warnings:
@@ -68,6 +83,8 @@ def evaluate(
         "tasks": told,
         "warnings": warnings,
     }
+    if out_photos is not None:
+        tables.write_photos(out_photos, rows)
     tables.write(out_csv, figures, about)
     assert run.progress is not None
     run.progress.unlink(missing_ok=True)
@@ -91,7 +108,7 @@ def gather(
     of_map = _unique((f"{_say(path, 'method')} on {_say(path, 'dataset')}", path) for path in maps)
     of_features = _unique((_say(path, "dataset"), path) for path in features)
     # Instances can be large, and only reading them tells whose they are: not read at all where no task wants them.
-    wanted = {task.dataset for task in tasks if isinstance(task, SemanticTask)}
+    wanted = {task.dataset for task in tasks if isinstance(task, SemanticTask | InstancesTask)}
     of_masks: dict[str, dict[str, Any]] = {}
     for path in masks if wanted else ():
         instances = read_json(path)
@@ -135,6 +152,7 @@ def _unique(pairs: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def _figures(task: Task, outcome: Outcome) -> list[Figure]:
+    intervals = outcome.measured.intervals
     return [
         Figure(
             dataset=task.dataset,
@@ -146,8 +164,10 @@ def _figures(task: Task, outcome: Outcome) -> list[Figure]:
             images=outcome.images,
             skipped=len(outcome.skipped),
             fallbacks=len(outcome.fallbacks),
+            low=intervals.get((variant, metric), (None, None))[0],
+            high=intervals.get((variant, metric), (None, None))[1],
         )
-        for (variant, metric), value in outcome.figures.items()
+        for (variant, metric), value in outcome.measured.figures.items()
     ]
 
 

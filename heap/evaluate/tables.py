@@ -6,10 +6,12 @@ import csv
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 import heap
 from heap.errors import DataError
@@ -27,7 +29,7 @@ class Figure:
 
     Attributes:
         dataset: whose photos.
-        task: saliency, discovery, retrieval or semantic.
+        task: saliency, discovery, instances, retrieval or semantic.
         method: whose maps.
         variant: which reading, see `heap.evaluate.tasks`.
         metric: its name.
@@ -35,6 +37,8 @@ class Figure:
         images: photos the figure is over.
         skipped: photos of the split that are not in it (unreadable, without truth); the JSON lists them.
         fallbacks: photos where a rule of ours stepped in for an empty prediction.
+        low: lower end of the value's 95 % interval (`heap.evaluate.bootstrap`), in its unit; None where there is none.
+        high: upper end.
     """
 
     dataset: str
@@ -46,9 +50,15 @@ class Figure:
     images: int
     skipped: int
     fallbacks: int
+    low: float | None = None
+    high: float | None = None
 
 
-COLUMNS = tuple(field.name for field in fields(Figure))
+COLUMNS = (
+    "dataset", "task", "method", "variant", "metric", "value", "low", "high", "images", "skipped", "fallbacks",
+)  # fmt: skip
+# Tables of older runs, and of other programs, need not have intervals.
+NEEDED = tuple(column for column in COLUMNS if column not in ("low", "high", "skipped", "fallbacks"))
 
 
 def write(path: str | Path, figures: Sequence[Figure], about: dict[str, Any]) -> None:
@@ -71,8 +81,48 @@ def write(path: str | Path, figures: Sequence[Figure], about: dict[str, Any]) ->
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        # Ten digits: more than any protocol resolves, and free of the noise of binary fractions.
-        writer.writerows({**asdict(figure), "value": format(figure.value, ".10g")} for figure in figures)
+        writer.writerows(
+            {**asdict(figure), **{key: _digits(getattr(figure, key)) for key in ("value", "low", "high")}}
+            for figure in figures
+        )
+
+
+def write_photos(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write one row a photo: as CSV (ten digits a number), or as Parquet where the name ends so."""
+    table = pd.DataFrame(list(rows))
+    with atomic_path(path) as temporary:
+        if temporary.suffix.lower() == ".parquet":
+            table.to_parquet(temporary, index=False, compression="zstd")
+        else:
+            table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Read a metrics table; columns that it may lack are there, empty.
+
+    Raises:
+        DataError: missing, or no metrics table; names it.
+    """
+    try:
+        # Nothing but empty numbers is absent: a method may be called "NA".
+        table = pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in ("value", "low", "high")})
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as a table ({error})") from error
+    missing = [column for column in NEEDED if column not in table]
+    if missing:
+        raise DataError(f"{path}: not a metrics table (columns missing: {', '.join(missing)})")
+    if not pd.api.types.is_numeric_dtype(table["value"]) or table["value"].isna().any():
+        raise DataError(f"{path}: not a metrics table (a value that is no number)")
+    for column in COLUMNS:
+        if column not in table:
+            table[column] = math.nan if column in ("low", "high") else 0
+    names = ["dataset", "task", "method", "variant", "metric"]
+    return table.astype(dict.fromkeys(names, str))
+
+
+def _digits(value: float | None) -> str:
+    """Return ten digits: more than any protocol resolves, and free of the noise of binary fractions."""
+    return "" if value is None else format(value, ".10g")
 
 
 def versions() -> dict[str, str]:

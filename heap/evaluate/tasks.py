@@ -1,9 +1,9 @@
 """The tasks of a benchmark over a whole dataset: which photos, which figures, what was left out.
 
 Variants, as tables name them: saliency `multi` and `single`, `+bs` after the bilateral solver, `+bs-peers` with its
-output read as the peers' code does; discovery `largest`; retrieval `{gallery}-{query}`; semantic `hungarian`.
-`+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks for the same figures
-of several splits of a dataset.
+output read as the peers' code does; discovery `largest`; instances `boxes`; retrieval `{gallery}-{query}`; semantic
+`hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks for the
+same figures of several splits of a dataset.
 """
 
 from __future__ import annotations
@@ -15,11 +15,21 @@ from typing import Any
 
 from heap.data.manifest import Manifest
 from heap.errors import DataError
-from heap.evaluate import discovery, retrieval, saliency, semantic
-from heap.evaluate.jobs import DiscoveryJob, Features, Maps, RetrievalJob, SaliencyJob, Segmented, SemanticJob
+from heap.evaluate import measures, saliency
+from heap.evaluate.jobs import (
+    DiscoveryJob,
+    Features,
+    InstancesJob,
+    Maps,
+    RetrievalJob,
+    SaliencyJob,
+    Segmented,
+    SemanticJob,
+)
+from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
 from heap.evaluate.truth import Photo, photos_of
 from heap.progress import track
-from heap.settings.stages import DiscoveryTask, RetrievalTask, SaliencyTask, SemanticTask, Task
+from heap.settings.stages import DiscoveryTask, InstancesTask, RetrievalTask, SaliencyTask, SemanticTask, Task
 from heap.workers import spread
 
 Skip = dict[str, str]  # photo, reason
@@ -68,10 +78,12 @@ class Run:
     Attributes:
         workers: processes; None chooses.
         progress: file for `heap status`.
+        resampling: of the intervals.
     """
 
     workers: int | None = None
     progress: Path | None = None
+    resampling: Resampling = NO_INTERVALS
 
     def over(self, job: Any, items: Sequence[Any], doing: str) -> Iterator[Any]:
         """Yield `job(item)` in order, with progress."""
@@ -84,7 +96,7 @@ class Outcome:
 
     Attributes:
         method: whose maps.
-        figures: value by (variant, metric).
+        measured: figures, intervals, and a row for each photo.
         images: photos the figures are over.
         skipped: photos that are not in them, and why; in retrieval also those that the gallery lacks.
         fallbacks: photos where a rule of ours stepped in.
@@ -92,7 +104,7 @@ class Outcome:
     """
 
     method: str
-    figures: dict[tuple[str, str], float]
+    measured: Measured
     images: int
     skipped: list[Skip]
     fallbacks: list[str] = field(default_factory=list)
@@ -116,12 +128,14 @@ def run_task(task: Task, tasks: Sequence[Task], dataset: Dataset, methods: Seque
         return _saliency(task, dataset, methods, run, suffix(task, tasks))
     if isinstance(task, DiscoveryTask):
         return _discovery(task, dataset, methods, run, suffix(task, tasks))
+    if isinstance(task, InstancesTask):
+        return _instances(task, dataset, methods, run, suffix(task, tasks))
     if isinstance(task, RetrievalTask):
         return _retrieval(task, dataset, methods, run)
     return [_semantic(task, dataset, run, suffix(task, tasks))]
 
 
-def suffix(task: SaliencyTask | DiscoveryTask | SemanticTask, tasks: Sequence[Task]) -> str:
+def suffix(task: SaliencyTask | DiscoveryTask | InstancesTask | SemanticTask, tasks: Sequence[Task]) -> str:
     """Return what is added to a task's variants so that no two figures of the table have one name."""
     reading = "+nonzero" if isinstance(task, SaliencyTask) and task.truth == "nonzero" else ""
     splits = {other.split for other in tasks if isinstance(other, type(task)) and other.dataset == task.dataset}
@@ -136,12 +150,9 @@ def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run:
     results = run.over(job, photos, f"saliency of {dataset.name}")
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        figures = {
-            (variant + mark, metric): value
-            for variant in (*saliency.VARIANTS, *refined)
-            for metric, value in saliency.summary([scores[variant] for _, scores in kept]).items()
-        }
-        outcomes.append(Outcome(method, figures, len(kept), skipped, notes=_accepted(refined, kept, mark)))
+        variants = (*saliency.VARIANTS, *refined)
+        measured = measures.of_saliency(_named(kept), variants, mark, run.resampling)
+        outcomes.append(Outcome(method, measured, len(kept), skipped, notes=_accepted(refined, kept, mark)))
     return outcomes
 
 
@@ -165,10 +176,37 @@ def _discovery(task: DiscoveryTask, dataset: Dataset, methods: Sequence[str], ru
     results = run.over(DiscoveryJob(maps), photos, f"discovery of {dataset.name}")
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        figure = discovery.corloc(sum(correct for _, (correct, _) in kept), len(kept))
-        fallbacks = [photo.image_id for photo, (_, fallback) in kept if fallback]
-        key = ("largest" + mark, "corloc")
-        outcomes.append(Outcome(method, {key: figure}, len(kept), skipped + boxless, fallbacks))
+        measured = measures.of_discovery(_named(kept), "largest" + mark, run.resampling)
+        fallbacks = [photo.image_id for photo, judged in kept if judged.fallback]
+        outcomes.append(Outcome(method, measured, len(kept), skipped + boxless, fallbacks))
+    return outcomes
+
+
+def _instances(task: InstancesTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:
+    photos = [photo for photo in dataset.photos(task.split) if photo.boxes is not None]
+    if not any(len(photo.boxes) for photo in photos if photo.boxes is not None):
+        raise DataError(f"{dataset.name}: no photo has true boxes, and instances need them (key boxes of the dataset)")
+    if dataset.instances is None:
+        raise DataError(f"{dataset.name}: instances needs its masks JSON, none of those given is of it")
+    info, found = dataset.instances["info"], _annotations(dataset.instances)
+    maps = _maps(dataset, [method for method in methods if method != "heap"])
+    job = InstancesJob(maps, float(info["threshold"]), float(info["min_area"]))
+    items = [Segmented(photo, found.get(photo.image_id)) for photo in photos]
+    kept: dict[str, list[tuple[str, Any]]] = {method: [] for method in methods}
+    lacking: dict[str, list[Skip]] = {method: [] for method in methods}
+    for photo, result in zip(photos, run.over(job, items, f"instances of {dataset.name}"), strict=True):
+        for method in methods:
+            if method in result:
+                kept[method].append((photo.image_id, result[method]))
+            else:
+                lacking[method].append({"photo": photo.image_id, "reason": "has no masks, or no map"})
+    outcomes = []
+    for method, pairs in kept.items():
+        if not pairs:
+            raise DataError(f"{dataset.name}: none of the {len(photos)} photos of the task has instances of {method}")
+        measured = measures.of_instances(pairs, "boxes" + mark, run.resampling)
+        skipped = lacking[method] + dataset.unlisted()
+        outcomes.append(Outcome(method, measured, len(pairs), skipped, notes=measured.notes))
     return outcomes
 
 
@@ -185,41 +223,42 @@ def _retrieval(task: RetrievalTask, dataset: Dataset, methods: Sequence[str], ru
     variant = f"{task.gallery}-{task.query}"
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        bank = [described for photo, described in kept if photo.image_id in in_gallery]
-        asked = [described for photo, described in kept if photo.image_id in in_queries]
+        bank = [(photo.image_id, described) for photo, described in kept if photo.image_id in in_gallery]
+        asked = [(photo.image_id, described) for photo, described in kept if photo.image_id in in_queries]
         if not asked:
             raise DataError(f"{dataset.name}: no photo of {task.query} is left for retrieval with {method}")
-        figures = {(variant, f"miou_{classes}"): retrieval.miou(bank, asked)}
-        figures |= {(variant, name): retrieval.miou(bank, asked, subset) for name, subset in subsets.items()}
-        used = len(retrieval.retrieve(bank, []).kept)
-        notes: dict[str, Any] = {
-            "gallery": len(bank),
-            "gallery_with_a_class": used,
-            "queries_without_a_mask": sum(not described.prototype.any() for described in asked),
-        }
-        if not used:
-            notes["warning"] = "no gallery photo has a mask with a class in it, so every query stayed background"
-        outcomes.append(Outcome(method, figures, len(asked), skipped, notes=notes))
+        measured = measures.of_retrieval(bank, asked, subsets, variant, run.resampling)
+        outcomes.append(Outcome(method, measured, len(asked), skipped, notes=measured.notes))
     return outcomes
 
 
 def _semantic(task: SemanticTask, dataset: Dataset, run: Run, mark: str) -> Outcome:
     if dataset.instances is None:
         raise DataError(f"{dataset.name}: semantic needs its masks JSON, none of those given is of it")
-    found: dict[str, list[dict[str, Any]]] = {str(image["heap_id"]): [] for image in dataset.instances["images"]}
-    name_of = {image["id"]: str(image["heap_id"]) for image in dataset.instances["images"]}
-    for annotation in dataset.instances["annotations"]:
-        found[name_of[annotation["image_id"]]].append(annotation)
-    # By name, so that the shuffled reference is dealt alike whatever the manifest's order.
-    photos = sorted(dataset.photos(task.split), key=lambda photo: photo.image_id)
+    found = _annotations(dataset.instances)
+    photos = dataset.photos(task.split)
     items = [Segmented(photo, found[photo.image_id]) for photo in photos if photo.image_id in found]
     skipped = [{"photo": p.image_id, "reason": "not in the masks JSON"} for p in photos if p.image_id not in found]
     if not items:
         raise DataError(f"{dataset.name}: no photo of the task is in its masks JSON")
-    described = list(run.over(SemanticJob(len(dataset.classes) + 1), items, f"semantic of {dataset.name}"))
-    figures = {("hungarian" + mark, metric): value for metric, value in semantic.summary(described).items()}
-    notes = {"instances": sum(len(item.annotations) for item in items)}
-    return Outcome("heap", figures, len(items), skipped + dataset.unlisted(), notes=notes)
+    job = SemanticJob(len(dataset.classes) + 1)
+    described = zip(items, run.over(job, items, f"semantic of {dataset.name}"), strict=True)
+    kept = [(item.photo.image_id, one) for item, one in described]
+    measured = measures.of_semantic(kept, "hungarian" + mark, run.resampling)
+    return Outcome("heap", measured, len(items), skipped + dataset.unlisted(), notes=measured.notes)
+
+
+def _annotations(coco: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the annotations of each photo of a masks JSON."""
+    found: dict[str, list[dict[str, Any]]] = {str(image["heap_id"]): [] for image in coco["images"]}
+    name_of = {image["id"]: str(image["heap_id"]) for image in coco["images"]}
+    for annotation in coco["annotations"]:
+        found[name_of[annotation["image_id"]]].append(annotation)
+    return found
+
+
+def _named(kept: Kept) -> list[tuple[str, Any]]:
+    return [(photo.image_id, result) for photo, result in kept]
 
 
 def _maps(dataset: Dataset, methods: Sequence[str]) -> dict[str, Maps]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,7 @@ class Photo:
         mask: file of the binary truth.
         class_mask: file of the true classes.
         boxes: `(n, 4)` true boxes `x1, y1, x2, y2`, or None where the dataset has none.
+        crowds: `(n, 4)` boxes around many objects, which multi-object discovery ignores.
     """
 
     image_id: str
@@ -38,6 +39,7 @@ class Photo:
     mask: Path | None
     class_mask: Path | None
     boxes: npt.NDArray[np.int64] | None
+    crowds: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
 
 
 def photos_of(rows: pd.DataFrame, root: Path) -> list[Photo]:
@@ -49,7 +51,8 @@ def photos_of(rows: pd.DataFrame, root: Path) -> list[Photo]:
             size=(int(row["height_px"]), int(row["width_px"])),
             mask=_file(root, row["mask_path"]),
             class_mask=_file(root, row["class_mask_path"]),
-            boxes=None if row["boxes"] is None else np.array(row["boxes"], dtype=np.int64).reshape(-1, 4),
+            boxes=None if row["boxes"] is None else _boxes(row["boxes"]),
+            crowds=_boxes(row["crowd_boxes"] or []),
         )
         for row in rows.to_dict("records")
     ]
@@ -85,6 +88,10 @@ def _fitting(values: Labels, path: Path, size: tuple[int, int]) -> Labels:
     if values.shape != size:
         raise DataError(f"{path}: {values.shape[0]} x {values.shape[1]} px, but its photo has {size[0]} x {size[1]}")
     return values
+
+
+def _boxes(boxes: list[list[int]]) -> npt.NDArray[np.int64]:
+    return np.array(boxes, dtype=np.int64).reshape(-1, 4)
 
 
 def _file(root: Path, path: str | None) -> Path | None:

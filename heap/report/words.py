@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 METHODS = {
     "heap": "HEAP",
@@ -18,6 +19,7 @@ METHODS = {
 TASKS = {
     "saliency": "Saliency: the mask against the true mask",
     "discovery": "Discovery: one box a photo against the true boxes",
+    "instances": "Multi-object discovery: every object found against every true box",
     "retrieval": "Retrieval: the class of the most similar object",
     "semantic": "Semantic segmentation: clusters matched to classes",
 }
@@ -28,6 +30,9 @@ METRICS = {
     "max_f_found": "max F (as FOUND)",
     "corloc": "CorLoc",
     "nmi": "NMI",
+    "ap50": "AP50",
+    "ap50_95": "AP50:95",
+    "ar100": "AR100",
     "miou_shuffled": "mIoU, clusters shuffled",
 }
 # What the columns of history.csv mean, and which way is good. Unknown ones are drawn without words.
@@ -59,28 +64,39 @@ class Note:
     loud: bool
 
 
-def encoder_note(label: str) -> Note:
-    """Return in plain words what the encoder of a label is."""
+_NOTES = {
+    "untrained": Note(
+        "UNTRAINED: this encoder has random weights. The page shows that the programs run; it says nothing about "
+        "what HEAP finds with a trained encoder.",
+        True,
+    ),
+    "hand-made": Note(
+        "HAND-MADE: the features are computed descriptors of colour, gradient and texture, not learned ones. "
+        "Figures are not comparable with those of DINO or of the paper.",
+        True,
+    ),
+    "unverified": Note(
+        "A frozen encoder from a weights file whose checksum nobody has stated (see encoders.sha256).", False
+    ),
+    "trained": Note(
+        "A frozen, self-supervised encoder; only the small head on top of it was trained, without labels.", False
+    ),
+}
+
+
+def encoder_kind(label: str) -> Literal["untrained", "hand-made", "unverified", "trained"]:
+    """Return what the label of an encoder says of it."""
     low = label.lower()
     if "random" in low or "untrained" in low:
-        return Note(
-            "UNTRAINED: this encoder has random weights. The page shows that the programs run; it says nothing about "
-            "what HEAP finds with a trained encoder.",
-            True,
-        )
+        return "untrained"
     if "descriptor" in low:
-        return Note(
-            "HAND-MADE: the features are computed descriptors of colour, gradient and texture, not learned ones. "
-            "Figures are not comparable with those of DINO or of the paper.",
-            True,
-        )
-    if "unverified" in low:
-        return Note(
-            "A frozen encoder from a weights file whose checksum nobody has stated (see encoders.sha256).", False
-        )
-    return Note(
-        "A frozen, self-supervised encoder; only the small head on top of it was trained, without labels.", False
-    )
+        return "hand-made"
+    return "unverified" if "unverified" in low else "trained"
+
+
+def encoder_note(label: str) -> Note:
+    """Return in plain words what the encoder of a label is."""
+    return _NOTES[encoder_kind(label)]
 
 
 def method_name(method: str) -> str:

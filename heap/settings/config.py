@@ -12,11 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from heap.errors import SettingsError
 from heap.settings.base import Name, Settings
 from heap.settings.baselines import BASELINES, BaselineSettings
-from heap.settings.datasets import Dataset, ScenesDataset, VocDataset
+from heap.settings.datasets import CocoDataset, Dataset, ScenesDataset, VocDataset
 from heap.settings.models import CnnEncoder, DescriptorEncoder, Encoder, ModelSettings, TrainSettings, VitEncoder
 from heap.settings.stages import (
     BenchmarkSettings,
     ClusterSettings,
+    EvaluateSettings,
     GroupSettings,
     ReportSettings,
     RetrievalTask,
@@ -46,6 +47,8 @@ class Config(Settings):
     """Masks, for every dataset."""
     benchmarks: dict[Name, BenchmarkSettings]
     """Metrics tables by name: `results/{name}_metrics.csv`."""
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """Evaluation, for every benchmark."""
     report: ReportSettings = ReportSettings()
     """Reports, for every benchmark."""
 
@@ -82,19 +85,8 @@ def _check(adapter: TypeAdapter[Any], value: Any, prefix: str = "", source: str 
 
 def _explain(item: dict[str, Any], prefix: str) -> str:
     # pydantic puts the tag of a union into the path ("datasets.ecssd.saliency.root"); no such key stands in the file.
-    tags = {
-        "voc",
-        "coco",
-        "saliency",
-        "folder",
-        "scenes",
-        "vit",
-        "cnn",
-        "descriptors",
-        "discovery",
-        "retrieval",
-        "semantic",
-    }
+    tags = {"voc", "coco", "saliency", "folder", "scenes", "vit", "cnn", "descriptors"}
+    tags |= {"discovery", "instances", "retrieval", "semantic"}
     parts: list[str] = [prefix] if prefix else []
     location = list(item["loc"])
     for position, part in enumerate(location):
@@ -200,12 +192,16 @@ def _problems_of_task(config: Config, key: str, task: Task) -> list[str]:
         lines += _problem_of_split(config, f"{key}.query", task.dataset, task.query)
     else:
         lines += _problem_of_split(config, f"{key}.split", task.dataset, task.split)
-    classes = isinstance(dataset, ScenesDataset) or (isinstance(dataset, VocDataset) and dataset.class_masks)
+    classes = isinstance(dataset, ScenesDataset) or (
+        isinstance(dataset, VocDataset | CocoDataset) and dataset.class_masks
+    )
     boxes = (isinstance(dataset, ScenesDataset | VocDataset)) or dataset.layout == "coco"
     masks = classes or (dataset.layout == "saliency" and dataset.masks is not None)
+    boxes = boxes and not (isinstance(dataset, VocDataset) and not dataset.boxes)
     needs, there = {
         "saliency": ("masks", masks),
-        "discovery": ("boxes", boxes and not (isinstance(dataset, VocDataset) and not dataset.boxes)),
+        "discovery": ("boxes", boxes),
+        "instances": ("boxes", boxes),
         "retrieval": ("class masks", classes),
         "semantic": ("class masks", classes),
     }[task.task]

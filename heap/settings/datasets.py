@@ -69,6 +69,8 @@ class CocoDataset(DatasetBase):
     """Instances JSON, below the root."""
     image_list: str | None = None
     """Text file of file names (one a line) that picks the images; null takes all of the JSON."""
+    class_masks: bool = False
+    """Paint class masks from the JSON's polygons, beside the manifest; crowds become 255, ignored."""
 
 
 class SaliencyDataset(DatasetBase):

@@ -20,7 +20,7 @@ from heap.settings.config import Config
 STAGE_VERSION = {
     "fetch": 1,
     "weights": 1,
-    "manifest": 1,
+    "manifest": 2,
     "extract": 2,  # 2: photos of one grid stand together
     "train": 1,
     "found": 1,
@@ -28,7 +28,7 @@ STAGE_VERSION = {
     "maps": 2,
     "cluster": 1,
     "segment": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "report": 1,
 }
 # Which keys of the configuration give the names of a stage's jobs.
@@ -105,7 +105,10 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
     if stage == "evaluate":
-        return {"benchmark": config.benchmarks[name].model_dump(mode="json")}
+        return {
+            "benchmark": config.benchmarks[name].model_dump(mode="json"),
+            "evaluate": config.evaluate.model_dump(mode="json"),
+        }
     if stage == "report":
         return {"benchmark": config.benchmarks[name].model_dump(mode="json"), "report": config.report.model_dump()}
     raise SettingsError(f"{stage}: unknown stage (there are: {', '.join(STAGE_VERSION)})")

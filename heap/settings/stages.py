@@ -68,6 +68,15 @@ class DiscoveryTask(Settings):
     """Only this split; null takes all images."""
 
 
+class InstancesTask(Settings):
+    """AP and AR of all found objects against all true boxes, whatever their class: multi-object discovery."""
+
+    task: Literal["instances"]
+    dataset: Name
+    split: Name | None = None
+    """Only this split; null takes all images."""
+
+
 class RetrievalTask(Settings):
     """Nearest-neighbour retrieval of classes: MaskContrast's protocol."""
 
@@ -91,7 +100,7 @@ class SemanticTask(Settings):
 
 
 Task = Annotated[
-    SaliencyTask | DiscoveryTask | RetrievalTask | SemanticTask,
+    SaliencyTask | DiscoveryTask | InstancesTask | RetrievalTask | SemanticTask,
     Field(discriminator="task"),
 ]
 
@@ -103,6 +112,15 @@ class BenchmarkSettings(Settings):
     """What is measured, in the order of the table."""
     methods: Annotated[list[Method], Field(min_length=1)] = ["heap", "everything", "centred_box"]
     """Whose maps are measured."""
+
+
+class EvaluateSettings(Settings):
+    """What every benchmark's evaluation shares."""
+
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    """Resamples of the photos behind each figure's 95 % interval (columns low and high); 0 makes none."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the resampling."""
 
 
 class ReportSettings(Settings):

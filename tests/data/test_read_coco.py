@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from heap.data import coco
+from heap.data.manifest import build, read, write
+from heap.data.masks import read_class_mask
 from heap.errors import DataError
 from heap.settings.datasets import CocoDataset
 
@@ -56,6 +59,8 @@ def test_images_boxes_and_classes(tmp_path: Path) -> None:
     assert (second.image_id, second.path, second.size_px) == ("b", "train2014/b.jpg", (6, 8))
     assert second.boxes == [(0, 2, 2, 4), (1, 1, 3, 4)]  # the crowd is left out
     assert second.box_classes == ["person", "dog"]
+    assert (second.crowd_boxes, first.crowd_boxes) == ([(0, 0, 8, 6)], [])
+    assert second.segments is None
     assert (first.image_id, first.boxes, first.size_px) == ("a", [], None)
 
 
@@ -142,3 +147,28 @@ def test_real_layout(shared: Path) -> None:
     assert listing.items[0].image_id == "COCO_train2014_000000000009"
     assert listing.items[0].size_px == (480, 640)
     assert sum(len(item.boxes or []) for item in listing.items) > 200
+
+
+def test_class_masks_are_painted_beside_the_manifest(tmp_path: Path) -> None:
+    def polygon(x: int, y: int, side: int) -> list[list[int]]:
+        return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+    found = content()
+    crowd = {"size": [6, 8], "counts": [24, 6, 18]}  # column-major: the fifth column
+    for annotation, segmentation in zip(found["annotations"], (polygon(0, 0, 2), crowd, polygon(0, 0, 4)), strict=True):
+        annotation["segmentation"] = segmentation
+    settings = SETTINGS.model_copy(update={"class_masks": True})
+    painted = tmp_path / "painted"
+    manifest = build(settings, "toy", tree(tmp_path, found), painted=painted)
+    assert manifest.info["classes"] == ["person", "dog"]  # by category id: 1, 18
+    b, a = manifest.table.itertuples()
+    expected = np.zeros((6, 8), np.uint8)
+    expected[:, 4], expected[:4, :4], expected[:2, :2] = 255, 2, 1  # the smaller object on top
+    assert (read_class_mask(manifest.class_mask(b)) == expected).all()
+    assert not read_class_mask(manifest.class_mask(a)).any()
+    assert b.crowd_boxes == [[0, 0, 8, 6]]
+    write(tmp_path / "m.parquet", manifest)
+    assert read(tmp_path / "m.parquet").table["crowd_boxes"].tolist() == [[[0, 0, 8, 6]], []]
+    found["annotations"][0]["segmentation"] = "no mask"
+    with pytest.raises(DataError, match=r"b\.jpg: its class mask cannot be painted: a segmentation that is neither"):
+        build(settings, "toy", tree(tmp_path, found), painted=painted)

@@ -17,6 +17,7 @@ TASKS: list[dict[str, Any]] = [
     {"task": "discovery", "dataset": "tiny"},
     {"task": "retrieval", "dataset": "tiny", "gallery": "train", "query": "val", "subsets": {"miou_cat": ["cat"]}},
     {"task": "semantic", "dataset": "tiny"},
+    {"task": "instances", "dataset": "tiny"},
 ]
 METHODS = ["heap", "everything", "attention"]
 
@@ -32,6 +33,7 @@ def run(bench: Bench, tasks: list[dict[str, Any]] = TASKS, **changes: Any) -> tu
         "features": [features],
         "masks": [bench.write_masks()],
         "out_csv": bench.folder / "tiny_metrics.csv",
+        "out_photos": bench.folder / "tiny_photos.parquet",
     }
     evaluate(**{**files, **changes})
     return pd.read_csv(files["out_csv"]), json.loads((bench.folder / "tiny_metrics.json").read_text())
@@ -50,7 +52,7 @@ def test_a_perfect_method_and_a_trivial_one(bench: Bench) -> None:
     assert (table["images"].where(table["task"] != "retrieval", 9) == 9).all()
     assert (table[table["task"] == "retrieval"]["images"] == 5).all()
     assert (table["skipped"] == 0).all()
-    assert list(dict.fromkeys(table["task"])) == ["saliency", "discovery", "retrieval", "semantic"]
+    assert list(dict.fromkeys(table["task"])) == ["saliency", "discovery", "retrieval", "semantic", "instances"]
     assert list(dict.fromkeys(table["method"])) == METHODS
 
     for variant in ("multi", "single"):
@@ -79,11 +81,39 @@ def test_a_perfect_method_and_a_trivial_one(bench: Bench) -> None:
     assert value(table, metric="nmi") == pytest.approx(1)
     assert value(table, metric="miou_shuffled") < 0.8
 
+    for metric in ("ap50", "ap50_95", "ar100"):
+        assert value(table, method="heap", metric=metric) == pytest.approx(1)
+        # One box around each whole photo, of which the band is less than half; nothing of a map below 0.5.
+        assert value(table, method="everything", metric=metric) == 0
+        assert value(table, method="attention", metric=metric) == 0
+    assert table["low"].isna().all()  # intervals are switched off here
+
     assert about["settings"]["benchmark"]["methods"] == METHODS
     assert about["datasets"]["tiny"]["maps"]["heap"]["encoder"] == "planted"
     assert about["datasets"]["tiny"]["maps"]["heap"]["weights"] == {"sha256": "a" * 64}
     assert about["datasets"]["tiny"]["maps"]["heap"]["head_sha256"] == "b" * 64
     assert not list(bench.folder.glob("progress*"))
+
+
+def test_every_photo_has_its_own_figures_and_every_figure_an_interval(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, bootstrap=50)
+    table, about = run(bench)
+    photos = pd.read_parquet(tmp_path / "tiny_photos.parquet")
+    assert about["settings"]["evaluate"] == {"bootstrap": 50, "seed": 0}
+    assert set(table.loc[table["low"].isna(), "metric"]) == {"miou_shuffled"}
+    assert (table["low"].isna() | (table["low"] <= table["high"])).all()
+    for (task, method, variant), rows in photos.groupby(["task", "method", "variant"]):
+        assert rows["photo"].is_unique
+        chosen = table[(table["task"] == task) & (table["method"] == method) & (table["variant"] == variant)]
+        assert (chosen["images"] == len(rows)).all()
+        # The figures that are plain means are the means of the rows.
+        for row in chosen[chosen["metric"].isin(["iou", "acc", "max_f_found"])].itertuples():
+            assert rows[row.metric].mean() == pytest.approx(row.value)
+        for row in chosen[chosen["metric"] == "corloc"].itertuples():
+            assert 100 * rows["correct"].mean() == row.value
+    everything = table[(table["method"] == "everything") & (table["metric"] == "iou") & (table["variant"] == "multi")]
+    assert (everything["low"] < everything["value"]).all()
+    assert (everything["value"] < everything["high"]).all()
 
 
 def test_neither_workers_nor_the_order_of_photos_show(tmp_path: Path) -> None:
@@ -96,10 +126,11 @@ def test_neither_workers_nor_the_order_of_photos_show(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         # Starting processes takes seconds, so only two of the tasks do it.
-        run(Bench(folder, order=list(order)), TASKS if workers == 1 else TASKS[:3:2], workers=workers)
+        run(Bench(folder, order=list(order), bootstrap=20), TASKS if workers == 1 else TASKS[:3:2], workers=workers)
         tables[name] = (folder / "tiny_metrics.csv").read_text().splitlines()
     assert tables["plain"] == tables["order"]
-    assert tables["two"] == [row for row in tables["plain"] if "discovery" not in row and "semantic" not in row]
+    others = (",discovery,", ",semantic,", ",instances,")
+    assert tables["two"] == [row for row in tables["plain"] if not any(task in row for task in others)]
 
 
 def test_photos_skipped_at_extraction_are_counted(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ def test_one_row_a_figure_and_what_made_it_beside(tmp_path: Path) -> None:
     path = tmp_path / "ecssd_metrics.csv"
     write(path, [FIGURE, dataclasses.replace(FIGURE, metric="acc", value=1.0)], {"settings": {"name": "ecssd"}})
     assert path.read_bytes().splitlines()[:2] == [
-        b"dataset,task,method,variant,metric,value,images,skipped,fallbacks",
-        b"ecssd,saliency,heap,multi,iou,0.3333333333,298,2,0",
+        b"dataset,task,method,variant,metric,value,low,high,images,skipped,fallbacks",
+        b"ecssd,saliency,heap,multi,iou,0.3333333333,,,298,2,0",
     ]
     assert pd.read_csv(path)["value"].tolist() == pytest.approx([1 / 3, 1])
     about = json.loads((tmp_path / "ecssd_metrics.json").read_text())

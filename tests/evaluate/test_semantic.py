@@ -44,7 +44,10 @@ def test_uncompressed_rle_is_read_too() -> None:
 
 @pytest.mark.parametrize(
     ("segmentation", "message"),
-    [([[0, 0, 1, 1]], "no RLE"), ({"size": [3, 2], "counts": [6]}, r"size \[3, 2\] for a truth of \[2, 2\]")],
+    [
+        ("abc", "neither polygons nor RLE"),
+        ({"size": [3, 2], "counts": [6]}, r"a mask of size \[3, 2\], but its photo has \[2, 2\]"),
+    ],
 )
 def test_other_segmentations_are_refused(segmentation: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):

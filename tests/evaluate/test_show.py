@@ -31,6 +31,19 @@ def test_figures_stand_where_they_belong(tmp_path: Path) -> None:
     assert "7 photos, 2 skipped" in lines[0]
 
 
+def test_intervals_are_shown_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    write(path, [Figure("d", "saliency", "[heap]", "multi", "iou", 0.5, 7, 0, 0, 0.42, 0.61)], {})
+    texts = []
+    for intervals in (False, True):
+        console = Console(width=120, record=True, file=(tmp_path / "sink").open("w"))
+        console.print(*pretty(path, intervals))
+        texts.append(console.export_text())
+    assert "0.500 0.420-0.610" in texts[1]
+    assert "0.420" not in texts[0]
+    assert "[heap]" in texts[0]  # no markup of rich
+
+
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
 def test_another_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.csv"

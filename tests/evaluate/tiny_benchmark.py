@@ -38,6 +38,7 @@ class Bench:
 
     folder: Path
     photos: int = 9
+    bootstrap: int = 0
     skipped: tuple[int, ...] = ()
     order: list[int] = field(default_factory=list)
 
@@ -140,16 +141,23 @@ class Bench:
             rle = coco_mask.encode(np.asfortranarray(self.truth(i), dtype=np.uint8))
             images.append({"id": number, "file_name": f"photo{i}.jpg", "heap_id": f"photo{i}"})
             segmentation = {"size": list(self.truth(i).shape), "counts": rle["counts"].decode()}
+            x, y, width, height = (int(side) for side in coco_mask.toBbox(rle))
             annotations.append(
-                {"id": number, "image_id": number, "category_id": 2 - i % 2, "segmentation": segmentation}
-            )
+                {
+                    "id": number, "image_id": number, "category_id": 2 - i % 2, "segmentation": segmentation,
+                    "bbox": [x, y, width, height], "score": 0.9,
+                }
+            )  # fmt: skip
         path = self.folder / "masks" / "tiny.json"
-        write_json(path, {"info": {"dataset": "tiny"}, "images": images, "annotations": annotations})
+        info = {"dataset": "tiny", "threshold": 0.5, "min_area": 0.002}
+        write_json(path, {"info": info, "images": images, "annotations": annotations})
         return path
 
     def write_frozen(self, tasks: list[dict[str, Any]], methods: list[str]) -> Path:
         path = self.folder / "frozen.json"
         version = STAGE_VERSION["evaluate"]
         benchmark = {"tasks": tasks, "methods": methods}
-        write_json(path, {"stage": "evaluate", "name": "tiny", "version": version, "benchmark": benchmark})
+        shared = {"bootstrap": self.bootstrap, "seed": 0}
+        frozen = {"stage": "evaluate", "name": "tiny", "version": version, "benchmark": benchmark, "evaluate": shared}
+        write_json(path, frozen)
         return path

@@ -34,7 +34,11 @@ def test_a_clone_without_data_plans_every_benchmark(run: Run) -> None:
 
 def test_the_demo_fills_its_table_and_its_page(done: Run) -> None:
     table = pd.read_csv(done.folder / DEMO)
-    assert set(table["task"]) == {"saliency", "discovery", "retrieval", "semantic"}
+    assert set(table["task"]) == {"saliency", "discovery", "instances", "retrieval", "semantic"}
+    assert set(table.loc[table["task"] == "instances", "metric"]) == {"ap50", "ap50_95", "ar100"}
+    # Every figure has an interval but the mean of ten shuffles.
+    assert set(table.loc[table["low"].isna(), "metric"]) == {"miou_shuffled"}
+    assert not (table["low"] > table["high"]).any()
     assert table["value"].notna().all()
     everything = table[(table["method"] == "everything") & (table["metric"] == "iou")]["value"]
     assert 0 < everything.iloc[0] < 0.6

@@ -12,11 +12,12 @@ rule evaluate:
             paths.features, datasets_of(wildcards.benchmark, "retrieval")
         ),
         masks=lambda wildcards: map(
-            paths.masks, datasets_of(wildcards.benchmark, "semantic")
+            paths.masks, datasets_of(wildcards.benchmark, "instances", "semantic")
         ),
     output:
         metrics=paths.metrics("{benchmark}"),
         details=paths.metrics_details("{benchmark}"),
+        photos=paths.metrics_photos("{benchmark}"),
     log:
         paths.log("evaluate", "{benchmark}"),
     benchmark:
@@ -38,7 +39,25 @@ rule evaluate:
         masks=lambda wildcards, input: [f"--masks={path}" for path in input.masks],
     shell:
         "python -m heap evaluate --settings {input.settings:q} {params.manifests:q} {params.maps:q} {params.features:q}"
-        " {params.masks:q} --out {output.metrics:q} 2>&1 | tee {log:q}"
+        " {params.masks:q} --out {output.metrics:q} --out-photos {output.photos:q} 2>&1 | tee {log:q}"
+
+
+rule compare:
+    input:
+        metrics=paths.metrics("{benchmark}"),
+        details=paths.metrics_details("{benchmark}"),
+    output:
+        table=paths.comparison("{benchmark}"),
+    log:
+        paths.log("compare", "{benchmark}"),
+    conda:
+        "../../envs/heap.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python -m heap compare {input.metrics:q} --out {output.table:q} 2>&1 | tee {log:q}"
 
 
 rule report:

@@ -1,0 +1,64 @@
+"""COCO's masks: polygons and run lengths as pixels, and as the class mask that COCO itself does not have."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+IGNORED = 255
+
+
+def rle_of(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """Return a COCO segmentation (polygons, RLE, compressed RLE) as compressed RLE.
+
+    Raises:
+        ValueError: it is none of these, or of another size.
+    """
+    if isinstance(segmentation, list) and segmentation:
+        rle: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
+        return rle
+    if not isinstance(segmentation, dict) or "counts" not in segmentation or "size" not in segmentation:
+        raise ValueError("a segmentation that is neither polygons nor RLE")
+    if tuple(segmentation["size"]) != size:
+        raise ValueError(f"a mask of size {list(segmentation['size'])}, but its photo has {list(size)}")
+    if isinstance(segmentation["counts"], list):
+        encoded: dict[str, Any] = coco_mask.frPyObjects(segmentation, *size)
+        return encoded
+    return segmentation
+
+
+def pixels_of(rle: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Return compressed RLE as a mask `(H, W)`."""
+    with warnings.catch_warnings():
+        # pycocotools 2.0 hands NumPy 2 an array the old way; the values are right.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        pixels: npt.NDArray[np.bool_] = coco_mask.decode(rle).astype(bool)
+    return pixels
+
+
+def paint(
+    annotations: Sequence[Mapping[str, Any]], class_of: Mapping[int, int], size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Return a class mask `(H, W)` uint8 of COCO's annotations: 0 background, 255 crowds (ignored).
+
+    Where objects overlap the smaller one is on top, because it would vanish otherwise (ours).
+
+    Args:
+        annotations: of one photo.
+        class_of: class of each category id.
+        size: height and width.
+
+    Raises:
+        ValueError: a segmentation is of another size, or none that can be read.
+    """
+    labels = np.zeros(size, dtype=np.uint8)
+    rles = [(one, rle_of(one["segmentation"], size)) for one in annotations]
+    # Crowds first, so that single objects within them count.
+    for one, rle in sorted(rles, key=lambda pair: (not pair[0].get("iscrowd"), -float(coco_mask.area(pair[1])))):
+        labels[pixels_of(rle)] = IGNORED if one.get("iscrowd") else class_of[one["category_id"]]
+    return labels

@@ -1,0 +1,175 @@
+"""From what is kept of each photo to figures, intervals and rows. Benchmarks and `heap score` both end here.
+
+Every function takes the kept photos by name and sorts them first, so that neither figures, nor draws, nor rows depend
+on the order in which photos were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from heap.evaluate import bootstrap, discovery, instances, retrieval, saliency, semantic
+from heap.evaluate.bootstrap import Interval, Statistic
+
+T = TypeVar("T")
+Kept = Iterable[tuple[str, T]]  # name of the photo, what is kept of it
+Key = tuple[str, str]  # variant, metric
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are made.
+
+    Attributes:
+        resamples: draws of photos; 0 makes no intervals.
+        seed: of the draws.
+    """
+
+    resamples: int = 0
+    seed: int = 0
+
+    def of(self, statistic: Statistic, photos: int, variant: str) -> dict[Key, Interval]:
+        """Return the intervals of a statistic under its variant."""
+        found = bootstrap.intervals(statistic, photos, self.resamples, self.seed)
+        return {(variant, metric): interval for metric, interval in found.items()}
+
+
+NO_INTERVALS = Resampling()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one method in one task.
+
+    Attributes:
+        figures: value by (variant, metric).
+        intervals: low and high by (variant, metric), where asked for and where there is one.
+        rows: one a photo and variant: `photo`, `variant` and the photo's own figures.
+        notes: counts worth knowing.
+    """
+
+    figures: dict[Key, float]
+    intervals: dict[Key, Interval]
+    rows: list[dict[str, Any]]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def of_saliency(
+    kept: Kept[Mapping[Any, saliency.Scores]], variants: Sequence[str], mark: str, resampling: Resampling
+) -> Measured:
+    """Return iou, acc, max_f_found and max_f of each variant; `mark` is added to the variants' names."""
+    photos = _sorted(kept)
+    figures: dict[Key, float] = {}
+    intervals: dict[Key, Interval] = {}
+    rows = []
+    for variant in variants:
+        scores = [of_variant[variant] for _, of_variant in photos]
+        name = variant + mark
+        figures |= {(name, metric): value for metric, value in saliency.summary(scores).items()}
+        if resampling.resamples:
+            intervals |= resampling.of(bootstrap.of_saliency(scores), len(scores), name)
+        rows += [
+            {
+                "photo": photo, "variant": name, "iou": one.iou, "acc": one.acc, "max_f_found": one.max_f_found,
+                "max_f": float(one.f_curve.max()),
+            }
+            for (photo, _), one in zip(photos, scores, strict=True)
+        ]  # fmt: skip
+    return Measured(figures, intervals, rows)
+
+
+def of_discovery(kept: Kept[discovery.Judged], variant: str, resampling: Resampling) -> Measured:
+    """Return corloc, in percent."""
+    photos = _sorted(kept)
+    right = [judged.correct for _, judged in photos]
+    figures = {(variant, "corloc"): discovery.corloc(sum(right), len(right))}
+    intervals = resampling.of(bootstrap.of_means({"corloc": right}, scale=100.0), len(right), variant)
+    rows = []
+    for photo, judged in photos:
+        sides = judged.box or (None,) * 4
+        box = dict(zip(("x1", "y1", "x2", "y2"), sides, strict=True))
+        told = {"iou": judged.iou, "correct": int(judged.correct), "fallback": int(judged.fallback)}
+        rows.append({"photo": photo, "variant": variant, **box, **told})
+    return Measured(figures, intervals, rows)
+
+
+def of_retrieval(
+    gallery: Kept[retrieval.Described], queries: Kept[retrieval.Described], subsets: Mapping[str, Sequence[int]],
+    variant: str, resampling: Resampling,
+) -> Measured:  # fmt: skip
+    """Return the mIoU over all classes and over each subset (name: class ids)."""
+    listed, asked = _sorted(gallery), _sorted(queries)
+    bank, wanted = [one for _, one in listed], [one for _, one in asked]
+    every = f"miou_{len(wanted[0].inside)}"
+    figures = {(variant, every): retrieval.miou(bank, wanted)}
+    figures |= {(variant, name): retrieval.miou(bank, wanted, subset) for name, subset in subsets.items()}
+    intervals: dict[Key, Interval] = {}
+    if resampling.resamples:
+        for name, subset in {every: None, **subsets}.items():
+            statistic = bootstrap.of_queries(bank, wanted, name, subset)
+            intervals |= resampling.of(statistic, len(wanted), variant)
+    answer = retrieval.retrieve(bank, wanted)
+    rows = [
+        {
+            "photo": photo, "variant": variant, "class": int(answer.classes[i]),
+            "nearest": listed[answer.kept[answer.neighbours[i]]][0] if len(answer.kept) else None,
+            "similarity": float(answer.similarity[i]),
+        }
+        for i, (photo, _) in enumerate(asked)
+    ]  # fmt: skip
+    notes: dict[str, Any] = {
+        "gallery": len(bank),
+        "gallery_with_a_class": len(answer.kept),
+        "queries_without_a_mask": sum(not one.prototype.any() for one in wanted),
+    }
+    if not len(answer.kept):
+        notes["warning"] = "no gallery photo has a mask with a class in it, so every query stayed background"
+    return Measured(figures, intervals, rows, notes)
+
+
+def of_semantic(kept: Kept[semantic.Described], variant: str, resampling: Resampling) -> Measured:
+    """Return the mIoU after matching, the same with shuffled clusters, and the NMI."""
+    photos = _sorted(kept)
+    described = [one for _, one in photos]
+    figures = {(variant, metric): value for metric, value in semantic.summary(described).items()}
+    intervals: dict[Key, Interval] = {}
+    if resampling.resamples:
+        intervals = resampling.of(bootstrap.of_semantic(described), len(described), variant)
+    accuracies = semantic.accuracies(described)
+    rows = [
+        {"photo": photo, "variant": variant, "acc": float(accuracies[i]), "found": len(one.clusters)}
+        for i, (photo, one) in enumerate(photos)
+    ]
+    return Measured(figures, intervals, rows, {"instances": sum(len(one.clusters) for one in described)})
+
+
+def of_instances(kept: Kept[instances.Matches], variant: str, resampling: Resampling) -> Measured:
+    """Return ap50, ap50_95 and ar100."""
+    photos = _sorted(kept)
+    matches = [one for _, one in photos]
+    figures = {(variant, metric): value for metric, value in instances.summary(matches).items()}
+    intervals: dict[Key, Interval] = {}
+    if resampling.resamples:
+        intervals = resampling.of(instances.resampled(matches), len(matches), variant)
+    rows = [
+        {
+            "photo": photo, "variant": variant, "found": len(one.scores), "true": one.truths,
+            # At an IoU of .5, the first threshold.
+            "right": int(np.count_nonzero(one.hit[0] & ~one.ignored[0])),
+        }
+        for photo, one in photos
+    ]  # fmt: skip
+    notes = {
+        "instances": sum(len(one.scores) for one in matches),
+        "true_objects": sum(one.truths for one in matches),
+        "photos_without_instances": sum(not len(one.scores) for one in matches),
+    }
+    return Measured(figures, intervals, rows, notes)
+
+
+def _sorted(kept: Kept[T]) -> list[tuple[str, T]]:
+    return sorted(kept, key=lambda pair: pair[0])

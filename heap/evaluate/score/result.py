@@ -1,0 +1,127 @@
+"""What the scorer leaves: a metrics CSV like a benchmark's, its JSON, rows of photos, tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from heap.errors import DataError
+from heap.evaluate import tables
+from heap.evaluate.score.files import SHOWN
+from heap.evaluate.score.tasks import Inputs, Scored
+from heap.evaluate.show import tables_of
+from heap.evaluate.tables import Figure
+from heap.files import file_sha256
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go and how they are named.
+
+    Attributes:
+        out: metrics CSV; None writes none.
+        per_image: one row a photo; None writes none.
+        dataset: name in the table; None takes the truth's.
+        method: name in the table; None takes the predictions'.
+    """
+
+    out: Path | None = None
+    per_image: Path | None = None
+    dataset: str | None = None
+    method: str | None = None
+
+    def check(self, inputs: Inputs) -> None:
+        """Refuse outputs that would be written in vain or over something else, before the work is done.
+
+        Raises:
+            DataError: a name that ends in another suffix, an output that is an input, or two outputs of one name.
+        """
+        for path, suffixes in ((self.out, (".csv",)), (self.per_image, (".csv", ".parquet"))):
+            if path is not None and path.suffix.lower() not in suffixes:
+                raise DataError(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
+        taken = [inputs.pred, inputs.truth, inputs.listed]
+        written = [path for path in (self.out, self.out and self.out.with_suffix(".json"), self.per_image) if path]
+        for position, path in enumerate(written):
+            if path in taken or path in written[:position]:
+                raise DataError(f"{path}: would be written over")
+
+
+def finish(scored: Scored, inputs: Inputs, outputs: Outputs, options: Mapping[str, Any]) -> None:
+    """Write what is asked for and print the table.
+
+    Args:
+        scored: what the task gave.
+        inputs: what it was given; told in the JSON.
+        outputs: where results go.
+        options: of the task; told in the JSON.
+    """
+    dataset = outputs.dataset or _name(inputs.truth)
+    method = outputs.method or _name(inputs.pred)
+    figures = figures_of(scored, dataset, method)
+    about = {
+        "scored": scored.task,
+        "method": method,
+        "inputs": {key: _told(path) for key, path in (("pred", inputs.pred), ("truth", inputs.truth))},
+        "list": None if inputs.listed is None else _told(inputs.listed),
+        "options": {**options, "bootstrap": asdict(inputs.resampling)},
+        "images": scored.images,
+        "skipped": scored.skipped,
+        "fallbacks": scored.fallbacks,
+        "counts": scored.notes,
+        "warnings": [str(scored.notes["warning"])] if "warning" in scored.notes else [],
+    }
+    if outputs.per_image is not None:
+        head = {"dataset": dataset, "task": scored.task, "method": method}
+        tables.write_photos(outputs.per_image, [{**head, **row} for row in scored.measured.rows])
+    if outputs.out is not None:
+        tables.write(outputs.out, figures, about)
+    console = Console()
+    for table in tables_of(pd.DataFrame([asdict(figure) for figure in figures]), intervals=True):
+        console.print(table)
+    _remark(console, scored)
+
+
+def figures_of(scored: Scored, dataset: str, method: str) -> list[Figure]:
+    """Return the rows of the metrics CSV."""
+    measured = scored.measured
+    none = (None, None)
+    return [
+        Figure(
+            dataset, scored.task, method, variant, metric, value, scored.images, len(scored.skipped),
+            len(scored.fallbacks), *measured.intervals.get((variant, metric), none),
+        )
+        for (variant, metric), value in measured.figures.items()
+    ]  # fmt: skip
+
+
+def _remark(console: Console, scored: Scored) -> None:
+    """Print what a reader of the figures should know and a table does not show."""
+
+    def some(names: list[str]) -> str:
+        return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+    if scored.fallbacks:
+        text = f"{len(scored.fallbacks)} empty predictions, counted as wrong: {some(scored.fallbacks)}"
+        console.print(text, markup=False)
+    if scored.skipped:
+        photos = some([item["photo"] for item in scored.skipped])
+        console.print(f"{len(scored.skipped)} photos left out ({scored.skipped[0]['reason']}): {photos}", markup=False)
+    for key, value in scored.notes.items():
+        if value:
+            console.print(f"{key.replace('_', ' ')}: {value}", markup=False, style="dim")
+
+
+def _name(path: Path) -> str:
+    path = path.resolve()
+    return path.name if path.is_dir() else path.stem
+
+
+def _told(path: Path) -> dict[str, str]:
+    """Return where an input lies, and which bytes it had where it is a single file."""
+    told = {"path": str(path.resolve())}
+    return told if path.is_dir() else {**told, "sha256": file_sha256(path)}
