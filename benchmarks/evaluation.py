@@ -6,8 +6,9 @@
 
 Photos are ECSSD's from ../shared where it is there (HEAP_SHARED says otherwise), else drawn scenes of 300 x 400. Maps
 are the truth with noise: no encoder has a say, and no figure of quality is printed. The forward (random weights, batch
-one, all of torch's threads) and what is measured take turns in one process, so that a busy machine slows all alike; of
-each the median and the best of the repetitions are told, with their ratio to the forward's own.
+one) and what is measured take turns in one process. Told are medians, by the clock and by processor time. On a quiet
+machine the clock counts, with all of torch's threads; on a busy one a forward of several threads waits for the slowest,
+and only processor time with --threads 1 can be compared.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["units", "rate", "memory"], help="one of the tables")
     parser.add_argument("--repetitions", type=int, default=60, help="photos in the first table (default 60)")
+    parser.add_argument("--threads", type=int, help="of the forward (default: torch's own choice)")
     parser.add_argument("--photos", type=int, default=1000, help="photos in the second and third (default 1000)")
     parser.add_argument("--out", type=Path, help="all rows as CSV")
     chosen = parser.parse_args()
@@ -69,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         listed = photos(Path(folder), max(chosen.photos, chosen.repetitions))
         if chosen.only in (None, "units"):
-            rows += show("units of one forward", units(listed[: chosen.repetitions]))
+            rows += show("units of one forward", units(listed[: chosen.repetitions], chosen.threads))
         if chosen.only in (None, "rate"):
             rows += show("rate of the stage", rate(Path(folder), listed[: chosen.photos]))
         if chosen.only in (None, "memory"):
@@ -106,18 +108,20 @@ def grid_of(truth: Any, seed: int) -> Any:
     return (1 / (1 + np.exp(-((patches * 2.0 - 1) * 3 + noise)))).astype(np.float32)
 
 
-def units(listed: list[tuple[Path, Path]]) -> list[Row]:
+def units(listed: list[tuple[Path, Path]], threads: int | None) -> list[Row]:
     import timm
     import torch
 
+    if threads is not None:
+        torch.set_num_threads(threads)
     model = timm.create_model("vit_small_patch8_224", pretrained=False).eval()
     batch = torch.zeros(1, 3, 224, 224)
-    taken: dict[str, list[float]] = {}
+    taken: dict[str, list[tuple[float, float]]] = {}  # seconds by the clock, of the processor
 
     def clock(name: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         result = work()
-        taken.setdefault(name, []).append(1e3 * (time.perf_counter() - start))
+        taken.setdefault(name, []).append((time.perf_counter() - start, time.process_time() - start_cpu))
         return result
 
     def forward() -> None:
@@ -137,12 +141,12 @@ def units(listed: list[tuple[Path, Path]]) -> list[Row]:
         grid = clock("solver: photo and first mask", lambda p=photo, b=binary: first_mask(p, b))
         clock("solver: each further mask", lambda g=grid, b=binary: refine(g, ~b, ["all", "largest"]))
     limits = {"figures: multi, single": 0.02, "solver: photo and first mask": 0.08}
-    rows = []
-    for name, values in taken.items():
-        row: Row = {"what": name}
-        for kind, pick in (("median", np.median), ("best", np.min)):
-            row[f"{kind}_ms"] = round(float(pick(values)), 2)
-            row[f"{kind}_forwards"] = round(float(pick(values) / pick(taken["forward"])), 4)
+    medians_ms = {name: 1e3 * np.median(values, axis=0) for name, values in taken.items()}
+    rows: list[Row] = []
+    for name, (clock_ms, cpu_ms) in medians_ms.items():
+        unit_ms, unit_cpu_ms = medians_ms["forward"]
+        row: Row = {"what": name, "ms": round(clock_ms, 2), "forwards": round(clock_ms / unit_ms, 4)}
+        row |= {"cpu_ms": round(cpu_ms, 2), "cpu_forwards": round(cpu_ms / unit_cpu_ms, 4)}
         rows.append({**row, "limit_forwards": limits.get(name, "")})
     return rows
 

@@ -47,7 +47,7 @@ _CHROMA_ZERO = 128
 _UNIT = 1_000_000
 
 # A table of all cells between the least and the greatest colour is quicker than sorting the pixels as long as it is
-# not much larger than the photo (ECSSD: 2 to 24 cells a pixel); pages of it that no colour touches cost nothing.
+# not much larger than the photo (ECSSD: 2 to 24 cells a pixel); pages that no colour touches cost nothing.
 _TABLE_CELLS_PER_PIXEL = 64
 
 # What is kept of the solver's output:
@@ -237,8 +237,8 @@ def _rounds_down(red: int, green: int, blue: int) -> bool:
     """Say whether a luma that is exactly on the border of two cells comes out below it in the peers' arithmetic.
 
     Theirs is a float64 matrix product, by OpenBLAS a chain of fused multiply-adds, of which each rounds once (checked
-    against numpy's product on x86). 279 of the 1,052 such colours fall below, some greys among them. (Of the 8,192 chromas on a border none
-    does.)
+    against numpy's product on x86). 279 of the 1,052 such colours fall below, some greys among them. (Of the 8,192
+    chromas on a border none does.)
     """
     value = 0.0
     for weight, channel in zip(_YUV[0], (red, green, blue), strict=True):
