@@ -190,7 +190,7 @@ def test_lumas_on_the_border_of_two_cells_fall_where_fused_multiply_adds_put_the
     assert bilateral.colour_cells(greys)[0][0].tolist() == [0, 0, 1, 3, 3, 5, 6, 7, 7, 9, 10, 10, 12, 12, 14, 15]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40))
 def test_laws_of_the_output(seed: int, height: int, width: int) -> None:
     random = np.random.default_rng(seed)

@@ -30,10 +30,14 @@ from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
 from heap.evaluate.truth import Photo, photos_of
 from heap.progress import track
 from heap.settings.stages import DiscoveryTask, InstancesTask, RetrievalTask, SaliencyTask, SemanticTask, Task
-from heap.workers import spread
+from heap.workers import spread, workers_for
 
 Skip = dict[str, str]  # photo, reason
 Kept = list[tuple[Photo, Any]]
+
+# A photo with the bilateral solver takes four times as long as one without (benchmarks/evaluation.py, two methods), so
+# fewer photos are worth a worker.
+_SOLVER_WEIGHT = 4
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,10 @@ class Run:
     progress: Path | None = None
     resampling: Resampling = NO_INTERVALS
 
-    def over(self, job: Any, items: Sequence[Any], doing: str) -> Iterator[Any]:
-        """Yield `job(item)` in order, with progress."""
-        return track(spread(job, items, self.workers), len(items), "photos", f"evaluating {doing}", self.progress)
+    def over(self, job: Any, items: Sequence[Any], doing: str, weight: int = 1) -> Iterator[Any]:
+        """Yield `job(item)` in order, with progress; each takes as long as `weight` photos without a solver."""
+        workers = workers_for(len(items) * weight) if self.workers is None else self.workers
+        return track(spread(job, items, workers), len(items), "photos", f"evaluating {doing}", self.progress)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run:
     maps = _maps(dataset, methods)
     refined = saliency.solver_variants(task.bilateral)
     job = SaliencyJob(maps, task.truth, refined, dataset.manifest.root)
-    results = run.over(job, photos, f"saliency of {dataset.name}")
+    weight = _SOLVER_WEIGHT if refined else 1
+    results = run.over(job, photos, f"saliency of {dataset.name}", weight)
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
         variants = (*saliency.VARIANTS, *refined)

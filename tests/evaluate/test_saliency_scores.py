@@ -177,6 +177,7 @@ def test_which_variants_are_asked_for() -> None:
     assert list(solver_variants("peers")) == ["multi+bs", "single+bs", "multi+bs-peers", "single+bs-peers"]
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_one_histogram_counts_what_255_comparisons_do(data: st.DataObject) -> None:
     levels = st.integers(0, 255).map(lambda k: np.float32(k / 255))  # on the thresholds, where it is delicate
@@ -217,7 +218,7 @@ def test_a_full_map_has_the_truths_share(truth: Any) -> None:
         assert full[variant].acc == pytest.approx(truth.mean())
 
 
-@settings(deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=12), st.randoms())
 def test_the_order_of_photos_does_not_show(seeds: list[int], random: Any) -> None:
     photos = []
