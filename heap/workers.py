@@ -27,20 +27,34 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _job: Callable[[Any], Any] | None = None
 
 
-def workers_for(photos: int, photos_per_worker: int = PHOTOS_PER_WORKER) -> int:
-    """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy.
+def allowed_cores() -> int:
+    """Return the cores of this process; Snakemake says by OMP_NUM_THREADS how many of them are this job's."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(told)) if told.isdigit() else cores
 
-    The cores are those of the process; Snakemake says by OMP_NUM_THREADS how many of them are this job's.
+
+def workers_for(photos: int, photos_per_worker: int = PHOTOS_PER_WORKER, cores: int | None = None) -> int:
+    """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy.
 
     Args:
         photos: how many there are.
         photos_per_worker: how many take as long as a worker needs to start.
+        cores: allowed to us; None asks.
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = min(cores, int(told)) if told.isdigit() else cores
-    return max(1, min(allowed, photos // photos_per_worker))
+    return max(1, min(allowed_cores() if cores is None else cores, photos // photos_per_worker))
+
+
+def one_thread() -> int:
+    """Let the libraries that this process has yet to load use one thread each; return the cores that it may use.
+
+    For work whose last bits decide a threshold: products are then rounded alike however many cores a job has.
+    """
+    cores = allowed_cores()
+    for name in _THREADS:
+        os.environ[name] = "1"
+    return cores
 
 
 class Crew(Generic[T, R]):
@@ -99,8 +113,7 @@ def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None
 
 def _start(job: bytes) -> None:
     global _job
-    for name in _THREADS:
-        os.environ[name] = "1"
+    one_thread()
     _job = pickle.loads(job)  # noqa: S301 (our own bytes, from the process that started this one)
 
 

@@ -104,7 +104,9 @@ class Targets:
         return str(row["path"]), size, mask.reshape(int(row["grid_h"]), int(row["grid_w"]))
 
 
-def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history: Path) -> None:
+def train_found(
+    frozen: Path, features: Path, manifest: Path, out: Path, history: Path, *, cores: int | None = None
+) -> None:
     """Train FOUND's head and write it.
 
     Args:
@@ -113,6 +115,7 @@ def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history
         manifest: of the same dataset, which says where the photos are: the solver looks at them.
         out: safetensors file.
         history: CSV of the losses.
+        cores: that may be used; None asks.
 
     Raises:
         TrainingError: too few photos, or a loss that is not finite.
@@ -136,7 +139,7 @@ def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history
         settings.iterations, "iterations", f"training FOUND on {reader.receipt['dataset']}",
         out.with_name(f"progress.{out.stem}.json"),
     )  # fmt: skip
-    with Crew(refine, workers_for(batch * settings.iterations, _MASKS_PER_WORKER)) as crew:
+    with Crew(refine, workers_for(batch * settings.iterations, _MASKS_PER_WORKER, cores)) as crew:
         head, rows = fit(reader, photos, Targets(reader, crew), settings, progress)
     progress.close()
     if progress.file is not None:
