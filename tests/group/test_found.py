@@ -21,8 +21,9 @@ from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
 from heap.group.baselines.found import FoundHead
 from heap.group.baselines.patches import Patches
+from heap.group.baselines.refine import Refine, Targets
 from heap.group.baselines.stage import baseline
-from heap.group.baselines.train_found import Refine, Targets, _distance, order, train_found
+from heap.group.baselines.train_found import _distance, order, train_found
 from heap.settings import frozen_text, parse
 from heap.workers import Crew
 
