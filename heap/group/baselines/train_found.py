@@ -42,6 +42,8 @@ log = logging.getLogger("heap")
 _HISTORY_EVERY = 10
 # A mask takes the solver 10 to 40 ms: so many occupy a worker for as long as it needs to start.
 _MASKS_PER_WORKER = 200
+# A head that marks less or more than this of the training photos has collapsed: objects take 5 to 60 % of photos.
+_AREA = (0.01, 0.9)
 # Photos that the features' scale is read from.
 _SCALED = 64
 
@@ -86,6 +88,9 @@ def train_found(
     progress.close()
     if progress.file is not None:
         progress.file.unlink(missing_ok=True)
+    warnings = warnings_of(rows[-1]["area"])
+    for warning in warnings:
+        log.warning("FOUND's head of %s: %s", stage["name"], warning)
     with atomic_path(history) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
     same = ("encoder", "weights", "dim", "attention_kind", "encoder_settings")
@@ -100,6 +105,7 @@ def train_found(
                 "fingerprint": reader.receipt["fingerprint"],
             },
             # JSON has no NaN: losses that were not in force at the end are not told.
+            "warnings": warnings,
             "last": {name: value for name, value in rows[-1].items() if np.isfinite(value)},
         },
     )  # fmt: skip
@@ -159,6 +165,16 @@ def fit(
         progress.step()
     weight = scale * linear.weight.detach().numpy()[0]
     return FoundHead(weight, float(linear.bias.detach())), rows
+
+
+def warnings_of(area: float) -> list[str]:
+    """Return in words what is wrong with a head whose foreground is this share of the last batch."""
+    if _AREA[0] <= area <= _AREA[1]:
+        return []
+    return [
+        f"marks {area:.1%} of the patches: once the seed had gone, its own predictions led it astray; "
+        "raise baselines.found.seed_iterations to keep the seed"
+    ]
 
 
 def deviation(reader: FeatureReader, photos: Sequence[int]) -> float:
