@@ -177,9 +177,12 @@ def baseline(
     of the photo's patches that are attended to), **lost**, **tokencut**, **found_seed** (what is not FOUND's background
     seed), **found** (FOUND's linear head, trained by `train-found`).
     """
+    from heap.workers import one_thread
+
+    cores = one_thread()  # before numpy is loaded
     from heap.group.baselines.stage import baseline as run
 
-    run(settings, method, features, out, head)
+    run(settings, method, features, out, head, cores=cores)
 
 
 @app.command("train-found")
@@ -191,9 +194,12 @@ def train_found(
     history: Annotated[Path, typer.Option("--history", help="CSV of the losses.")],
 ) -> None:
     """Train FOUND's linear head (a baseline) on cached features; the bilateral solver looks at the photos."""
+    from heap.workers import one_thread
+
+    cores = one_thread()  # before torch is loaded
     from heap.group.baselines.train_found import train_found as run
 
-    run(settings, features, manifest, out, history)
+    run(settings, features, manifest, out, history, cores=cores)
 
 
 @app.command()

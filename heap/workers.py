@@ -38,14 +38,26 @@ def cores_allowed() -> int:
     return max(1, min(cores, int(told)) if told.isdigit() else cores)
 
 
-def workers_for(photos: int, photos_per_worker: int = PHOTOS_PER_WORKER) -> int:
+def workers_for(photos: int, photos_per_worker: int = PHOTOS_PER_WORKER, cores: int | None = None) -> int:
     """Return how many processes to use: one for each core allowed to us, but only as many as the photos occupy.
 
     Args:
         photos: how many there are.
         photos_per_worker: how many take as long as a worker needs to start.
+        cores: allowed to us; None asks.
     """
-    return max(1, min(cores_allowed(), photos // photos_per_worker))
+    return max(1, min(cores_allowed() if cores is None else cores, photos // photos_per_worker))
+
+
+def one_thread() -> int:
+    """Let the libraries that this process has yet to load use one thread each; return the cores that it may use.
+
+    For work whose last bits decide a threshold: products are then rounded alike however many cores a job has.
+    """
+    cores = cores_allowed()
+    for name in _THREADS:
+        os.environ[name] = "1"
+    return cores
 
 
 class Crew(Generic[T, R]):
@@ -104,8 +116,7 @@ def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None
 
 def _start(job: bytes) -> None:
     global _job
-    for name in _THREADS:
-        os.environ[name] = "1"
+    one_thread()
     _job = pickle.loads(job)  # noqa: S301 (our own bytes, from the process that started this one)
 
 

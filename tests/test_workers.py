@@ -5,7 +5,7 @@ import os
 import pytest
 
 from heap.errors import DataError
-from heap.workers import PHOTOS_PER_WORKER, spread, workers_for
+from heap.workers import PHOTOS_PER_WORKER, Crew, one_thread, spread, workers_for
 
 
 class Square:
@@ -52,3 +52,29 @@ def test_a_job_keeps_to_the_cores_it_was_given(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("OMP_NUM_THREADS", told)
         assert workers_for(many) == expected
     assert workers_for(PHOTOS_PER_WORKER - 1) == 1
+
+
+class Threads:
+    """A job that tells how many threads its process's libraries may use."""
+
+    def __call__(self, value: int) -> tuple[str | None, int]:
+        return os.environ.get("OPENBLAS_NUM_THREADS"), os.getpid()
+
+
+def test_a_crew_stays_for_many_rounds_and_each_worker_is_one_core() -> None:
+    with Crew(Threads(), 2) as crew:
+        rounds = [list(crew.map(range(8), chunk=2)) for _ in range(3)]
+    assert {threads for results in rounds for threads, _ in results} == {"1"}
+    assert len({process for results in rounds for _, process in results}) <= 2
+
+
+def test_one_thread_keeps_in_mind_how_many_cores_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "6")
+    cores = one_thread()
+    assert cores == 6
+    assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    assert workers_for(10**6, cores=cores) == 6
+    assert workers_for(90, photos_per_worker=30, cores=cores) == 3

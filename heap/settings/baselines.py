@@ -32,7 +32,8 @@ class LostSettings(Settings):
     k_patches: Count = 100
     """Patches of least degree among which the seed is expanded."""
     centre: bool = False
-    """Subtract the photo's mean feature first. LOST does not: its keys have a natural zero, other features may not."""
+    """Subtract the photo's mean feature first. LOST does not: its keys have both signs. Features that are all positive
+    are otherwise all relatives, and the whole photo is the object."""
 
 
 class TokenCutSettings(Settings):
@@ -43,7 +44,7 @@ class TokenCutSettings(Settings):
     eps: Annotated[Positive, Field(lt=1)] = 1e-5
     """Weight of patches that are not linked; it keeps the graph in one piece."""
     centre: bool = False
-    """Subtract the photo's mean feature first. TokenCut does not."""
+    """Subtract the photo's mean feature first. TokenCut does not; as for LOST."""
 
 
 class FoundSettings(Settings):

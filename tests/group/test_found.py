@@ -21,8 +21,9 @@ from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
 from heap.group.baselines.found import FoundHead
 from heap.group.baselines.patches import Patches
+from heap.group.baselines.refine import Refine, Targets
 from heap.group.baselines.stage import baseline
-from heap.group.baselines.train_found import Refine, Targets, _distance, order, train_found
+from heap.group.baselines.train_found import _distance, order, train_found, warnings_of
 from heap.settings import frozen_text, parse
 from heap.workers import Crew
 
@@ -101,6 +102,7 @@ def test_the_head_finds_what_its_seed_points_at(made: tuple[Path, FeatureReader,
     assert before["self"].isna().all()
     assert after["seed"].isna().all()
     assert after["self"].notna().all()
+    assert maps.receipt["warnings"] == []
     assert history["solver"].iloc[-1] < history["solver"].iloc[0]
 
 
@@ -135,6 +137,12 @@ def test_the_distance_by_hand() -> None:
     logits = torch.tensor([0.0, 0.0, np.log(3)])
     found = _distance(logits, [np.array([True]), np.array([[False, True]])])
     assert found.item() == pytest.approx((2 * np.log(2) - np.log(0.75)) / 3)
+
+
+@pytest.mark.parametrize(("area", "words"), [(0.0, "marks 0.0%"), (0.3, None), (0.98, "marks 98.0%")])
+def test_a_head_that_collapsed_says_so(area: float, words: str | None) -> None:
+    told = warnings_of(area)
+    assert (told == []) if words is None else (words in told[0] and "seed_iterations" in told[0])
 
 
 def test_an_epoch_is_every_photo_once_and_its_last_batch_is_short() -> None:

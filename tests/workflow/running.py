@@ -57,6 +57,7 @@ def small_config() -> Callable[[], dict[str, Any]]:
         config["cluster"] |= {"foreground": 4, "background": 4, "restarts": 1}
         config["models"]["demo"]["min_train_images"] = 4
         config["report"]["photos"] = 6
+        config["baselines"]["found"] |= {"iterations": 6, "batch_images": 4, "seed_iterations": 3}
         return config
 
     return make

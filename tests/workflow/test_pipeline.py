@@ -50,6 +50,15 @@ def test_the_demo_fills_its_table_and_its_page(done: Run) -> None:
     assert len(masks) == 16
 
 
+def test_a_baseline_gets_masks_of_its_own(done: Run) -> None:
+    target = paths.method_masks("tokencut", "scenes")
+    assert done.planned(target, "--set-scatter", "extract=3") == {"method_masks"}
+    done.snakemake(target, "--set-scatter", "extract=3")
+    ours = {p.name for p in (done.folder / "results/masks/scenes").glob("*.png")}
+    assert {p.name for p in (done.folder / "results/masks/tokencut/scenes").glob("*.png")} == ours
+    assert json.loads((done.folder / target).read_text())["method"] == "tokencut"
+
+
 def test_extraction_was_scattered(done: Run) -> None:
     parts = [json.loads(p.read_text()) for p in (done.folder / "results/features/scenes.parts").glob("*.json")]
     assert len(parts) == 3
@@ -67,6 +76,8 @@ def test_a_second_run_has_nothing_to_do(done: Run) -> None:
     [
         ("models.demo.overrides.seeds", [1], {"freeze", "train", "group", "cluster", "segment", "evaluate"}),
         ("segment.threshold", 0.6, {"freeze", "segment", "evaluate"}),
+        ("baselines.tokencut.tau", 0.1, {"freeze", "baseline", "evaluate"}),
+        ("baselines.found.seed", 1, set()),
         ("cluster.seed", 1, {"freeze", "cluster", "segment", "evaluate"}),
         ("datasets.scenes.max_px", 100, {"freeze", "extract", "gather", "train", "group", "baseline", "cluster",
                                          "segment", "evaluate"}),

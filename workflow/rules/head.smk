@@ -98,7 +98,8 @@ rule baseline:
         paths.bench("baseline", "{method}.{dataset}")
     conda:
         "../../envs/heap.yaml"
-    threads: 8
+    # The others are done before a second process has started.
+    threads: lambda wildcards: 8 if wildcards.method in ("kmeans", "lost", "tokencut") else 1
     resources:
         # TokenCut holds a photo's graph in each worker: 0.2 GB at 4,800 patches (ViT-S/8 at 640 x 480).
         mem_mb=8000,

@@ -62,7 +62,8 @@ def make(method: str, own: dict[str, Any] | None, head: Path | None, reader: Fea
         raise SettingsError(f"method {method!r}: {wrong}")
     if head is not None:
         trained, description = FoundHead.load(head, reader)
-        info = {"head_sha256": file_sha256(head), "model": description["model"], "settings": description["found"]}
+        told = {"model": description["model"], "settings": description["found"], "warnings": description["warnings"]}
+        info = {"head_sha256": file_sha256(head), **told}
         return Made(trained, info, _QUICK)
     plain: dict[str, Method] = {
         "everything": everything, "centred_box": centred_box, "attention": attention, "found_seed": found_seed,

@@ -24,7 +24,14 @@ log = logging.getLogger("heap")
 
 
 def baseline(
-    frozen: Path, method: str, features: Path, out_maps: Path, head: Path | None = None, workers: int | None = None
+    frozen: Path,
+    method: str,
+    features: Path,
+    out_maps: Path,
+    head: Path | None = None,
+    *,
+    cores: int | None = None,
+    workers: int | None = None,
 ) -> None:
     """Write the patch maps of a method over a store.
 
@@ -36,6 +43,7 @@ def baseline(
         features: receipt of the dataset's features.
         out_maps: receipt of the maps.
         head: FOUND's trained head, for `found` alone.
+        cores: that may be used; None asks.
         workers: processes; None chooses by cores, photos and method.
 
     Raises:
@@ -48,7 +56,7 @@ def baseline(
     if method in BASELINES and own["name"] != method:
         raise SettingsError(f"{frozen}: the frozen settings of {own['name']}, not of {method}")
     made = make(method, own["baseline"], head, reader)
-    count = workers_for(len(reader), made.photos_per_worker) if workers is None else workers
+    count = workers_for(len(reader), made.photos_per_worker, cores) if workers is None else workers
     name = reader.receipt["dataset"]
     notes: Counter[str] = Counter()
     progress_file = paths.beside(out_maps).parent / f"progress.{name}.json"

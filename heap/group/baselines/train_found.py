@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +24,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from heap.bilateral import BilateralGrid, training_target
 from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
-from heap.data.photos import read_photo
 from heap.errors import DataError, TrainingError
 from heap.files import atomic_path
 from heap.group.baselines.found import FoundHead, found_seed
-from heap.group.baselines.patches import Mask, Patches
+from heap.group.baselines.patches import Patches
+from heap.group.baselines.refine import Refine, Targets
 from heap.progress import Progress
 from heap.settings import read_frozen, section
 from heap.settings.baselines import FoundSettings
@@ -45,66 +42,15 @@ log = logging.getLogger("heap")
 _HISTORY_EVERY = 10
 # A mask takes the solver 10 to 40 ms: so many occupy a worker for as long as it needs to start.
 _MASKS_PER_WORKER = 200
-# Bilateral grids a worker keeps, 0.5 to 1 MB each: small datasets then build each of them once.
-_GRIDS = 512
+# A head that marks less or more than this of the training photos has collapsed: objects take 5 to 60 % of photos.
+_AREA = (0.01, 0.9)
 # Photos that the features' scale is read from.
 _SCALED = 64
-# Few, so that the workers end a batch together.
-_CHUNK = 4
 
 
-# A mask to be refined: path of its photo below the root, (height, width) the encoder saw, the mask `(grid_h, grid_w)`.
-Asked = tuple[str, tuple[int, int], Mask]
-Refined = tuple[Mask, bool]
-
-
-@dataclass(frozen=True)
-class Refine:
-    """The bilateral solver on one mask at patch resolution.
-
-    Attributes:
-        root: folder of the photos.
-        patch_px: side of a patch.
-    """
-
-    root: Path
-    patch_px: int
-
-    def __call__(self, asked: Asked) -> Refined:
-        """Return the refined mask, and whether the solver's output was accepted."""
-        path, input_hw, mask = asked
-        refined = training_target(_grid(self.root / path, input_hw), mask, self.patch_px)
-        return refined.mask, refined.accepted
-
-
-@lru_cache(maxsize=_GRIDS)
-def _grid(path: Path, input_hw: tuple[int, int]) -> BilateralGrid:
-    return BilateralGrid.of(read_photo(path, resize_px=input_hw))
-
-
-class Targets:
-    """Refined masks of the photos of a store. A mask that was refined before is remembered: many do not change."""
-
-    def __init__(self, reader: FeatureReader, crew: Crew[Asked, Refined]) -> None:
-        self.reader, self.crew = reader, crew
-        self._known: dict[tuple[int, bytes], Refined] = {}
-
-    def of(self, photos: Sequence[int], masks: Sequence[Mask]) -> list[Refined]:
-        """Return the refined mask `(N,)` of each photo's mask `(N,)`, and whether it is the solver's."""
-        keys = [(i, np.packbits(mask).tobytes()) for i, mask in zip(photos, masks, strict=True)]
-        new = {key: mask for key, mask in zip(keys, masks, strict=True) if key not in self._known}
-        asked = [self._ask(i, mask) for (i, _), mask in new.items()]
-        for key, (mask, accepted) in zip(new, self.crew.map(asked, _CHUNK), strict=True):
-            self._known[key] = mask.ravel(), accepted
-        return [self._known[key] for key in keys]
-
-    def _ask(self, i: int, mask: Mask) -> Asked:
-        row = self.reader.images.iloc[i]
-        size = int(row["input_h_px"]), int(row["input_w_px"])
-        return str(row["path"]), size, mask.reshape(int(row["grid_h"]), int(row["grid_w"]))
-
-
-def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history: Path) -> None:
+def train_found(
+    frozen: Path, features: Path, manifest: Path, out: Path, history: Path, *, cores: int | None = None
+) -> None:
     """Train FOUND's head and write it.
 
     Args:
@@ -113,6 +59,7 @@ def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history
         manifest: of the same dataset, which says where the photos are: the solver looks at them.
         out: safetensors file.
         history: CSV of the losses.
+        cores: that may be used; None asks.
 
     Raises:
         TrainingError: too few photos, or a loss that is not finite.
@@ -136,11 +83,14 @@ def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history
         settings.iterations, "iterations", f"training FOUND on {reader.receipt['dataset']}",
         out.with_name(f"progress.{out.stem}.json"),
     )  # fmt: skip
-    with Crew(refine, workers_for(batch * settings.iterations, _MASKS_PER_WORKER)) as crew:
+    with Crew(refine, workers_for(batch * settings.iterations, _MASKS_PER_WORKER, cores)) as crew:
         head, rows = fit(reader, photos, Targets(reader, crew), settings, progress)
     progress.close()
     if progress.file is not None:
         progress.file.unlink(missing_ok=True)
+    warnings = warnings_of(rows[-1]["area"])
+    for warning in warnings:
+        log.warning("FOUND's head of %s: %s", stage["name"], warning)
     with atomic_path(history) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
     same = ("encoder", "weights", "dim", "attention_kind", "encoder_settings")
@@ -155,6 +105,7 @@ def train_found(frozen: Path, features: Path, manifest: Path, out: Path, history
                 "fingerprint": reader.receipt["fingerprint"],
             },
             # JSON has no NaN: losses that were not in force at the end are not told.
+            "warnings": warnings,
             "last": {name: value for name, value in rows[-1].items() if np.isfinite(value)},
         },
     )  # fmt: skip
@@ -214,6 +165,16 @@ def fit(
         progress.step()
     weight = scale * linear.weight.detach().numpy()[0]
     return FoundHead(weight, float(linear.bias.detach())), rows
+
+
+def warnings_of(area: float) -> list[str]:
+    """Return in words what is wrong with a head whose foreground is this share of the last batch."""
+    if _AREA[0] <= area <= _AREA[1]:
+        return []
+    return [
+        f"marks {area:.1%} of the patches: once the seed had gone, its own predictions led it astray; "
+        "raise baselines.found.seed_iterations to keep the seed"
+    ]
 
 
 def deviation(reader: FeatureReader, photos: Sequence[int]) -> float:
