@@ -21,6 +21,7 @@ from torch import Tensor
 
 from heap.encoders.base import AttentionKind, Encoded, grid_of
 from heap.encoders.facets import check_block, read_block, run_block
+from heap.encoders.linear import speed_up
 from heap.encoders.position import Backbone, Position
 from heap.encoders.precision import check_precision
 from heap.encoders.registry import position_rule, shape_of, timm_name
@@ -29,6 +30,9 @@ from heap.errors import EncoderError
 from heap.settings.models import VitEncoder
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Tokens that a pass takes on the CPU: the values inside a block's MLP (6 kB a token for ViT-S) then stay in a cache of
+# 16 to 32 MB. Larger passes were slower by 10 % (benchmarks/encoder.py) and only take memory; a GPU wants them whole.
+_CPU_TOKENS = 2048
 # Random weights are drawn from one seed, so that two stores of the same `random` encoder hold the same features.
 RANDOM_SEED = 0
 
@@ -92,6 +96,7 @@ class Vit:
                 f"encoder patch_px: {name} has patches of {self.patch_px} px, the config expects {settings.patch_px}"
             )
         self.model = model.eval().requires_grad_(False).to(device)
+        speed_up(self.model)
         self.settings, self.weights, self.device = settings, weights, device
         self.position = Position(self.model, position_rule(name))
         self.prefix = int(model.num_prefix_tokens)
@@ -125,6 +130,13 @@ class Vit:
     @torch.inference_mode()
     def encode_as(self, photos: npt.NDArray[np.uint8], precision: Literal["float32", "bfloat16", "float16"]) -> Encoded:
         """Encode photos with this arithmetic, whatever the settings say; values come back as float32."""
+        grid_h, grid_w = grid_of(photos.shape[1], photos.shape[2], self.patch_px)
+        at_once = max(1, _CPU_TOKENS // (grid_h * grid_w)) if self.device == "cpu" else len(photos)
+        parts = [self._encode(photos[n : n + at_once], precision) for n in range(0, len(photos), at_once)]
+        return Encoded(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def _encode(self, photos: npt.NDArray[np.uint8], precision: str) -> tuple[npt.NDArray[np.float32], ...]:
+        """Encode photos in one pass: features, attention and cls of `Encoded`."""
         pixels = torch.from_numpy(np.array(photos)).to(self.device).permute(0, 3, 1, 2).float() / 255
         height, width = pixels.shape[2:]
         grid_h, grid_w = grid_of(height, width, self.patch_px)
@@ -133,7 +145,7 @@ class Vit:
         pixels = F.pad((pixels - self._mean) / self._std, padding)
         with torch.autocast(self.device.split(":")[0], _DTYPES[precision], precision != "float32"):
             features, attention, cls = self._forward(pixels)
-        return Encoded(*(value.float().cpu().numpy() for value in (features, attention, cls)))
+        return tuple(value.float().cpu().numpy() for value in (features, attention, cls))
 
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return facet `(B, N, D)`, CLS attention `(B, N, heads)` and CLS vector `(B, D)` of pixels `(B, 3, H, W)`."""
