@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from heap import __version__
+from heap.encoders.commands import encoders
 from heap.errors import HeapError
 
 app = typer.Typer(
@@ -244,19 +245,7 @@ def show(
             Console().print(table)
 
 
-@app.command()
-def encoders() -> None:
-    """List the known encoders and where their weights come from."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from heap.encoders.registry import ARCHITECTURES
-
-    table = Table("architecture", "patch px", "values", "blocks", "about", "weights")
-    for name, known in ARCHITECTURES.items():
-        table.add_row(name, str(known.patch_px), str(known.dim), str(known.blocks), known.about, known.url)
-    table.add_row("descriptors", "4 to 32", "-", "-", "hand-made colour, gradient and texture; no training", "none")
-    Console().print(table)
+app.command()(encoders)
 
 
 @app.command()
