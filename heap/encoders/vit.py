@@ -6,6 +6,7 @@ Source of every choice that moves a value: facebookresearch/dino, as read by LOS
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ from heap.encoders.weights import check_receipt, load_state, read_state, weights
 from heap.errors import EncoderError
 from heap.settings.models import VitEncoder
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 # Tokens that a pass takes on the CPU: the values inside a block's MLP (6 kB a token for ViT-S) then stay in a cache of
 # 16 to 32 MB. Larger passes were slower by 10 % (benchmarks/encoder.py) and only take memory; a GPU wants them whole.
 _CPU_TOKENS = 2048
@@ -131,7 +132,7 @@ class Vit:
     def encode_as(self, photos: npt.NDArray[np.uint8], precision: Literal["float32", "bfloat16", "float16"]) -> Encoded:
         """Encode photos with this arithmetic, whatever the settings say; values come back as float32."""
         grid_h, grid_w = grid_of(photos.shape[1], photos.shape[2], self.patch_px)
-        at_once = max(1, _CPU_TOKENS // (grid_h * grid_w)) if self.device == "cpu" else len(photos)
+        at_once = max(1, _CPU_TOKENS // (grid_h * grid_w)) if self.device.startswith("cpu") else len(photos)
         parts = [self._encode(photos[n : n + at_once], precision) for n in range(0, len(photos), at_once)]
         return Encoded(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
@@ -143,7 +144,8 @@ class Vit:
         # The peers pad after normalisation, so zero is the mean colour; black padding changes the keys by 100 %.
         padding = (0, grid_w * self.patch_px - width, 0, grid_h * self.patch_px - height)
         pixels = F.pad((pixels - self._mean) / self._std, padding)
-        with torch.autocast(self.device.split(":")[0], _DTYPES[precision], precision != "float32"):
+        half = torch.autocast(self.device.split(":")[0], _DTYPES[precision]) if precision in _DTYPES else nullcontext()
+        with half:
             features, attention, cls = self._forward(pixels)
         return tuple(value.float().cpu().numpy() for value in (features, attention, cls))
 
