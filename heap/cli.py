@@ -14,6 +14,7 @@ import typer
 
 from heap import __version__
 from heap.cache.commands import app as cache_app
+from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
 
@@ -313,19 +314,7 @@ def compare(
         comparison.write(out, sources, metric or [], second, intervals)
 
 
-@app.command()
-def encoders() -> None:
-    """List the known encoders and where their weights come from."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from heap.encoders.registry import ARCHITECTURES
-
-    table = Table("architecture", "patch px", "values", "blocks", "about", "weights")
-    for name, known in ARCHITECTURES.items():
-        table.add_row(name, str(known.patch_px), str(known.dim), str(known.blocks), known.about, known.url)
-    table.add_row("descriptors", "4 to 32", "-", "-", "hand-made colour, gradient and texture; no training", "none")
-    Console().print(table)
+app.command()(encoders)
 
 
 @app.command()

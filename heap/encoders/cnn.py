@@ -48,6 +48,12 @@ def build(settings: CnnEncoder) -> Any:
     return model
 
 
+def stages_of(model: Any) -> list[tuple[int, int]]:
+    """Return channels and stride in pixels of each of a timm model's feature maps, finest first."""
+    maps = getattr(model.feature_info, "info", model.feature_info)  # a list of dicts, or timm's wrapper of one
+    return [(int(stage["num_chs"]), int(stage["reduction"])) for stage in maps]
+
+
 class Cnn:
     """A frozen CNN as an `Encoder`.
 
@@ -67,8 +73,7 @@ class Cnn:
         """
         self.settings, self.weights, self.device = settings, weights, device
         self.model = model.eval().requires_grad_(False).to(device)
-        maps = getattr(model.feature_info, "info", model.feature_info)  # a list of dicts, or timm's wrapper of one
-        self.strides = [int(stage["reduction"]) for stage in maps]
+        self.strides = [stride for _, stride in stages_of(model)]
         self.stages = [self._number(stage) for stage in settings.stages]
         if len(set(self.stages)) != len(self.stages):
             raise EncoderError(f"encoder stages: {settings.stages} name one map twice")

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from timm.layers import apply_rot_embed_cat
 from timm.layers.attention import Attention, AttentionRope
 from timm.models.eva import EvaAttention, EvaBlock
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
+from heap.encoders.linear import linear
 from heap.errors import EncoderError
 
 Projection = Literal["query", "key", "value"]
@@ -53,7 +53,7 @@ def project(attn: Any, normed: Tensor, which: Projection) -> Tensor:
         bias = (attn.q_bias, attn.k_bias, attn.v_bias)[place]
     else:
         bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]
-    return F.linear(normed, attn.qkv.weight[rows], bias)
+    return linear(normed, attn.qkv.weight[rows], bias)
 
 
 def cls_attention(attn: Any, query: Tensor, key: Tensor, rotary: Tensor | None, prefix: int) -> Tensor:

@@ -6,6 +6,7 @@ Source of every choice that moves a value: facebookresearch/dino, as read by LOS
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal
 
 import timm
@@ -16,8 +17,9 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import AttentionKind, Encoded, Photos
+from heap.encoders.base import AttentionKind, Encoded, Photos, grid_of
 from heap.encoders.facets import check_block, read_block, run_block
+from heap.encoders.linear import speed_up
 from heap.encoders.position import Backbone, Position
 from heap.encoders.precision import check_precision
 from heap.encoders.registry import position_rule, shape_of, timm_name
@@ -26,7 +28,10 @@ from heap.encoders.weights import check_receipt, load_state, read_state, weights
 from heap.errors import EncoderError
 from heap.settings.models import VitEncoder
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+# Tokens that a pass takes on the CPU: the values inside a block's MLP (6 kB a token for ViT-S) then stay in a cache of
+# 16 to 32 MB. Larger passes were slower by 10 % (benchmarks/encoder.py) and only take memory; a GPU wants them whole.
+_CPU_TOKENS = 2048
 # Random weights are drawn from one seed, so that two stores of the same `random` encoder hold the same features.
 RANDOM_SEED = 0
 
@@ -90,6 +95,7 @@ class Vit:
                 f"encoder patch_px: {name} has patches of {self.patch_px} px, the config expects {settings.patch_px}"
             )
         self.model = model.eval().requires_grad_(False).to(device)
+        speed_up(self.model)
         self.settings, self.weights, self.device = settings, weights, device
         self.position = Position(self.model, position_rule(name))
         self.prefix = int(model.num_prefix_tokens)
@@ -128,9 +134,15 @@ class Vit:
     @torch.inference_mode()
     def start_as(self, photos: Photos, precision: Literal["float32", "bfloat16", "float16"]) -> Transfer:
         """Begin to encode photos with this arithmetic, whatever the settings say; values come back as float32."""
-        pixels = padded_pixels(photos, self.patch_px, self._mean, self._std)
-        with torch.autocast(self.device.split(":")[0], _DTYPES[precision], precision != "float32"):
-            features, attention, cls = self._forward(pixels)
+        grid_h, grid_w = grid_of(photos[0].shape[0], photos[0].shape[1], self.patch_px)
+        at_once = max(1, _CPU_TOKENS // (grid_h * grid_w)) if self.device.startswith("cpu") else len(photos)
+        parts = []
+        for n in range(0, len(photos), at_once):
+            pixels = padded_pixels(photos[n : n + at_once], self.patch_px, self._mean, self._std)
+            half = precision in _DTYPES
+            with torch.autocast(self.device.split(":")[0], _DTYPES[precision]) if half else nullcontext():
+                parts.append(self._forward(pixels))
+        features, attention, cls = (torch.cat(values) for values in zip(*parts, strict=True))
         return Transfer(features, attention, cls)
 
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -297,3 +297,16 @@ def test_only_what_the_facet_needs_of_its_block_is_computed(facet: str, projecti
     encoder(model, facet, block=1).encode(photos(SIDE_PX, SIDE_PX))
     assert calls == {"qkv": projections, "mlp": mlps, "later": 0}
     assert not model.blocks[1].attn.k_norm._forward_hooks  # the token's hooks are gone
+
+
+def test_a_batch_is_encoded_in_passes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, images = encoder(make("dinov2 with registers"), "token"), photos(SIDE_PX, 40, count=5)
+    whole = one.encode(images)
+    monkeypatch.setattr(vit, "_CPU_TOKENS", 45)  # two photos of 20 patches a pass
+    passes: list[int] = []
+    one.model.blocks[0].register_forward_hook(lambda *arguments: passes.append(len(arguments[2])))
+    parted = one.encode(images)
+    assert passes == [2, 2, 1]
+    close(parted.features, torch.from_numpy(whole.features))
+    close(parted.attention, torch.from_numpy(whole.attention))
+    close(parted.cls, torch.from_numpy(whole.cls))

@@ -25,7 +25,8 @@ SMALL: dict[str, Any] = {
 reg = partial(VisionTransformer, **SMALL, init_values=1e-5, reg_tokens=4, no_embed_class=True)
 dinov3 = partial(
     Eva, **{**SMALL, "num_heads": 1}, use_rot_pos_emb=True, rope_type="dinov3", rope_temperature=100,
-    rope_rotate_half=True, use_abs_pos_emb=False, num_reg_tokens=4, init_values=1e-5, use_fc_norm=False, dynamic_img_size=True,
+    rope_rotate_half=True, use_abs_pos_emb=False, num_reg_tokens=4, init_values=1e-5, use_fc_norm=False,
+    dynamic_img_size=True,
 )  # fmt: skip
 
 
