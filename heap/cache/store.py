@@ -22,32 +22,43 @@ FLOAT16_MAX = 65504.0
 class FeatureStore:
     """Arrays `features (rows, D)` float16, `attention (rows, heads)` float32 and `cls (slots, D)` float32.
 
+    With storage `uint8` the features are codes (heap.cache.quantise), and each row of `cls` `(slots, 3 D)` holds the
+    photo's ranges too, behind its vector.
+
     A shard is done when `shards/{n}.json` says so: it is written, with fsync, after the shard's arrays. One file
     a shard, in place of one shared log: jobs on several machines write disjoint shards without sharing a file.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan = folder, plan
+        self.storage = "float16"
 
     @classmethod
-    def create(cls, folder: Path, plan: Plan, dim: int, heads: int, info: dict[str, Any]) -> FeatureStore:
+    def create(
+        cls, folder: Path, plan: Plan, dim: int, heads: int, info: dict[str, Any], storage: str = "float16"
+    ) -> FeatureStore:
         """Make the store's metadata where there is none yet; writers of several parts may all call it.
 
         Raises:
             CacheError: a store of another layout is already there.
         """
         store = cls(folder, plan)
-        shape = {**info, "dim": dim, "heads": heads, "rows": plan.rows, "slots": plan.slots, "shards": plan.shards}
+        store.storage = storage
+        shape = {
+            **info, "storage": storage, "dim": dim, "heads": heads,
+            "rows": plan.rows, "slots": plan.slots, "shards": plan.shards,
+        }  # fmt: skip
         if (folder / "store.json").is_file():
             there = read_json(folder / "store.json")
             if there != shape:
                 raise CacheError(f"{folder}: holds {there}, expected {shape}")
             return store
         folder.mkdir(parents=True, exist_ok=True)
+        photo_values = dim if storage == "float16" else 3 * dim
         for name, rows, width, dtype, chunk, shard in (
-            ("features", plan.rows, dim, "float16", plan.rows_per_chunk, plan.rows_per_shard),
+            ("features", plan.rows, dim, storage, plan.rows_per_chunk, plan.rows_per_shard),
             ("attention", plan.rows, heads, "float32", plan.rows_per_chunk, plan.rows_per_shard),
-            ("cls", plan.slots, dim, "float32", plan.slots_per_shard, plan.slots_per_shard),
+            ("cls", plan.slots, photo_values, "float32", plan.slots_per_shard, plan.slots_per_shard),
         ):
             if (folder / name / "zarr.json").is_file():
                 continue
@@ -60,7 +71,7 @@ class FeatureStore:
                 # Without a checksum of its own a flipped byte of a raw chunk would be read back unnoticed.
                 compressors=[Crc32cCodec()],
                 filters=None,
-                fill_value=float("nan"),
+                fill_value=0 if dtype == "uint8" else float("nan"),
                 dimension_names=("photo" if name == "cls" else "patch", "head" if name == "attention" else "value"),
                 config={"write_empty_chunks": True},
             )
@@ -77,7 +88,7 @@ class FeatureStore:
     def write_shard(
         self,
         shard: int,
-        features: npt.NDArray[np.float16],
+        features: npt.NDArray[np.float16] | npt.NDArray[np.uint8],
         attention: npt.NDArray[np.float32],
         cls: npt.NDArray[np.float32],
         skipped: list[dict[str, str]],
@@ -86,9 +97,9 @@ class FeatureStore:
 
         Args:
             shard: its number.
-            features: `(rows_per_shard, D)`, NaN where no photo stands.
+            features: `(rows_per_shard, D)`, NaN (0 in uint8) where no photo stands.
             attention: `(rows_per_shard, heads)`.
-            cls: `(slots_per_shard, D)`.
+            cls: `(slots_per_shard, D)`, or `(slots_per_shard, 3 D)` for uint8.
             skipped: photos left out, as {image_id, reason}.
         """
         plan = self.plan

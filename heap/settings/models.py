@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from heap.settings.base import Count, Name, NotNegative, Positive, Real, Settings, Sha256, Share
 
+Storage = Literal["float16", "uint8"]
+
 
 class VitEncoder(Settings):
     """A frozen Vision Transformer."""
@@ -29,6 +31,8 @@ class VitEncoder(Settings):
     """Arithmetic of the encoder; half precision needs CUDA, and its error is not measured yet."""
     batch_images: Count = 8
     """Photos of one grid encoded at once; sets memory, not values."""
+    storage: Storage = "float16"
+    """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
 
 
 class DescriptorEncoder(Settings):
@@ -37,6 +41,8 @@ class DescriptorEncoder(Settings):
     kind: Literal["descriptors"]
     patch_px: Annotated[int, Field(ge=4, le=32)] = 8
     """Side of a patch."""
+    storage: Storage = "float16"
+    """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
 
 
 Encoder = Annotated[VitEncoder | DescriptorEncoder, Field(discriminator="kind")]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heap.cache import pipeline
@@ -77,6 +77,7 @@ def payload(folder: Path) -> dict[str, bytes]:
 SIZES = [(16 + 8 * (n % 3) - n % 2, 24) for n in range(60)]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=50), st.integers(1, 9))
 def test_batches_hold_each_photo_once_and_one_grid_each(sizes: list[tuple[int, int]], most: int) -> None:
     layout = laid(sizes)
