@@ -3,7 +3,8 @@
 Each channel of each photo has its own range, as keys want it: what differs between channels, often by a constant, is
 then no loss (KIVI, Liu et al., ICML 2024, found the same for the keys of language models). Measured on 15 photos of
 ECSSD against a range for each patch, relative root mean square error: descriptors .0050 and .0067, an untrained
-ViT-S/8's keys .0059 and .0090, MobileNetV2's block 4 .0073 and .0060.
+ViT-S/8's keys .0059 and .0090, MobileNetV2's stride 16 .0073 and .0060.
+A head trained on the descriptors' float16 features gave masks that agree to an IoU of .9995 from 8 bits (12 photos).
 """
 
 from __future__ import annotations
