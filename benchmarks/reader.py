@@ -4,9 +4,9 @@
     python benchmarks/reader.py --count 2000 --folder /scratch --out reader.csv
 
 Loading: a store is read whole into memory (by `FeatureReader.shard`, and by `TrainingSet`, which makes the training
-targets too), and so are flat files of the same bytes (`numpy.fromfile`), in turns. Both are warm: they lie in the page cache, so
-that the disk does not decide. `--cold` drops a file from the page cache before it is read.
-Streaming: a head trains on batches that a thread reads and collates; `waiting` is the share of the time that the
+targets too), and so are flat files of the same bytes (`numpy.fromfile`), in turns. Both are warm: they lie in the page
+cache, so that the disk does not decide. `--cold` drops a file from the page cache before it is read.
+Streaming: a head trains on batches that a thread reads and collates; `waiting` is the share of the time in which the
 training loop stood still for its next batch. The features are noise in the shape of ViT-S/8 at 224 px.
 """
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from heap.cache.quantise import quantise
 from heap.cache.store import FeatureStore, to_float16
@@ -250,17 +251,31 @@ def _place(store: FeatureStore, shard: _Shard, photos: list[Any], encoded: Encod
     assert shard.arrays is not None
     features, attention, cls = shard.arrays
     plan = store.plan
+    halves = None if store.storage == "uint8" else _halves(encoded.features, photos)
     for number, photo in enumerate(photos):
         start = photo.offset - shard.number * plan.rows_per_shard
         rows, slot = slice(start, start + photo.grid_h * photo.grid_w), photo.slot - shard.number * plan.slots_per_shard
         vector = encoded.cls[number]
-        if store.storage == "uint8":
+        if halves is None:
             features[rows], ranges = quantise(encoded.features[number], str(photo.path))
             vector = np.concatenate([vector, ranges])
         else:
-            features[rows] = to_float16(encoded.features[number], str(photo.path))
+            features[rows] = halves[number]
         attention[rows] = encoded.attention[number]
         cls[slot] = vector
+
+
+def _halves(values: npt.NDArray[np.float32], photos: list[Any]) -> npt.NDArray[np.float16]:
+    """Cast a batch to float16, on all cores: numpy's cast takes six times as long, during which a GPU would idle.
+
+    Raises:
+        CacheError: names the photo whose features float16 cannot hold.
+    """
+    halves = torch.from_numpy(values).half()
+    if not bool(torch.isfinite(halves).all()):
+        for photo, own in zip(photos, values, strict=True):
+            to_float16(own, str(photo.path))
+    return halves.numpy()
 
 
 class _Writer:
