@@ -62,17 +62,18 @@ def extract(
     layout = plan(
         photos.table,
         encoder.patch_px,
-        encoder.dim * 2,
+        encoder.dim * np.dtype(encoder_settings.storage).itemsize,
         lambda height, width: input_size(height, width, max_px, resize_px),
     )
     name = _fingerprint(settings, encoder, photos)
+    storage = encoder_settings.storage
     info = {
         "dataset": photos.info["dataset"],
         "fingerprint": name,
         "encoder": encoder.label,
         "weights_sha256": encoder.weights["sha256"],
     }
-    store = FeatureStore.create(store_folder(folder, name), layout, encoder.dim, encoder.heads, info)
+    store = FeatureStore.create(store_folder(folder, name), layout, encoder.dim, encoder.heads, info, storage)
     mine = layout.part(number, parts)
     todo = [shard for shard in mine if store.done(shard) is None]
     log.info("%s on %s: %d of %d shards to do, %s", encoder.label, chosen, len(todo), len(mine), store.folder)
@@ -105,6 +106,7 @@ def extract(
             "heads": encoder.heads,
             "attention_kind": encoder.attention_kind,
             "weights": encoder.weights,
+            "storage": storage,
             "encoder_settings": settings["encoder"],
             "max_px": max_px,
             "resize_px": resize_px,
@@ -150,7 +152,7 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
         log.warning("%s: %d photos skipped", photos.info["dataset"], len(skipped) + len(unread))
     keep = (
         "dataset", "fingerprint", "encoder", "patch_px", "dim", "heads", "attention_kind", "weights",
-        "encoder_settings", "max_px", "resize_px", "root", "rows_per_shard", "shards",
+        "storage", "encoder_settings", "max_px", "resize_px", "root", "rows_per_shard", "shards",
     )  # fmt: skip
     write_json(
         out,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap import paths
+from heap.cache.quantise import restore
 from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
@@ -23,7 +24,7 @@ class FeatureReader:
     that is gone, unfinished, cut, or another than the receipt's.
 
     Attributes:
-        receipt: dataset, encoder (its label), fingerprint, patch_px, dim, heads, attention_kind, skipped, ...
+        receipt: dataset, encoder (its label), fingerprint, patch_px, dim, heads, attention_kind, storage, skipped, ...
         images: one row a photo that was encoded (see `Plan.images`); photos skipped at extraction are not listed.
     """
 
@@ -40,6 +41,7 @@ class FeatureReader:
         self._features, self._attention, self._cls = (
             fast(open_array(self.folder, name), self.folder / name) for name in ("features", "attention", "cls")
         )
+        self._coded = self._features.dtype == np.uint8
         columns = self.images
         self._start = columns["offset"].to_numpy()
         self._stop = self._start + (columns["grid_h"] * columns["grid_w"]).to_numpy()
@@ -63,9 +65,9 @@ class FeatureReader:
         return int(self._stop[i] - self._start[i])
 
     def features(self, i: int) -> npt.NDArray[np.float32]:
-        """Return the features `(N, D)` float32 of photo `i`."""
+        """Return the features `(N, D)` float32 of photo `i`, restored where the store holds codes."""
         values = read_rows(self._features, self._start[i], self._stop[i], self.folder)
-        return self._there(values, i).astype(np.float32)
+        return restore(values, self._photo(i)[self.dim :]) if self._coded else self._there(values, i).astype(np.float32)
 
     def attention(self, i: int) -> npt.NDArray[np.float32]:
         """Return the attention `(N, heads)` float32 of photo `i`."""
@@ -74,19 +76,31 @@ class FeatureReader:
 
     def cls(self, i: int) -> npt.NDArray[np.float32]:
         """Return the vector `(D,)` float32 of the whole photo `i`."""
-        values: npt.NDArray[np.float32] = read_rows(self._cls, self._slot[i], self._slot[i] + 1, self.folder)
-        return self._there(values, i)[0]
+        return self._photo(i)[: self.dim]
 
     def shard(self, shard: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32], int]:
         """Return features and attention of one whole shard, and the row of the flat arrays it starts at."""
         rows = int(self.receipt["rows_per_shard"])
         start, stop = shard * rows, (shard + 1) * rows
         features = read_rows(self._features, start, stop, self.folder)
-        if np.isnan(features[:, 0]).all() and (self.images["shard"] == shard).any():
+        attention: npt.NDArray[np.float32] = read_rows(self._attention, start, stop, self.folder)
+        # Codes have no NaN; attention has, in the same places.
+        if np.isnan(attention[:, 0]).all() and (self.images["shard"] == shard).any():
             raise CacheError(
                 f"{self.folder}: shard {shard} is gone; `heap cache verify --repair` has it computed again"
             )
-        return features, read_rows(self._attention, start, stop, self.folder), start
+        if not self._coded:
+            return features, attention, start
+        values = np.full(features.shape, np.nan, np.float16)
+        for i in np.flatnonzero((self._start >= start) & (self._stop <= stop)).tolist():
+            own = slice(self._start[i] - start, self._stop[i] - start)
+            values[own] = restore(features[own], self._photo(i)[self.dim :])
+        return values, attention, start
+
+    def _photo(self, i: int) -> npt.NDArray[np.float32]:
+        """Return the row of photo `i` in the per-photo array."""
+        values: npt.NDArray[np.float32] = read_rows(self._cls, self._slot[i], self._slot[i] + 1, self.folder)
+        return self._there(values, i)[0]
 
     def _there(self, values: npt.NDArray[Any], i: int) -> npt.NDArray[Any]:
         """Return values of a photo, all of them computed: Zarr reads what was deleted as NaN, without a word."""

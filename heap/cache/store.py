@@ -40,6 +40,9 @@ ARRAYS = ("features", "attention", "cls")
 class FeatureStore:
     """Arrays `features (rows, D)` float16, `attention (rows, heads)` float32 and `cls (slots, D)` float32.
 
+    With storage `uint8` the features are codes (heap.cache.quantise), and each row of `cls` `(slots, 3 D)` holds the
+    photo's ranges too, behind its vector.
+
     A shard is done when `shards/{n}.json` says so and the files it names are there, of the size it names. The note is
     written after the files are on the disk, so no crash leaves a note without its data. One note a shard, in place of
     one shared log: jobs on several machines write disjoint shards without sharing a file.
@@ -48,22 +51,27 @@ class FeatureStore:
         folder: `{fingerprint}.zarr`.
         plan: where each photo stands.
         lock: who writes what, see `heap.cache.lock.claim`.
+        storage: `float16` or `uint8`.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan = folder, plan
         self.lock = StoreLock(folder)
+        self.storage = "float16"
 
     @classmethod
-    def create(cls, folder: Path, plan: Plan, dim: int, heads: int, info: dict[str, Any]) -> FeatureStore:
+    def create(
+        cls, folder: Path, plan: Plan, dim: int, heads: int, info: dict[str, Any], storage: str = "float16"
+    ) -> FeatureStore:
         """Make the store's metadata where there is none yet; writers of several parts may all call it.
 
         Raises:
             CacheError: a store of another layout is already there, or the folder cannot be written.
         """
         store = cls(folder, plan)
+        store.storage = storage
         shape = {
-            "fingerprint": folder.stem, **info, "dim": dim, "heads": heads, "rows": plan.rows,
+            "fingerprint": folder.stem, **info, "storage": storage, "dim": dim, "heads": heads, "rows": plan.rows,
             "rows_per_shard": plan.rows_per_shard, "slots": plan.slots, "shards": plan.shards,
         }  # fmt: skip
         if not (folder / DESCRIPTION).is_file():
@@ -77,17 +85,18 @@ class FeatureStore:
         return store
 
     def _describe(self, shape: dict[str, Any]) -> None:
-        folder, plan = self.folder, self.plan
+        folder, plan, dim = self.folder, self.plan, shape["dim"]
         if any(folder.glob("shards/*.json")):
             raise CacheError(f"{folder}: has shards but no {DESCRIPTION}; move the folder away, or delete it")
         # The description comes last, so what stands here without it is what a killed writer left.
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
+        photo_values = dim if self.storage == "float16" else 3 * dim
         for name, rows, width, dtype, chunk, shard in (
-            ("features", plan.rows, shape["dim"], "float16", plan.rows_per_chunk, plan.rows_per_shard),
+            ("features", plan.rows, dim, self.storage, plan.rows_per_chunk, plan.rows_per_shard),
             ("attention", plan.rows, shape["heads"], "float32", plan.rows_per_chunk, plan.rows_per_shard),
-            ("cls", plan.slots, shape["dim"], "float32", plan.slots_per_shard, plan.slots_per_shard),
+            ("cls", plan.slots, photo_values, "float32", plan.slots_per_shard, plan.slots_per_shard),
         ):
             zarr.create_array(
                 folder / name,
@@ -95,10 +104,11 @@ class FeatureStore:
                 chunks=(chunk, width),
                 shards=(shard, width),
                 dtype=dtype,
+                # Raw: no codec saves more than 16 % of real features, and all read slower (benchmarks/codecs.py).
                 # Without a checksum of its own a flipped byte of a raw chunk would be read back unnoticed.
                 compressors=[Crc32cCodec()],
                 filters=None,
-                fill_value=float("nan"),
+                fill_value=0 if dtype == "uint8" else float("nan"),
                 dimension_names=("photo" if name == "cls" else "patch", "head" if name == "attention" else "value"),
                 config={"write_empty_chunks": True},
             )
@@ -129,7 +139,7 @@ class FeatureStore:
     def write_shard(
         self,
         shard: int,
-        features: npt.NDArray[np.float16],
+        features: npt.NDArray[np.float16] | npt.NDArray[np.uint8],
         attention: npt.NDArray[np.float32],
         cls: npt.NDArray[np.float32],
         skipped: list[dict[str, str]],
@@ -138,9 +148,9 @@ class FeatureStore:
 
         Args:
             shard: its number; the caller holds its lock.
-            features: `(rows_per_shard, D)`, NaN where no photo stands.
+            features: `(rows_per_shard, D)`, NaN (0 in uint8) where no photo stands.
             attention: `(rows_per_shard, heads)`.
-            cls: `(slots_per_shard, D)`.
+            cls: `(slots_per_shard, D)`, or `(slots_per_shard, 3 D)` for uint8.
             skipped: photos left out, as {image_id, reason}.
 
         Raises:
@@ -160,8 +170,9 @@ class FeatureStore:
                 for left in path.parent.glob("*.partial"):  # of a killed writer: zarr writes under a random name
                     left.unlink()
                 array[where] = values
-                if not path.exists() and np.isnan(values).all():
-                    continue  # every photo of it was skipped: Zarr keeps no file for a shard of nothing but NaN
+                blank = not values.any() if values.dtype == np.uint8 else np.isnan(values).all()
+                if blank and not path.exists():
+                    continue  # every photo of it was skipped: Zarr keeps no file for a shard of nothing but its fill
                 sync(path)
                 for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
                     sync(folder)

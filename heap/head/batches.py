@@ -13,9 +13,15 @@ from torch import Tensor
 
 from heap.cache.reader import FeatureReader
 from heap.head import priors
+from heap.head.prefetch import Prefetch
 
-# Photos are mixed within this many shuffled shards: 4 are 512 MB at most and mix a thousand photos.
+# Photos are mixed within this many shuffled shards: 4 are 512 MB at most and mix a thousand photos. While one pool is
+# used the next is read, so streaming takes twice that.
 _POOL = 4
+# Batches made ahead of the training step: one to use at once, one in the making when steps vary.
+_READY = 2
+# Threads that read shards of a resident cache: one waits for the disk or the memory while the other makes targets.
+_READERS = 2
 
 
 @dataclass(frozen=True)
@@ -60,18 +66,28 @@ class TrainingSet:
         split: only this split; None takes all.
         variant: decides the warm-up target.
         resident_gb: features up to this size are kept in memory.
+
+    Attributes:
+        waited_s: seconds that `batches` has kept its user waiting so far.
     """
 
     def __init__(self, reader: FeatureReader, split: str | None, variant: str, resident_gb: float) -> None:
         self.reader, self.variant = reader, variant
         self.photos = reader.rows_of(split)
-        self.shard_of = {i: int(reader.images["shard"].iat[i]) for i in self.photos}
+        shards = reader.images["shard"].to_numpy()
+        self.shard_of = {i: int(shards[i]) for i in self.photos}
+        self._photos_of: dict[int, list[int]] = {}
+        for i, shard in self.shard_of.items():
+            self._photos_of.setdefault(shard, []).append(i)
+        self._columns = {name: reader.images[name].to_numpy() for name in ("offset", "grid_h", "grid_w")}
         self.patches = sum(reader.patches(i) for i in self.photos)
         self.resident = self.patches * reader.dim * 2 <= resident_gb * 1e9
+        self.waited_s = 0.0
         self._kept: dict[int, Photo] = {}
         if self.resident:
-            for shard in sorted(set(self.shard_of.values())):
-                self._kept |= self._read([shard])
+            with ThreadPoolExecutor(_READERS) as pool:
+                for photos in pool.map(self._read, ([shard] for shard in sorted(self._photos_of))):
+                    self._kept |= photos
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -87,7 +103,17 @@ class TrainingSet:
         return pools
 
     def batches(self, seed: int, batch_images: int, start: int) -> Iterator[Batch]:
-        """Yield batches without end, from batch number `start`; an epoch's incomplete last batch runs into the next."""
+        """Yield batches without end, from batch number `start`; an epoch's incomplete last batch runs into the next.
+
+        A thread reads and collates ahead; `waited_s` grows by what the user had to wait all the same.
+        """
+        with Prefetch(self._batches(seed, batch_images, start), _READY) as ahead:
+            for batch in ahead:
+                self.waited_s += ahead.waited_s
+                ahead.waited_s = 0.0
+                yield batch
+
+    def _batches(self, seed: int, batch_images: int, start: int) -> Iterator[Batch]:
         size = min(batch_images, len(self))
         # After a resume: begin in the epoch that was interrupted and pass over what the killed run has seen of it.
         epoch, seen = divmod(start * size, len(self))
@@ -122,15 +148,12 @@ class TrainingSet:
 
     def _read(self, shards: list[int]) -> dict[int, Photo]:
         photos: dict[int, Photo] = {}
+        offset, grid_h, grid_w = self._columns.values()
         for shard in shards:
             features, attention, start = self.reader.shard(shard)
-            for i in self.photos:
-                if self.shard_of[i] != shard:
-                    continue
-                row = self.reader.images.iloc[i]
-                first = int(row["offset"]) - start
-                rows = slice(first, first + self.reader.patches(i))
-                grid = int(row["grid_h"]), int(row["grid_w"])
+            for i in self._photos_of[shard]:
+                rows = slice(int(offset[i]) - start, int(offset[i]) - start + self.reader.patches(i))
+                grid = int(grid_h[i]), int(grid_w[i])
                 photos[i] = make_photo(features[rows], attention[rows], grid, self.variant, i)
         return photos
 
@@ -152,7 +175,7 @@ def make_photo(
     """Return what training needs of a photo with features `(N, D)`, attention `(N, heads)`, grid (grid_h, grid_w)."""
     border = np.ones(grid, bool)
     border[1:-1, 1:-1] = False
-    target = priors.target(variant, features.astype(np.float32), attention)
+    target = priors.target(variant, features, attention)
     return Photo(features, attention.mean(axis=1), target, border.ravel(), index)
 
 
@@ -161,10 +184,12 @@ def collate(photos: list[Photo]) -> Batch:
     longest = max(len(photo.features) for photo in photos)
     size = (len(photos), longest)
     features = torch.zeros(*size, photos[0].features.shape[1])
+    # Cast by numpy, in this thread alone: torch would take the cores from the training step that runs meanwhile.
+    floats = features.numpy()
     attention, target, mask, border = torch.zeros(size), torch.zeros(size), torch.zeros(size), torch.zeros(size)
     for number, photo in enumerate(photos):
         n = len(photo.features)
-        features[number, :n] = torch.from_numpy(photo.features).float()
+        floats[number, :n] = photo.features
         attention[number, :n] = torch.from_numpy(photo.attention)
         target[number, :n] = torch.from_numpy(photo.target)
         border[number, :n] = torch.from_numpy(photo.border).float()

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Stored = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 # FOUND's threshold on the cosine to the least attended patch.
 _SEED_THRESHOLD = 0.3
 
@@ -16,7 +17,7 @@ def attention_above_mean(attention: Floats) -> Floats:
     return (mean > mean.mean()).astype(np.float32)
 
 
-def found_seed(features: Floats, attention: Floats, weigh_heads: bool = True) -> Floats:
+def found_seed(features: Stored, attention: Floats, weigh_heads: bool = True) -> Floats:
     """Return 0 on FOUND's background seed and 1 elsewhere.
 
     The background seed is every patch similar to the least attended one. Heads with sharp attention count more
@@ -46,7 +47,7 @@ def found_seed(features: Floats, attention: Floats, weigh_heads: bool = True) ->
     return (~background).astype(np.float32)
 
 
-def target(variant: str, features: Floats, attention: Floats) -> Floats:
+def target(variant: str, features: Stored, attention: Floats) -> Floats:
     """Return the warm-up target `(N,)` of a variant: `pure`, `robust`, or `no_seed` (all 0.5, never used)."""
     if variant == "pure":
         return found_seed(features, attention)

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from heap.settings.base import Count, Name, NotNegative, Positive, Real, Settings, Sha256, Share
 
+Storage = Literal["float16", "uint8"]
+
 
 class VitEncoder(Settings):
     """A frozen Vision Transformer."""
@@ -32,6 +34,8 @@ class VitEncoder(Settings):
     stands in the receipt as `precision_error`; above 5 % of the largest value it is refused."""
     batch_images: Count = 8
     """Photos of one grid encoded at once; sets memory, not values."""
+    storage: Storage = "float16"
+    """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
 
 
 class CnnEncoder(Settings):
@@ -59,7 +63,9 @@ class CnnEncoder(Settings):
     std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
     """Deviation of RGB that is divided by, likewise."""
     batch_images: Count = 8
-    """Photos of one size encoded at once; sets memory, not values."""
+    """Photos of one grid encoded at once; sets memory, not values."""
+    storage: Storage = "float16"
+    """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
 
 
 class DescriptorEncoder(Settings):
@@ -68,6 +74,8 @@ class DescriptorEncoder(Settings):
     kind: Literal["descriptors"]
     patch_px: Annotated[int, Field(ge=4, le=32)] = 8
     """Side of a patch."""
+    storage: Storage = "float16"
+    """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
 
 
 Encoder = Annotated[VitEncoder | CnnEncoder | DescriptorEncoder, Field(discriminator="kind")]

@@ -41,8 +41,9 @@ class World:
         self.freeze()
         self.list_photos()
 
-    def freeze(self, **edits: Any) -> None:
+    def freeze(self, storage: str = "float16", **edits: Any) -> None:
         raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        raw["encoders"]["descriptors"]["storage"] = storage
         raw["models"]["photos"]["encoder"] = "descriptors"
         raw["datasets"]["photos"] |= edits
         self.config = parse(raw)
@@ -85,6 +86,32 @@ def test_the_cache_holds_what_the_encoder_gives(world: World) -> None:
         np.testing.assert_array_equal(reader.features(i), live.features[0].astype(np.float16).astype(np.float32))
         np.testing.assert_array_equal(reader.attention(i), live.attention[0])
         np.testing.assert_array_equal(reader.cls(i), live.cls[0])
+
+
+def test_eight_bits_are_read_back_as_floats_and_are_another_store(world: World) -> None:
+    world.extract()
+    exact = world.gather()
+    world.freeze(storage="uint8")
+    world.extract(to="coded")
+    coded = world.gather(to="coded")
+    assert (exact.receipt["storage"], coded.receipt["storage"]) == ("float16", "uint8")
+    assert exact.receipt["fingerprint"] != coded.receipt["fingerprint"]
+    sizes = [sum(p.stat().st_size for p in (r.folder / "features").rglob("*")) for r in (exact, coded)]
+    assert sizes[1] < 0.7 * sizes[0]  # small photos: the index and the checksums count
+    order = [list(coded.images["image_id"]).index(name) for name in exact.images["image_id"]]
+    for i, j in enumerate(order):
+        values, found = exact.features(i), coded.features(j)
+        # Half a step of the channel's range, and float16's own error of the exact store.
+        assert (np.abs(found - values) <= np.ptp(values, axis=0) * 0.502 / 255 + 0.001 * np.abs(values)).all()
+        np.testing.assert_array_equal(coded.attention(j), exact.attention(i))
+        np.testing.assert_array_equal(coded.cls(j), exact.cls(i))
+    for shard in range(coded.receipt["shards"]):
+        features, _, start = coded.shard(shard)
+        for j in np.flatnonzero(coded.images["shard"] == shard):
+            first = coded.images["offset"].iat[j] - start
+            np.testing.assert_array_equal(
+                features[first : first + coded.patches(j)], coded.features(j).astype(np.float16)
+            )
 
 
 def test_parts_together_write_the_store_that_one_writes(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heap.cache import pipeline
@@ -77,6 +77,7 @@ def payload(folder: Path) -> dict[str, bytes]:
 SIZES = [(16 + 8 * (n % 3) - n % 2, 24) for n in range(60)]
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=50), st.integers(1, 9))
 def test_batches_hold_each_photo_once_and_one_grid_each(sizes: list[tuple[int, int]], most: int) -> None:
     layout = laid(sizes)
@@ -175,6 +176,21 @@ def test_a_shard_that_cannot_be_written_stops_the_work_and_keeps_the_others(
         run(store)
     assert 0 not in store.missing()
     assert 3 in store.missing()
+
+
+@pytest.mark.parametrize("value", [np.nan, 70000.0])
+def test_features_that_float16_cannot_hold_are_refused_with_the_photo_s_name(tmp_path: Path, value: float) -> None:
+    class Wild(Means):
+        def encode(self, photos: Photos) -> Encoded:
+            encoded = super().encode(photos)
+            for number, photo in enumerate(photos):
+                if photo[0, 0, 0] == 17:
+                    encoded.features[number, 0, 0] = value
+            return encoded
+
+    layout = laid(SIZES)
+    with pytest.raises(CacheError, match="17: features are not finite or exceed"):
+        run(made(tmp_path / "a.zarr", layout), Wild())
 
 
 def test_an_interrupt_lets_the_shard_being_written_end_and_starts_no_other(

@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[RawShards, np.ndarr
 
 
 @given(st.integers(0, TOTAL), st.integers(0, TOTAL))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_any_rows_are_those_that_were_written(store: tuple[RawShards, np.ndarray], a: int, b: int) -> None:
     rows, values = store
     np.testing.assert_array_equal(rows[a:b], values[a:b])

@@ -46,7 +46,7 @@ def planted_store(
     )
     layout = plan(rows, 8, DIM * 2, lambda h, w: (h, w))
     store = FeatureStore.create(store_folder(folder / "planted", "f" * 16), layout, DIM, HEADS, {})
-    truth: list[np.ndarray] = []
+    truth: dict[int, np.ndarray] = {}
     for shard in range(layout.shards):
         features = np.full((layout.rows_per_shard, DIM), np.nan, np.float16)
         attention = np.full((layout.rows_per_shard, HEADS), np.nan, np.float32)
@@ -63,7 +63,7 @@ def planted_store(
             features[start : start + len(inside)] = values
             log_attention = 1.2 * inside[:, None] + 0.8 * rng.normal(size=(len(inside), HEADS))
             attention[start : start + len(inside)] = np.exp(log_attention) / len(inside)
-            truth.append(inside)
+            truth[photo.Index] = inside
         store.write_shard(shard, features, attention, cls, [])
     receipt = folder / "planted.json"
     write_json(
@@ -76,7 +76,7 @@ def planted_store(
         },
     )  # fmt: skip
     assert paths.beside(receipt).is_dir()
-    return FeatureReader(receipt), truth
+    return FeatureReader(receipt), [truth[n] for n in range(photos)]
 
 
 def iou(found: np.ndarray, truth: np.ndarray) -> float:
