@@ -20,7 +20,7 @@ STAGE_VERSION = {
     "fetch": 1,
     "weights": 1,
     "manifest": 1,
-    "extract": 1,
+    "extract": 2,
     "train": 1,
     "group": 1,
     "maps": 1,
@@ -44,7 +44,7 @@ NAMED_BY = {
     "report": "benchmark",
 }
 # How photos are found and truth is read, as against how pixels are read: an edit of the latter leaves manifests alone.
-_READING = ("resize_px", "max_px")
+_READING = ("resize_px", "max_px", "max_patches")
 _FETCHING = ("root", "archives")
 _ELSEWHERE = ("model", "files")
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap.cache.plan import Plan, fingerprint, plan
+from heap.cache.plan import Plan, fingerprint, plan, refuse_large
+from heap.data.photos import input_size
 
 sizes = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=1, max_size=60)
 
@@ -75,3 +76,22 @@ def test_fingerprint_tells_settings_weights_photos_and_version() -> None:
         first, fingerprint({"facet": "query"}, "abc", photos, 1), fingerprint({"facet": "key"}, "abd", photos, 1),
         fingerprint({"facet": "key"}, "abc", other, 1), fingerprint({"facet": "key"}, "abc", photos, 2),
     }) == 5  # fmt: skip
+
+
+def test_photos_of_too_many_patches_are_parted_from_the_others() -> None:
+    photos = table([(8, 8), (24, 40), (16, 32)])  # 1, 15 and 8 patches
+    kept, refused = refuse_large(photos, 8, lambda h, w: (h, w), 8)
+    assert kept["image_id"].tolist() == ["i0", "i2"]
+    (told,) = refused
+    assert told["image_id"] == "i1"
+    assert told["reason"].startswith("i1.jpg: 24 x 40 px are 15 patches, too many for one photo (max_patches: 8)")
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 5000), st.sampled_from([4, 8, 14, 16]))
+def test_the_max_px_that_a_refusal_proposes_is_enough(height: int, width: int, limit: int, patch: int) -> None:
+    kept, refused = refuse_large(table([(height, width)]), patch, lambda h, w: (h, w), limit)
+    assert len(kept) + len(refused) == 1
+    if refused:
+        proposed = int(refused[0]["reason"].split("set max_px: ")[1].split(",")[0])
+        grid = -(-np.array(input_size(height, width, proposed)) // patch)
+        assert grid.prod() <= limit
