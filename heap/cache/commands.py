@@ -78,6 +78,7 @@ def verify(
     `snakemake --cores all results/features/DATASET.json`, which computes this shard alone.
     """
     from heap.cache import verify as check
+    from heap.cache.reader import FeatureReader
     from heap.cache.repair import repair as forget
     from heap.cache.stores import datasets_in, receipt_of
     from heap.files import read_json
@@ -96,9 +97,8 @@ def verify(
                 continue
             if photos:
                 found += check.verify_photos(store, dataset, Path(own["root"]))
-            if not checksums_only:
-                bad = {finding.shard for finding in of_files if finding.shard is not None}
-                found += check.verify_sample(store, dataset, own, bad, sample, seed, device)
+            if not checksums_only and not of_files:
+                found += check.verify_sample(FeatureReader(path), sample, seed, device)
         every += found
         if not as_json:
             typer.echo(f"{dataset}: {f'{len(found)} findings' if found else 'whole'}")
