@@ -91,6 +91,8 @@ def extract(
     started = time.monotonic()
     try:
         for shard in claim(store, todo):
+            if shard is None:
+                continue
             _extract_shard(store, shard, encoder, photos.root, settings, batch, progress)
             encoded += len(layout.of_shard(shard))
         progress.step(left - encoded)  # what another process did meanwhile

@@ -91,11 +91,13 @@ class StoreLock:
         return True
 
 
-def claim(store: FeatureStore, shards: list[int], wait_s: float = SECONDS_BETWEEN_TRIES) -> Iterator[int]:
+def claim(store: FeatureStore, shards: list[int], wait_s: float = SECONDS_BETWEEN_TRIES) -> Iterator[int | None]:
     """Yield, locked, each of `shards` that nobody has finished and nobody else is writing.
 
     Shards that another process holds come last: this waits until they are finished (and passes over them) or their
     writer is gone (and yields them). So two runs on the same shards share the work, and none is computed twice.
+
+    Before each wait None is yielded: write what you have, because the other process may be waiting for that.
     """
     waiting, told = shards, False
     while waiting:
@@ -111,5 +113,6 @@ def claim(store: FeatureStore, shards: list[int], wait_s: float = SECONDS_BETWEE
             if not told:
                 log.info("%s: another process writes shards %s; waiting for it", store.folder, held)
                 told = True
+            yield None
             time.sleep(wait_s)
         waiting = held
