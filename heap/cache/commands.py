@@ -50,7 +50,7 @@ def list_stores(datasets: Datasets = None, folder: Root = _ROOT, as_json: Json =
             age_text(time.time() - store.written), store.state, store.fingerprint,
         )  # fmt: skip
     Console().print(table)
-    typer.echo(f"{len(stores)} stores, {size_text(sum(store.size_bytes for store in stores))}")
+    typer.echo(f"{counted(len(stores), 'store')}, {size_text(sum(store.size_bytes for store in stores))}")
 
 
 @app.command()
@@ -101,7 +101,7 @@ def verify(
                 found += check.verify_sample(FeatureReader(path), sample, seed, device)
         every += found
         if not as_json:
-            typer.echo(f"{dataset}: {f'{len(found)} findings' if found else 'whole'}")
+            typer.echo(f"{dataset}: {counted(len(found), 'finding') if found else 'whole'}")
             for finding in found:
                 typer.echo(f"  {finding.where}: {finding.what}\n    {finding.todo}")
         if repair and found:
@@ -164,6 +164,11 @@ def prune(
         elif yes:
             path.unlink(missing_ok=True)
     typer.echo(f"{size_text(freed)} {'freed' if yes else 'would be freed; --yes removes them'}")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things: 1 store, 2 stores."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def size_text(size_bytes: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
@@ -31,6 +31,7 @@ def laid(shapes: list[tuple[int, int]], patch: int = 8) -> Plan:
     return plan(table(shapes), patch, 100, lambda h, w: (h, w))
 
 
+@settings(deadline=None)  # a loaded machine is no error
 @given(sizes)
 def test_rows_never_overlap_and_never_cross_a_shard(shapes: list[tuple[int, int]]) -> None:
     layout = laid(shapes)
@@ -46,6 +47,7 @@ def test_rows_never_overlap_and_never_cross_a_shard(shapes: list[tuple[int, int]
     assert layout.rows_per_shard % layout.rows_per_chunk == 0
 
 
+@settings(deadline=None)  # a loaded machine is no error
 @given(sizes, st.integers(1, 20))
 def test_parts_own_each_shard_once(shapes: list[tuple[int, int]], parts: int) -> None:
     layout = laid(shapes)
@@ -87,6 +89,7 @@ def test_photos_of_too_many_patches_are_parted_from_the_others() -> None:
     assert told["reason"].startswith("i1.jpg: 24 x 40 px are 15 patches, too many for one photo (max_patches: 8)")
 
 
+@settings(deadline=None)  # a loaded machine is no error
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 5000), st.sampled_from([4, 8, 14, 16]))
 def test_the_max_px_that_a_refusal_proposes_is_enough(height: int, width: int, limit: int, patch: int) -> None:
     kept, refused = refuse_large(table([(height, width)]), patch, lambda h, w: (h, w), limit)
