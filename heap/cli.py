@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that `heap --help` and a wron
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -345,4 +346,10 @@ def main() -> None:
         app()
     except HeapError as error:
         sys.stderr.write(f"heap: error: {error}\n")
+        sys.exit(2)
+    except OSError as error:
+        # A disk that is full or read-only is the user's to mend, whichever file met it; any other is a bug.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        sys.stderr.write(f"heap: error: {error.filename or 'a file'} could not be written ({error.strerror})\n")
         sys.exit(2)

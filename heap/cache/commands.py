@@ -50,7 +50,7 @@ def list_stores(datasets: Datasets = None, folder: Root = _ROOT, as_json: Json =
             age_text(time.time() - store.written), store.state, store.fingerprint,
         )  # fmt: skip
     Console().print(table)
-    typer.echo(f"{len(stores)} stores, {size_text(sum(store.size_bytes for store in stores))}")
+    typer.echo(f"{counted(len(stores), 'store')}, {size_text(sum(store.size_bytes for store in stores))}")
 
 
 @app.command()
@@ -78,6 +78,7 @@ def verify(
     `snakemake --cores all results/features/DATASET.json`, which computes this shard alone.
     """
     from heap.cache import verify as check
+    from heap.cache.reader import FeatureReader
     from heap.cache.repair import repair as forget
     from heap.cache.stores import datasets_in, receipt_of
     from heap.files import read_json
@@ -96,12 +97,11 @@ def verify(
                 continue
             if photos:
                 found += check.verify_photos(store, dataset, Path(own["root"]))
-            if not checksums_only:
-                bad = {finding.shard for finding in of_files if finding.shard is not None}
-                found += check.verify_sample(store, dataset, own, bad, sample, seed, device)
+            if not checksums_only and not of_files:
+                found += check.verify_sample(FeatureReader(path), sample, seed, device)
         every += found
         if not as_json:
-            typer.echo(f"{dataset}: {f'{len(found)} findings' if found else 'whole'}")
+            typer.echo(f"{dataset}: {counted(len(found), 'finding') if found else 'whole'}")
             for finding in found:
                 typer.echo(f"  {finding.where}: {finding.what}\n    {finding.todo}")
         if repair and found:
@@ -164,6 +164,11 @@ def prune(
         elif yes:
             path.unlink(missing_ok=True)
     typer.echo(f"{size_text(freed)} {'freed' if yes else 'would be freed; --yes removes them'}")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things: 1 store, 2 stores."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def size_text(size_bytes: float) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from heap.cache.lock import claim
 from heap.cache.pipeline import encode_shards
-from heap.cache.plan import Plan, fingerprint, plan
+from heap.cache.plan import Plan, fingerprint, plan, refuse_large
 from heap.cache.reader import store_folder
 from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
@@ -59,14 +59,16 @@ def extract(
     encoder = open_encoder(encoder_settings, read_json(weights), chosen)
     photos = manifests.read(manifest)
     max_px, resize_px = settings["max_px"], settings["resize_px"]
-    layout = plan(
-        photos.table,
-        encoder.patch_px,
-        encoder.dim * np.dtype(encoder_settings.storage).itemsize,
-        lambda height, width: input_size(height, width, max_px, resize_px),
-    )
-    name = _fingerprint(settings, encoder, photos)
+
+    def sized(height_px: int, width_px: int) -> tuple[int, int]:
+        return input_size(height_px, width_px, max_px, resize_px)
+
+    table, refused = refuse_large(photos.table, encoder.patch_px, sized, settings["max_patches"])
+    if refused and (settings["on_bad_image"] == "fail" or table.empty):
+        raise PhotoError(f"{photos.root}: {len(refused)} photos are too large, the first: {refused[0]['reason']}")
     storage = encoder_settings.storage
+    layout = plan(table, encoder.patch_px, encoder.dim * np.dtype(storage).itemsize, sized)
+    name = _fingerprint(settings, encoder, table)
     info = {
         "dataset": photos.info["dataset"],
         "fingerprint": name,
@@ -116,6 +118,7 @@ def extract(
             "device": chosen,
             "precision_error": error_of(encoder),
             "photos_encoded": encoded,
+            "refused": refused,
             "seconds": round(time.monotonic() - started, 2),
         },
     )
@@ -148,8 +151,9 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
     unread = [{"image_id": item["path"], "reason": item["reason"]} for item in photos.info["skipped"]]
     if len(skipped) == len(store.plan.images):
         raise CacheError(f"{out}: every photo was skipped; the first: {skipped[0]}")
-    if skipped or unread:
-        log.warning("%s: %d photos skipped", photos.info["dataset"], len(skipped) + len(unread))
+    left_out = unread + first["refused"] + skipped
+    if left_out:
+        log.warning("%s: %d photos skipped", photos.info["dataset"], len(left_out))
     keep = (
         "dataset", "fingerprint", "encoder", "patch_px", "dim", "heads", "attention_kind", "weights",
         "storage", "encoder_settings", "max_px", "resize_px", "root", "rows_per_shard", "shards",
@@ -161,7 +165,7 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
             # Of the parts that encoded something in this run; null in float32.
             "precision_error": largest_error([receipt.get("precision_error") for receipt in receipts]),
             "images": len(store.plan.images) - len(skipped),
-            "skipped": unread + skipped,
+            "skipped": left_out,
             "expected_images": photos.info["expected_images"],
             "warnings": photos.info["warnings"],
         },
@@ -177,11 +181,11 @@ def _parse_part(part: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _fingerprint(settings: dict[str, Any], encoder: Encoder, photos: manifests.Manifest) -> str:
+def _fingerprint(settings: dict[str, Any], encoder: Encoder, table: pd.DataFrame) -> str:
     encoding = {key: value for key, value in settings["encoder"].items() if key not in _NO_FEATURE}
     decides = {"encoder": encoding, "resize_px": settings["resize_px"], "max_px": settings["max_px"]}
     source = encoder.weights["sha256"] or encoder.weights["source"]
-    return fingerprint(decides, source, photos.table, settings["version"])
+    return fingerprint(decides, source, table, settings["version"])
 
 
 def _plan_of(receipt: dict[str, Any], folder: Path) -> Plan:

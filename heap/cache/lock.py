@@ -95,8 +95,9 @@ def claim(store: FeatureStore, shards: list[int], wait_s: float = SECONDS_BETWEE
     """Yield, locked, each of `shards` that nobody has finished and nobody else is writing.
 
     Shards that another process holds come last: this waits until they are finished (and passes over them) or their
-    writer is gone (and yields them). So two runs on the same shards share the work, and none is computed twice. Before
-    each wait it yields None: whoever computes ahead must then finish what it holds, or two runs wait for each other.
+    writer is gone (and yields them). So two runs on the same shards share the work, and none is computed twice.
+
+    Before each wait None is yielded: write what you have, because the other process may be waiting for that.
     """
     waiting, told = shards, False
     while waiting:

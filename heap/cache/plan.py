@@ -109,6 +109,48 @@ def plan(
     return Plan(images, per_shard, chunk, slots_per_shard, shard + 1)
 
 
+def refuse_large(
+    table: pd.DataFrame,
+    patch_px: int,
+    input_size: Callable[[int, int], tuple[int, int]],
+    max_patches: int,
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Part a manifest's photos into those that may be encoded and those that are too large.
+
+    This looks at the sizes in the manifest alone, because one huge photo, or a small file that claims to be one, would
+    also size every shard of the store. A forward pass needs memory in proportion to the patches of a photo (24 kB each
+    with ViT-S/8 and fused attention, measured up to 16384), and time in proportion to their square.
+
+    Args:
+        table: the manifest's rows.
+        patch_px: side of a patch.
+        input_size: (height_px, width_px) of a photo to those of what the encoder is given.
+        max_patches: largest number of patches of a photo.
+
+    Returns:
+        The rows kept, and {image_id, reason} of the others.
+    """
+    refused: list[dict[str, str]] = []
+    keep = np.ones(len(table), bool)
+    for number, photo in enumerate(table.itertuples()):
+        height_px, width_px = input_size(int(photo.height_px), int(photo.width_px))
+        grid_h, grid_w = grid_of(height_px, width_px, patch_px)
+        if grid_h * grid_w <= max_patches:
+            continue
+        keep[number] = False
+        longest, shortest = max(height_px, width_px), min(height_px, width_px)
+        # The largest side of whole patches with which a photo of this shape stays below the limit.
+        side = int((max_patches * longest / shortest) ** 0.5) * patch_px
+        while side > patch_px and np.prod(grid_of(side, -(-side * shortest // longest), patch_px)) > max_patches:
+            side -= patch_px
+        reason = (
+            f"{photo.path}: {height_px} x {width_px} px are {grid_h * grid_w} patches, too many for one photo "
+            f"(max_patches: {max_patches}); set max_px: {side}, or raise max_patches if there is memory for it"
+        )
+        refused.append({"image_id": str(photo.image_id), "reason": reason})
+    return table[keep], refused
+
+
 def fingerprint(settings: dict[str, Any], weights_sha256: str | None, table: pd.DataFrame, version: int) -> str:
     """Return the name of the store that these settings, weights and photos give: equal names, equal features."""
     photos = list(zip(table["image_id"], table["content"], strict=True))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap.cache.notes import note_path, read_description, read_note, stamp
-from heap.cache.reader import store_folder
+from heap.cache.reader import FeatureReader, store_folder
 from heap.cache.store import ARRAYS, open_array, read_images, read_rows
 from heap.cache.stores import pointed_to
 from heap.data.manifest import DIGEST_BYTES, THREADS
@@ -26,6 +26,8 @@ from heap.progress import track
 # How far fresh and cached features may lie apart, as a share of the photo's largest value. Rounding to float16 costs
 # 2^-11 = 0.0005; the rest is for other batch sizes, thread counts and devices. Other weights differ by about 1.
 TOLERANCE = {"float32": 0.004, "float16": 0.02, "bfloat16": 0.1}
+# Half a step of 8-bit codes that span at most twice the largest value is 1/255 of it; twice that.
+TOLERANCE_OF_CODES = 2 / 255
 
 
 @dataclass(frozen=True)
@@ -214,16 +216,11 @@ def _changed(root: Path, photo: Any) -> str | None:
     return None if found == photo.content else "the photo was changed since it was encoded"
 
 
-def verify_sample(
-    folder: Path, dataset: str, receipt: dict[str, Any], bad: set[int], sample: int, seed: int, device: str | None
-) -> Iterator[Finding]:
+def verify_sample(reader: FeatureReader, sample: int, seed: int, device: str | None) -> Iterator[Finding]:
     """Yield the photos of a random sample whose cached features are not what the encoder gives now.
 
     Args:
-        folder: the store.
-        dataset: for the findings.
-        receipt: its receipt; says encoder, weights, and how photos are scaled.
-        bad: shards known to be damaged, of which none is drawn.
+        reader: the features; its receipt says encoder, weights, and how photos are scaled.
         sample: photos to draw.
         seed: of the draw.
         device: torch device, see `choose_device`.
@@ -232,7 +229,8 @@ def verify_sample(
     from heap.settings import section
     from heap.settings.models import Encoder as EncoderSettings
 
-    weights, root = receipt["weights"], Path(receipt["root"])
+    receipt = reader.receipt
+    dataset, weights, root = receipt["dataset"], receipt["weights"], Path(receipt["root"])
     other = _other_weights(dataset, weights)
     if other is not None:
         yield other
@@ -240,24 +238,19 @@ def verify_sample(
     settings: EncoderSettings = section({"encoder": receipt["encoder_settings"]}, "encoder", EncoderSettings)
     encoder = open_encoder(settings, weights, choose_device(device))
     tolerance = TOLERANCE[getattr(settings, "precision", "float32")]
-    if settings.storage == "uint8":
-        tolerance += 1 / 255  # half a step of a range that is at most twice the largest value
-    images, features = read_images(folder), open_array(folder, "features")
-    skipped = {item["image_id"] for item in receipt["skipped"]}
-    healthy = images[~images["image_id"].isin(skipped) & ~images["shard"].isin(bad)]
-    drawn = np.random.default_rng(seed).permutation(len(healthy))[:sample]
-    rows = list(healthy.iloc[np.sort(drawn)].itertuples())
-    for photo in track(rows, len(rows), "photos", f"encoding a sample of {dataset}"):
+    if receipt.get("storage") == "uint8":
+        tolerance = max(tolerance, TOLERANCE_OF_CODES)
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(reader))[:sample]).tolist()
+    for i in track(drawn, len(drawn), "photos", f"encoding a sample of {dataset}"):
+        photo = reader.images.iloc[i]
         if _changed(root, photo) is not None:
             continue  # `verify_photos` tells of it; that its features differ says nothing of the store
         fresh = encoder.encode(read_photo(root / str(photo.path), receipt["max_px"], receipt["resize_px"])[None])
-        start = int(photo.offset)
-        cached = read_rows(features, start, start + int(photo.grid_h) * int(photo.grid_w), folder)
-        apart = distance(fresh.features[0], cached.astype(np.float32))
+        apart = distance(fresh.features[0], reader.features(i))
         if not apart <= tolerance:
             what = f"differs from a fresh encoding by {apart:.3g} of its largest value (at most {tolerance})"
             what = f"made with other weights or another encoder: {photo.image_id} {what}"
-            yield Finding(dataset, folder, what, _ANEW, store=folder)
+            yield Finding(dataset, reader.folder, what, _ANEW, store=reader.folder)
 
 
 def _other_weights(dataset: str, weights: dict[str, Any]) -> Finding | None:

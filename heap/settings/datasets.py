@@ -39,8 +39,10 @@ class DatasetBase(Settings):
     """[height, width] every image is resized to (bicubic); null keeps each image's own size."""
     max_px: Count | None = None
     """Longest side allowed: larger photos are scaled down to it; null scales nothing."""
+    max_patches: Count = 65536
+    """Photos of more patches are refused: 65536 are 2048 x 2048 px at a patch of 8. Raise it, or scale with max_px."""
     on_bad_image: Literal["fail", "skip"] = "fail"
-    """An unreadable photo: stop with its name, or leave it out, counted and listed."""
+    """An unreadable or too large photo: stop with its name, or leave it out, counted and listed."""
 
 
 class VocDataset(DatasetBase):

@@ -47,7 +47,7 @@ NAMED_BY = {
     "report": "benchmark",
 }
 # How photos are found and truth is read, as against how pixels are read: an edit of the latter leaves manifests alone.
-_READING = ("resize_px", "max_px")
+_READING = ("resize_px", "max_px", "max_patches")
 _FETCHING = ("root", "archives")
 _ELSEWHERE = ("model", "files")
 

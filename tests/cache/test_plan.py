@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heap.cache.plan import Plan, fingerprint, plan
+from heap.cache.plan import Plan, fingerprint, plan, refuse_large
+from heap.data.photos import input_size
 
 sizes = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=1, max_size=60)
 
@@ -30,6 +31,7 @@ def laid(shapes: list[tuple[int, int]], patch: int = 8) -> Plan:
     return plan(table(shapes), patch, 100, lambda h, w: (h, w))
 
 
+@settings(deadline=None)  # a loaded machine is no error
 @given(sizes)
 def test_rows_never_overlap_and_never_cross_a_shard(shapes: list[tuple[int, int]]) -> None:
     layout = laid(shapes)
@@ -45,6 +47,7 @@ def test_rows_never_overlap_and_never_cross_a_shard(shapes: list[tuple[int, int]
     assert layout.rows_per_shard % layout.rows_per_chunk == 0
 
 
+@settings(deadline=None)  # a loaded machine is no error
 @given(sizes, st.integers(1, 20))
 def test_parts_own_each_shard_once(shapes: list[tuple[int, int]], parts: int) -> None:
     layout = laid(shapes)
@@ -85,3 +88,23 @@ def test_fingerprint_tells_settings_weights_photos_and_version() -> None:
         first, fingerprint({"facet": "query"}, "abc", photos, 1), fingerprint({"facet": "key"}, "abd", photos, 1),
         fingerprint({"facet": "key"}, "abc", other, 1), fingerprint({"facet": "key"}, "abc", photos, 2),
     }) == 5  # fmt: skip
+
+
+def test_photos_of_too_many_patches_are_parted_from_the_others() -> None:
+    photos = table([(8, 8), (24, 40), (16, 32)])  # 1, 15 and 8 patches
+    kept, refused = refuse_large(photos, 8, lambda h, w: (h, w), 8)
+    assert kept["image_id"].tolist() == ["i0", "i2"]
+    (told,) = refused
+    assert told["image_id"] == "i1"
+    assert told["reason"].startswith("i1.jpg: 24 x 40 px are 15 patches, too many for one photo (max_patches: 8)")
+
+
+@settings(deadline=None)  # a loaded machine is no error
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 5000), st.sampled_from([4, 8, 14, 16]))
+def test_the_max_px_that_a_refusal_proposes_is_enough(height: int, width: int, limit: int, patch: int) -> None:
+    kept, refused = refuse_large(table([(height, width)]), patch, lambda h, w: (h, w), limit)
+    assert len(kept) + len(refused) == 1
+    if refused:
+        proposed = int(refused[0]["reason"].split("set max_px: ")[1].split(",")[0])
+        grid = -(-np.array(input_size(height, width, proposed)) // patch)
+        assert grid.prod() <= limit
