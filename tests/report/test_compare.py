@@ -65,7 +65,8 @@ def test_methods_down_figures_across_best_bold_in_percent(two: list[Source]) -> 
 
 
 def test_what_chance_gives_is_no_merit(tmp_path: Path) -> None:
-    figures = [figure("d", m, "miou_shuffled", v, task="semantic", variant="hungarian") for m, v in (("a", 0.1), ("b", 0.2))]
+    task = {"task": "semantic", "variant": "hungarian"}
+    figures = [figure("d", method, "miou_shuffled", value, **task) for method, value in (("a", 0.1), ("b", 0.2))]
     (table,) = compare([source(tmp_path, "x.csv", figures, {})])
     assert [cells[0].rank for _, cells in table.rows if cells[0] is not None] == [0, 0]
 
