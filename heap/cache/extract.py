@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from heap.cache.lock import claim
 from heap.cache.pipeline import encode_shards

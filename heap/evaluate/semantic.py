@@ -147,16 +147,6 @@ def miou(confusion: Counts) -> float:
     return float(class_ious(right, by_class.sum(axis=1) - right, by_class.sum(axis=0) - right).mean())
 
 
-def nmi(clusters: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> float:
-    """Return the normalised mutual information of two labellings `(n,)`; see `nmi_of`."""
-    if not len(clusters):
-        return 0.0
-    rows, columns = (np.unique(side, return_inverse=True)[1] for side in (clusters, classes))
-    table = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)
-    np.add.at(table, (rows, columns), 1)
-    return nmi_of(table)
-
-
 def nmi_of(table: Counts) -> float:
     """Return the normalised mutual information of a contingency table `(clusters, classes)`.
 

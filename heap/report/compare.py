@@ -25,6 +25,8 @@ from heap.report.words import encoder_kind, metric_name, task_name
 # In percent already; every other figure is a fraction. As `heap.evaluate.tables`.
 ALREADY_PERCENT = tables.PERCENT
 LOWER_IS_BETTER = ("mae",)
+# What chance alone gives: more of it is no merit.
+NOT_RANKED = ("miou_shuffled",)
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -246,7 +248,8 @@ def _table(task: str, variant: str, rows: pd.DataFrame, sources: Sequence[Source
             interval = "" if pd.isna(row.low) else f"[{scale * row.low:.1f}, {scale * row.high:.1f}]"
             cell = Cell(texts[row.shown], interval)
             rank = 1 + best.index(float(cell.text))
-            cells[row.shown, column] = replace(cell, rank=rank if rank <= 2 and len(texts) > 1 else 0)
+            ranked = rank <= 2 and len(texts) > 1 and column[1] not in NOT_RANKED
+            cells[row.shown, column] = replace(cell, rank=rank if ranked else 0)
     listed = [(method, [cells.get((method, column)) for column in columns]) for method in methods]
     # "Saliency: the mask against the true mask" is a heading of the page; a table's name is its first word.
     return Table(task_name(task).split(":")[0], variant, columns, listed, _notes(task, rows, sources))

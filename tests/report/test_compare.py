@@ -64,6 +64,13 @@ def test_methods_down_figures_across_best_bold_in_percent(two: list[Source]) -> 
     assert "| heap | 61.9 |" in text  # in percent already
 
 
+def test_what_chance_gives_is_no_merit(tmp_path: Path) -> None:
+    task = {"task": "semantic", "variant": "hungarian"}
+    figures = [figure("d", method, "miou_shuffled", value, **task) for method, value in (("a", 0.1), ("b", 0.2))]
+    (table,) = compare([source(tmp_path, "x.csv", figures, {})])
+    assert [cells[0].rank for _, cells in table.rows if cells[0] is not None] == [0, 0]
+
+
 def test_intervals_on_request(two: list[Source]) -> None:
     assert "[70.0, 72.5]" not in markdown(compare(two))
     assert "**71.3** [70.0, 72.5]" in markdown(compare(two), intervals=True)
