@@ -41,7 +41,7 @@ class Photo:
 class Batch:
     """Photos padded to the longest: features `(B, N, D)`, the others `(B, N)`; `mask` is true where a patch is.
 
-    `photo` `(B,)` int64 says which photo of the store each is.
+    `photo` `(B,)` int64 says which photo of the store each is, `counts` how many patches each has.
     """
 
     features: Tensor
@@ -50,6 +50,7 @@ class Batch:
     border: Tensor
     mask: Tensor
     photo: Tensor
+    counts: tuple[int, ...]
 
 
 class TrainingSet:
@@ -170,4 +171,5 @@ def collate(photos: list[Photo]) -> Batch:
         border[number, :n] = torch.from_numpy(photo.border).float()
         mask[number, :n] = 1.0
     index = torch.tensor([photo.index for photo in photos])
-    return Batch(features, attention, target, border.bool(), mask.bool(), index)
+    counts = tuple(len(photo.features) for photo in photos)
+    return Batch(features, attention, target, border.bool(), mask.bool(), index, counts)

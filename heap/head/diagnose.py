@@ -74,7 +74,7 @@ def survey(head: Head, data: TrainingSet, device: str, loss: LossSettings | None
             signs |= {name: float(terms[name]) for name in ("intra", "negative", "inter")}
         rows.append(signs)
         sizes.append(len(batch.mask))
-        for found, count in zip(grouping.foreground.cpu().numpy(), batch.mask.sum(1).tolist(), strict=True):
+        for found, count in zip(grouping.foreground.cpu().numpy(), batch.counts, strict=True):
             maps.append(found[:count])
     return {name: round(float(np.average([row[name] for row in rows], weights=sizes)), 6) for name in rows[0]}, maps
 
