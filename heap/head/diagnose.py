@@ -115,6 +115,11 @@ def warnings_of(final: Signs) -> list[str]:
             f"foreground covers {final['area']:.0%} of a photo on average (usual: 10 to 45 %); "
             "raise train.loss.negative, or try another train.loss.variant"
         )
+    if final["border"] > max(final["area"], 0.1):
+        words.append(
+            f"the photo's edge is more foreground ({final['border']:.0%}) than the whole photo ({final['area']:.0%}): "
+            "foreground and background may be exchanged; try another train.loss.variant, or more train.seeds"
+        )
     if final["undecided"] > 0.3:
         words.append(f"{final['undecided']:.0%} of the patches are undecided; train longer (train.iterations)")
     if final["entropy"] > 0.5:
