@@ -131,8 +131,9 @@ class TrainingSet:
                 row = self.reader.images.iloc[i]
                 first = int(row["offset"]) - start
                 rows = slice(first, first + self.reader.patches(i))
-                grid = int(row["grid_h"]), int(row["grid_w"])
-                photos[i] = make_photo(features[rows], attention[rows], grid, self.variant, i)
+                photos[i] = make_photo(
+                    features[rows], attention[rows], int(row["grid_h"]), int(row["grid_w"]), self.variant, i
+                )
         return photos
 
 
@@ -140,18 +141,19 @@ def photo_of(reader: FeatureReader, i: int, variant: str) -> Photo:
     """Return photo `i` of a store, read alone."""
     row = reader.images.iloc[i]
     features = reader.features(i).astype(np.float16)  # as it is stored
-    return make_photo(features, reader.attention(i), (int(row["grid_h"]), int(row["grid_w"])), variant, i)
+    return make_photo(features, reader.attention(i), int(row["grid_h"]), int(row["grid_w"]), variant, i)
 
 
 def make_photo(
     features: npt.NDArray[np.float16],
     attention: npt.NDArray[np.float32],
-    grid: tuple[int, int],
+    grid_h: int,
+    grid_w: int,
     variant: str,
     index: int,
 ) -> Photo:
-    """Return what training needs of a photo with features `(N, D)`, attention `(N, heads)`, grid (grid_h, grid_w)."""
-    border = np.ones(grid, bool)
+    """Return what training needs of photo `index` with features `(N, D)` and attention `(N, heads)`."""
+    border = np.ones((grid_h, grid_w), bool)
     border[1:-1, 1:-1] = False
     target = priors.target(variant, features.astype(np.float32), attention)
     return Photo(features, attention.mean(axis=1), target, border.ravel(), index)
