@@ -1,6 +1,7 @@
 # HEAP: from photos to masks and metric tables. Targets, by name (see README.md and heap/paths.py):
 #   results/{benchmark}_metrics.csv     demo, ecssd, duts_te, dut_omron, voc, coco20k, or your own of config/config.yaml
 #   results/{benchmark}_table.md        the same figures as a table for people
+#   results/{benchmark}_seeds.csv       mean and deviation over the seeds of the training; nothing else asks for it
 #   results/report/{benchmark}.html     the same figures with pictures
 #   results/masks/{dataset}.json        masks of every photo of a dataset (photos: your own folder)
 # The way of the data: fetch, manifest, extract (scattered, gathered), train, group, cluster, segment, evaluate, report.
@@ -18,6 +19,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/head.smk"
 include: "workflow/rules/regions.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/seeds.smk"
 
 
 rule all:

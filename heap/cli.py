@@ -261,6 +261,20 @@ def evaluate(
 
 
 @app.command()
+def seeds(
+    settings: Frozen,
+    manifest: Annotated[list[Path], typer.Option("--manifest", help="Manifests of the benchmark's datasets.")],
+    maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of HEAP's maps, of every seed.")],
+    out: Out,
+    features: Annotated[list[Path] | None, typer.Option("--features", help="Receipts of features (retrieval).")] = None,
+) -> None:
+    """Measure the head of every seed: mean and deviation of a benchmark's figures (results/settings/evaluate/...)."""
+    from heap.evaluate.seeds import seeds as run
+
+    run(settings, manifest, maps, features or [], out)
+
+
+@app.command()
 def report(
     settings: Frozen,
     metrics: Annotated[Path, typer.Option("--metrics", help="The benchmark's CSV.")],

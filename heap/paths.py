@@ -63,6 +63,26 @@ def found_history(model: str) -> str:
     return f"{RESULTS}/found/{model}.csv"
 
 
+def seed_maps(seed: str, dataset: str) -> str:
+    """Receipt of the patch maps by one seed's head, chosen or not."""
+    return f"{RESULTS}/seeds/{seed}/maps/{dataset}.json"
+
+
+def seed_regions(seed: str, dataset: str) -> str:
+    """Regions by one seed's head."""
+    return f"{RESULTS}/seeds/{seed}/regions/{dataset}.parquet"
+
+
+def seeds(benchmark: str) -> str:
+    """Mean and deviation of HEAP's metrics over the seeds of the training."""
+    return f"{RESULTS}/{benchmark}_seeds.csv"
+
+
+def seeds_details(benchmark: str) -> str:
+    """What produced a table over seeds."""
+    return f"{RESULTS}/{benchmark}_seeds.json"
+
+
 def regions(dataset: str) -> str:
     """One row a region: image, token, area, foreground score, embedding."""
     return f"{RESULTS}/regions/{dataset}.parquet"

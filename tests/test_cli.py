@@ -14,7 +14,7 @@ from heap.cli import app
 
 STAGES = (
     "fetch", "weights", "manifest", "extract", "gather", "train", "group", "baseline", "cluster", "segment",
-    "evaluate", "report",
+    "evaluate", "seeds", "report",
 )  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -47,7 +47,7 @@ class Photo:
 class Batch:
     """Photos padded to the longest: features `(B, N, D)`, the others `(B, N)`; `mask` is true where a patch is.
 
-    `photo` `(B,)` int64 says which photo of the store each is.
+    `photo` `(B,)` int64 says which photo of the store each is, `counts` how many patches each has.
     """
 
     features: Tensor
@@ -56,6 +56,7 @@ class Batch:
     border: Tensor
     mask: Tensor
     photo: Tensor
+    counts: tuple[int, ...]
 
 
 class TrainingSet:
@@ -154,7 +155,7 @@ class TrainingSet:
             for i in self._photos_of[shard]:
                 rows = slice(int(offset[i]) - start, int(offset[i]) - start + self.reader.patches(i))
                 grid = int(grid_h[i]), int(grid_w[i])
-                photos[i] = make_photo(features[rows], attention[rows], grid, self.variant, i)
+                photos[i] = make_photo(features[rows], attention[rows], *grid, self.variant, i)
         return photos
 
 
@@ -162,18 +163,19 @@ def photo_of(reader: FeatureReader, i: int, variant: str) -> Photo:
     """Return photo `i` of a store, read alone."""
     row = reader.images.iloc[i]
     features = reader.features(i).astype(np.float16)  # as it is stored
-    return make_photo(features, reader.attention(i), (int(row["grid_h"]), int(row["grid_w"])), variant, i)
+    return make_photo(features, reader.attention(i), int(row["grid_h"]), int(row["grid_w"]), variant, i)
 
 
 def make_photo(
     features: npt.NDArray[np.float16],
     attention: npt.NDArray[np.float32],
-    grid: tuple[int, int],
+    grid_h: int,
+    grid_w: int,
     variant: str,
     index: int,
 ) -> Photo:
-    """Return what training needs of a photo with features `(N, D)`, attention `(N, heads)`, grid (grid_h, grid_w)."""
-    border = np.ones(grid, bool)
+    """Return what training needs of photo `index` with features `(N, D)` and attention `(N, heads)`."""
+    border = np.ones((grid_h, grid_w), bool)
     border[1:-1, 1:-1] = False
     target = priors.target(variant, features, attention)
     return Photo(features, attention.mean(axis=1), target, border.ravel(), index)
@@ -195,4 +197,5 @@ def collate(photos: list[Photo]) -> Batch:
         border[number, :n] = torch.from_numpy(photo.border).float()
         mask[number, :n] = 1.0
     index = torch.tensor([photo.index for photo in photos])
-    return Batch(features, attention, target, border.bool(), mask.bool(), index)
+    counts = tuple(len(photo.features) for photo in photos)
+    return Batch(features, attention, target, border.bool(), mask.bool(), index, counts)

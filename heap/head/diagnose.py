@@ -74,7 +74,7 @@ def survey(head: Head, data: TrainingSet, device: str, loss: LossSettings | None
             signs |= {name: float(terms[name]) for name in ("intra", "negative", "inter")}
         rows.append(signs)
         sizes.append(len(batch.mask))
-        for found, count in zip(grouping.foreground.cpu().numpy(), batch.mask.sum(1).tolist(), strict=True):
+        for found, count in zip(grouping.foreground.cpu().numpy(), batch.counts, strict=True):
             maps.append(found[:count])
     return {name: round(float(np.average([row[name] for row in rows], weights=sizes)), 6) for name in rows[0]}, maps
 
@@ -114,6 +114,11 @@ def warnings_of(final: Signs) -> list[str]:
         words.append(
             f"foreground covers {final['area']:.0%} of a photo on average (usual: 10 to 45 %); "
             "raise train.loss.negative, or try another train.loss.variant"
+        )
+    if final["border"] > max(final["area"], 0.1):
+        words.append(
+            f"the photo's edge is more foreground ({final['border']:.0%}) than the whole photo ({final['area']:.0%}): "
+            "foreground and background may be exchanged; try another train.loss.variant, or more train.seeds"
         )
     if final["undecided"] > 0.3:
         words.append(f"{final['undecided']:.0%} of the patches are undecided; train longer (train.iterations)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,6 +115,7 @@ class OnDevice:
             border=self.border[place] & real,
             mask=real,
             photo=self._move(torch.tensor(indices)),
+            counts=tuple(self.rows[i][1] for i in indices),
         )
 
     def _move(self, values: torch.Tensor) -> torch.Tensor:
@@ -129,4 +131,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on `device`."""
     if batch.features.device.type == device.type:
         return batch
-    return Batch(**{name: pinned(value, device).to(device, non_blocking=True) for name, value in vars(batch).items()})
+    moved: dict[str, Any] = {
+        name: pinned(value, device).to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in vars(batch).items()
+    }
+    return Batch(**moved)

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from heap.errors import TrainingError
 from heap.head.bank import Bank
-from heap.head.batches import TrainingSet
+from heap.head.batches import Batch, TrainingSet
 from heap.head.checkpoint import Checkpoint
 from heap.head.diagnose import diagnostics
 from heap.head.feed import Feed
 from heap.head.initialise import new_head
-from heap.head.model import Head
+from heap.head.model import Grouping, Head
 from heap.head.objective import loss_terms, rate, warmup_weight
 from heap.progress import Progress
 from heap.settings.models import TrainSettings
@@ -92,15 +92,7 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate(iteration, settings)
             batch = clock.next(feed)
-            through = iteration / settings.iterations
-            with torch.autocast(
-                torch.device(device).type, torch.bfloat16, enabled=settings.precision == "bfloat16", cache_enabled=False
-            ):
-                grouping = head(batch.features, batch.mask)
-            terms = loss_terms(grouping, batch, settings.loss, through, [seed, iteration], bank)
-            optimiser.zero_grad(set_to_none=True)
-            terms["loss"].backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(head.parameters(), settings.gradient_norm)
+            grouping, terms, norm = gradients(head, batch, settings, seed, iteration, bank)
             guard.note(terms, norm)
             last = iteration == settings.iterations - 1
             tell = iteration % HISTORY_EVERY == 0 or last
@@ -118,7 +110,7 @@ def fit(
                         **{name: float(value.detach()) for name, value in terms.items()},
                         "gradient_norm": float(norm),
                         "learning_rate": rate(iteration, settings),
-                        "prior_weight": warmup_weight(through, settings.loss),
+                        "prior_weight": warmup_weight(iteration / settings.iterations, settings.loss),
                         **diagnostics(grouping, batch),
                         **clock.lap(),
                     }
@@ -128,6 +120,24 @@ def fit(
             progress.step()
     progress.close()
     return head.eval(), rows, settings
+
+
+def gradients(
+    head: Head, batch: Batch, settings: TrainSettings, seed: int, iteration: int, bank: Bank | None = None
+) -> tuple[Grouping, dict[str, Tensor], Tensor]:
+    """Run one step up to the optimiser: the head's gradients are set, clipped to `gradient_norm`.
+
+    Returns:
+        The grouping, the losses by name, and the gradient's norm before clipping.
+    """
+    half = settings.precision == "bfloat16"
+    with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+        grouping = head(batch.features, batch.mask)
+    through = iteration / settings.iterations
+    terms = loss_terms(grouping, batch, settings.loss, through, [seed, iteration], bank)
+    head.zero_grad(set_to_none=True)
+    terms["loss"].backward()  # type: ignore[no-untyped-call]
+    return grouping, terms, torch.nn.utils.clip_grad_norm_(head.parameters(), settings.gradient_norm)
 
 
 class Guard:

@@ -78,7 +78,7 @@ def weights_of(path: str | Path, seed: int | None = None) -> tuple[Path, dict[st
         seed: which seed's head of the receipt; None takes the chosen one.
 
     Returns:
-        The file, and `seeds` (all of the training) with `seed_why` (the reason in words).
+        The file; and `seeds` of the training, `seed_chosen` among them, `seed_why` this file (in words).
 
     Raises:
         TrainingError: the file, or the head that the receipt speaks of, is missing or another.
@@ -87,7 +87,7 @@ def weights_of(path: str | Path, seed: int | None = None) -> tuple[Path, dict[st
     if not path.is_file():
         raise TrainingError(f"{path}: no trained head; run train first")
     if path.suffix != ".json":
-        return path, {"seeds": [], "seed_why": "a head given as a file"}
+        return path, {"seeds": [], "seed_why": "its head was given as a file"}
     receipt = read_json(path)
     if not isinstance(receipt, dict) or "identity" not in receipt:
         raise TrainingError(f"{path}: not the receipt of a training")
@@ -101,7 +101,8 @@ def weights_of(path: str | Path, seed: int | None = None) -> tuple[Path, dict[st
         raise TrainingError(f"{path}: its head {weights} is gone; {again}")
     if file_sha256(weights) != hashes[wanted]:
         raise TrainingError(f"{weights}: not the head that {path} speaks of (another sha256); {again}")
-    return weights, {"seeds": list(hashes), "seed_why": receipt["why"] if seed is None else "this seed was asked for"}
+    why = receipt["why"] if seed is None else "this seed was asked for"
+    return weights, {"seeds": list(hashes), "seed_chosen": receipt["seed"], "seed_why": why}
 
 
 def load(path: str | Path, device: str) -> tuple[Head, dict[str, Any]]:

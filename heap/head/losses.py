@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from heap.head.bank import Bank, large
 from heap.head.model import Grouping
 
 # Similarities are kept this far from 0 and 1, where the logarithm ends.
 _EPSILON = 5e-4
+# Neighbours of less than this weight are left out of L_inter: below the resolution of a float32 sum.
+_LEAST_WEIGHT = 1e-7
 
 
 def soft_similarity(a: Tensor, b: Tensor) -> Tensor:
@@ -57,14 +63,21 @@ def correlations(normed: Tensor) -> Tensor:
     return centred @ centred.transpose(1, 2)
 
 
-def sample_patches(grouping: Grouping, mask: Tensor, patches: int, seed: list[int]) -> tuple[Tensor, Tensor]:
-    """Draw the same number of real patches from each photo: xh `(B, n, D)` and A `(B, M, n)`."""
+def sample_patches(
+    grouping: Grouping, mask: Tensor, patches: int, seed: list[int], counts: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw the same number of real patches from each photo: xh `(B, n, D)` and A `(B, M, n)`.
+
+    `counts` are the photos' patches where they are known; a GPU would have to be asked for those of `mask`.
+    """
     rng = np.random.default_rng(seed)
-    counts = mask.sum(1).tolist()
+    counts = mask.sum(1).tolist() if counts is None else counts
     n = min(patches, min(counts))
     # Padding stands behind the patches, so the first `count` are real.
     index = np.stack([rng.permutation(count)[:n] for count in counts])
-    chosen = torch.from_numpy(index).to(mask.device)
+    chosen = torch.from_numpy(index)
+    if mask.is_cuda:
+        chosen = chosen.pin_memory().to(mask.device, non_blocking=True)
     normed = grouping.normed.gather(1, chosen[..., None].expand(-1, -1, grouping.normed.shape[-1]))
     assignment = grouping.assignment.gather(2, chosen[:, None].expand(-1, grouping.assignment.shape[1], -1))
     return normed, assignment
@@ -98,41 +111,48 @@ def negative(foreground: Tensor, background: Tensor, pairs: str) -> Tensor:
     return loss.mean() if pairs == "all" else loss.diagonal().mean()
 
 
-def inter(grouping: Grouping, decay: float, min_area: float) -> Tensor:
+def inter(
+    grouping: Grouping, decay: float, min_area: float, photos: Tensor | None = None, bank: Bank | None = None
+) -> Tensor:
     """L_inter: regions like each other in different photos closer, the more the higher their similarity ranks (C2AM).
 
-    For foreground (p > 0.5) and background regions apart: sum w_ij (-log s(G_i, G_j)) / sum w_ij over regions of other
-    photos, w_ij = exp(-decay * rank), rank 0 for the most similar. No gradient goes through w.
+    sum w_ij (-log s(G_i, G_j)) / sum w_ij, w_ij = exp(-decay * rank), rank 0 for the most similar. i runs over the
+    batch's regions, j over those of the batch and of the bank that are of the same kind (foreground, p > 0.5, or
+    background) and of another photo: the bank may hold this very photo from an earlier epoch. No gradient goes through
+    w, nor into the bank. Shapes do not depend on values, so that a GPU is never waited for.
 
     Args:
-        grouping: of at least two photos.
+        grouping: of a batch.
         decay: alpha.
         min_area: regions with a smaller share of their photo stay out.
+        photos: `(B,)` which photo of the training set each is; None: each another.
+        bank: regions of past batches; None is L_inter over the batch alone.
 
     Returns:
-        Scalar; 0 where no two photos have regions of a kind.
+        Scalar; 0 where no region has a neighbour.
     """
     batch, tokens, _ = grouping.regions.shape
-    # Each patch is in exactly one group in sum, so the masses of a photo sum to its patches.
-    large = grouping.mass >= min_area * grouping.mass.sum(-1, keepdim=True)
-    photo = torch.arange(batch, device=large.device)[:, None].expand(batch, tokens)
-    total, weight = grouping.regions.new_zeros(()), grouping.regions.new_zeros(())
-    for kind in (grouping.score > 0.5, grouping.score <= 0.5):
-        chosen = large & kind
-        regions, owner = grouping.regions[chosen], photo[chosen]  # (R, D), (R)
-        other = owner[:, None] != owner[None, :]
-        if not bool(other.any()):
-            continue
-        similarity = soft_similarity(regions, regions)
-        with torch.no_grad():
-            order = similarity.masked_fill(~other, -1.0).argsort(dim=1, descending=True, stable=True)
-            rank = torch.empty_like(order).scatter_(
-                1, order, torch.arange(len(order), device=order.device).expand_as(order)
-            )
-            w = torch.exp(-decay * rank) * other
-        total = total - (w * similarity.log()).sum()
-        weight = weight + w.sum()
-    return total / weight.clamp_min(1e-6)
+    if photos is None:
+        photos = torch.arange(batch, device=grouping.regions.device)
+    kept = large(grouping, min_area).flatten()
+    # A region that stays out is of no photo.
+    owner = torch.where(kept, photos.repeat_interleave(tokens), -1)  # (R,)
+    front = (grouping.score > 0.5).flatten()
+    mine = F.normalize(grouping.regions, dim=-1).flatten(0, 1)  # (R, D)
+    theirs, their_owner, their_front = mine, owner, front
+    if bank is not None:
+        theirs = torch.cat([mine, bank.regions[:-1]])
+        their_owner = torch.cat([owner, bank.photo[:-1]])
+        their_front = torch.cat([front, bank.foreground[:-1]])
+    cosine = mine @ theirs.T  # (R, R + K)
+    with torch.no_grad():
+        allowed = (front[:, None] == their_front) & (owner[:, None] != their_owner)
+        allowed &= (owner >= 0)[:, None] & (their_owner >= 0)
+        # Higher ranks weigh nothing, so the nearest suffice: no sort of thousands.
+        nearest = min(len(their_owner), math.ceil(-math.log(_LEAST_WEIGHT) / decay))
+        index = cosine.masked_fill(~allowed, -2.0).topk(nearest, dim=1).indices
+        w = torch.exp(-decay * torch.arange(nearest, device=index.device)) * allowed.gather(1, index)
+    return -(w * from_cosine(cosine.gather(1, index)).log()).sum() / w.sum().clamp_min(1e-6)
 
 
 def prior(foreground: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -65,16 +65,21 @@ class Block(nn.Module):
         nn.init.zeros_(last.bias)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), last)
 
-    def forward(self, tokens: Tensor, normed: Tensor, scaled: Tensor, mask: Tensor) -> Tensor:
-        """Update tokens `(B, M, D)` from patches `(B, N, D)`: `normed` unit, `scaled` of variance 1; mask `(B, N)`."""
+    def forward(self, tokens: Tensor, normed: Tensor, centre: Tensor, spread: Tensor, mask: Tensor) -> Tensor:
+        """Update tokens `(B, M, D)` from unit patches `(B, N, D)`; keys are patches scaled to mean 0 and variance 1.
 
-        # Tokens are few and patches many, so the projections of keys and values are applied on the side of the tokens:
-        # q . (K x) = (K^T q) . x and sum a (V x) = V (sum a x). The same attention with a sixth of the operations.
+        `centre` and `spread` `(B, N)` are each patch's mean and deviation over D; mask `(B, N)`.
+        """
+
+        # Tokens are few and patches many, so all that is linear is done on the side of the tokens. Projections:
+        # q . (K x) = (K^T q) . x and sum a (V x) = V (sum a x); scaling: q . (x - c) / s = (q . x - c sum q) / s.
+        # The same attention with a sixth of the operations and no copy of the patches.
         batch, count, dim = tokens.shape
         size = dim // self.heads
         query = self.query(self.norm(tokens)).reshape(batch, count, self.heads, size)
         asked = torch.einsum("bmhs,hsd->bhmd", query, self.key.weight.view(self.heads, size, dim)).flatten(1, 2)
-        scores = asked @ scaled.transpose(1, 2) / size**0.5  # (B, heads * M, N)
+        scores = asked @ normed.transpose(1, 2) - asked.sum(-1, keepdim=True) * centre[:, None]  # (B, heads * M, N)
+        scores = scores / (size**0.5 * spread)[:, None]
         weights = scores.masked_fill(~mask[:, None], float("-inf")).softmax(dim=-1)
         found = (weights @ normed).view(batch, self.heads, count, dim)
         attended = torch.einsum("bhmd,hsd->bmhs", found, self.value.weight.view(self.heads, size, dim)).flatten(2)
@@ -130,19 +135,22 @@ class Head(nn.Module):
             mask: `(B, N)` bool, true where a patch is.
         """
         normed = F.normalize(features - self.mean, dim=-1) * mask[..., None]
-        scaled = F.layer_norm(normed, (self.dim,)) * mask[..., None]
+        centre = normed.mean(dim=-1)
+        # A unit vector's mean square is 1 / D; the small number is a layer norm's, for a vector without spread.
+        spread = (1 / self.dim - centre**2).clamp_min(0).add(1e-5).sqrt()
         tokens = self.tokens.expand(len(features), -1, -1)
         for block in self.blocks:
-            tokens = block(tokens, normed, scaled, mask)
+            tokens = block(tokens, normed, centre, spread, mask)
         moved = normed + self.patch(normed)
         # Under autocast the products above are bfloat16; at temperature 0.05 its rounding would show from here on.
         with torch.autocast(features.device.type, enabled=False):
-            return self._group(tokens.float(), moved.float(), normed, mask)
+            return self._group(tokens.to(normed.dtype), moved.to(normed.dtype), normed, mask)
 
     def _group(self, tokens: Tensor, moved: Tensor, normed: Tensor, mask: Tensor) -> Grouping:
-        """Assign patches `moved` `(B, N, D)` to tokens `(B, M, D)`; regions are means of the frozen `normed`."""
-        patches = F.normalize(moved, dim=-1)  # E (B, N, D)
-        similarity = torch.einsum("bmd,bnd->bmn", F.normalize(tokens, dim=-1), patches)
+        """Assign patches E = `moved` `(B, N, D)` to tokens `(B, M, D)`; regions are means of the frozen `normed`."""
+        # cos(T, E), divided by |E| after the product: of D values a patch there is then none to copy.
+        product = torch.einsum("bmd,bnd->bmn", F.normalize(tokens, dim=-1), moved)
+        similarity = product / moved.norm(dim=-1).clamp_min(1e-12)[:, None]
         assignment = (similarity / self.temperature).softmax(dim=1) * mask[:, None]
         mass = assignment.sum(-1)
         # Regions are means of frozen features: an embedding cannot collapse, only a mask can.

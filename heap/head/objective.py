@@ -6,7 +6,6 @@ import math
 
 from torch import Tensor
 
-from heap.head import bank as banks
 from heap.head import losses
 from heap.head.bank import Bank
 from heap.head.batches import Batch
@@ -50,16 +49,12 @@ def loss_terms(
     weights: dict[str, float] = {"intra": settings.intra, "negative": settings.negative, "inter": settings.inter}
     weights["prior"] = warmup_weight(through, settings)
     if weights["intra"]:
-        normed, assignment = losses.sample_patches(grouping, batch.mask, settings.patches, seed)
+        normed, assignment = losses.sample_patches(grouping, batch.mask, settings.patches, seed, batch.counts)
         terms["intra"] = losses.intra(normed, assignment, settings.correlation_threshold)
     if weights["negative"]:
         terms["negative"] = losses.negative(*losses.image_level(grouping), settings.negative_pairs)
     if weights["inter"]:
-        terms["inter"] = (
-            losses.inter(grouping, settings.rank_decay, settings.min_area)
-            if bank is None
-            else banks.inter(grouping, batch.photo, bank, settings.rank_decay, settings.min_area)
-        )
+        terms["inter"] = losses.inter(grouping, settings.rank_decay, settings.min_area, batch.photo, bank)
     if weights["prior"]:
         terms["prior"] = losses.prior(grouping.foreground, batch.target, batch.mask)
     zero = grouping.foreground.sum() * 0.0

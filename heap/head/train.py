@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,15 @@ from heap.files import atomic_path, file_sha256, write_json
 from heap.head import folder, seeds
 from heap.head.batches import TrainingSet
 from heap.head.checkpoint import Checkpoint
-from heap.head.diagnose import Maps, agreement, survey, warnings_of
+from heap.head.diagnose import Maps, Signs, agreement, survey, warnings_of
 from heap.head.fit import fit
 from heap.settings import read_frozen, section
 from heap.settings.models import LossSettings, TrainSettings
 
 log = logging.getLogger("heap")
+
+# Above this share of the time, reading and not computing decides how long a training takes.
+_WAITING = 0.25
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,12 @@ def _train_seed(training: Training, seed: int, which: str) -> None:
         )  # fmt: skip
     except (ValueError, TrainingError) as error:
         raise TrainingError(f"models.{name}, seed {seed}: {error}") from error
+    waited = statistics.fmean(row["waiting_share"] for row in rows)
+    if waited > _WAITING:
+        log.warning(
+            "%s: %.0f %% of the time went into waiting for photos; raise train.resident_gb (now %g), so that they stay "
+            "in memory, or put results/features on a faster disk", name, 100 * waited, settings.resident_gb,
+        )  # fmt: skip
     final, _ = survey(head, data, training.device, settings.loss)
     flipped = final["rho"] < 0
     if flipped:
@@ -145,15 +155,21 @@ def _finish(training: Training, history: Path) -> None:
     numbers = training.settings.seeds
     folders = [training.folder(seed) for seed in numbers]
     descriptions: list[dict[str, Any]] = []
+    signs: list[Signs] = []
     maps: list[Maps] = []
     for here in folders:
         head, description = folder.load(here / folder.HEAD, training.device)
         descriptions.append(description)
         if len(folders) > 1:
+            # Looked at anew, all by the same code: a head may have been trained by an earlier one.
             loss = LossSettings.model_validate(description["train"]["loss"])
-            maps.append(survey(head, training.data, training.device, loss)[1])
-    alike = agreement(maps) if maps else [1.0]
-    signs = [{**d["diagnostics"], "agreement": a} for d, a in zip(descriptions, alike, strict=True)]
+            found, its_maps = survey(head, training.data, training.device, loss)
+            signs.append(found)
+            maps.append(its_maps)
+        else:
+            signs.append(description["diagnostics"])
+    for found, alike in zip(signs, agreement(maps) if maps else [1.0], strict=True):
+        found["agreement"] = alike
     choice = seeds.choose(numbers, signs)
     log.info("%s: seed %d is used, %s", training.name, choice.seed, choice.why)
     at = numbers.index(choice.seed)

@@ -47,7 +47,7 @@ def test_the_heads_output_from_the_cache_is_that_on_the_live_encoder(tmp_path: P
         np.testing.assert_array_equal(reader.features(i), features.astype(np.float16).astype(np.float32))
         np.testing.assert_array_equal(reader.attention(i), attention)
         grid = (int(row["grid_h"]), int(row["grid_w"]))
-        rounded = make_photo(features.astype(np.float16), attention, grid, "no_seed", i)
+        rounded = make_photo(features.astype(np.float16), attention, *grid, "no_seed", i)
         a, b = collate([photo_of(reader, i, "no_seed")]), collate([rounded])
         with torch.inference_mode():
             cached, exact = head(a.features, a.mask), head(b.features, b.mask)

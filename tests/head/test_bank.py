@@ -1,4 +1,4 @@
-"""The memory of regions: neighbours worked out by hand, first in first out, the same as L_inter where it is empty."""
+"""The memory of regions: neighbours worked out by hand, first in first out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from heap.head import losses
-from heap.head.bank import Bank, inter
+from heap.head.bank import Bank
+from heap.head.losses import inter, soft_similarity
 from heap.head.model import Grouping
 
 E = torch.eye(4)
@@ -23,15 +23,22 @@ def grouping(regions: Tensor, score: list[list[float]], mass: list[list[float]] 
     return Grouping(assignment, weights, regions, torch.tensor(score), foreground, normed)
 
 
-def test_an_empty_bank_changes_nothing() -> None:
+def test_the_nearest_few_are_as_good_as_all() -> None:
+    """L_inter written out with every pair and a full sort."""
     torch.manual_seed(0)
-    regions = torch.randn(6, 5, 8)
-    mass = torch.rand(6, 5) ** 4
-    made = grouping(regions, torch.rand(6, 5).tolist(), mass.tolist())
-    alone = losses.inter(made, 0.25, 0.05)
-    photos = torch.arange(6)
-    assert inter(made, photos, None, 0.25, 0.05).item() == pytest.approx(alone.item(), rel=1e-5)
-    assert inter(made, photos, Bank(50, 8, "cpu"), 0.25, 0.05).item() == pytest.approx(alone.item(), rel=1e-5)
+    regions, score, mass = torch.randn(30, 5, 8), torch.rand(30, 5), torch.rand(30, 5) ** 4
+    keep = mass >= 0.05 * mass.sum(1, keepdim=True)
+    total = weight = 0.0
+    for kind in (score > 0.5, score <= 0.5):
+        mine, owner = regions[keep & kind], torch.arange(30)[:, None].expand(30, 5)[keep & kind]
+        for i in range(len(mine)):
+            s = soft_similarity(mine[i : i + 1], mine[owner != owner[i]])[0].sort(descending=True).values
+            w = torch.exp(-0.25 * torch.arange(len(s)))
+            total, weight = total - float((w * s.log()).sum()), weight + float(w.sum())
+    made = grouping(regions, score.tolist(), mass.tolist())
+    assert inter(made, 0.25, 0.05).item() == pytest.approx(total / weight, rel=1e-5)
+    empty = Bank(150, 8, "cpu")
+    assert inter(made, 0.25, 0.05, torch.arange(30), empty).item() == pytest.approx(total / weight, rel=1e-5)
 
 
 def test_neighbours_by_hand() -> None:
@@ -41,9 +48,9 @@ def test_neighbours_by_hand() -> None:
     now = grouping(torch.stack([torch.stack([E[0], E[1]])]), [[0.8, 0.3]])
     # Front: cos = 1 / sqrt 2, s = (1 + .7071) / 2; back: cos = 1, s clamped to 1 - 5e-4. Each is the only neighbour.
     expected = -(math.log((1 + 0.5**0.5) / 2) + math.log(1 - 5e-4)) / 2
-    assert inter(now, torch.tensor([3]), bank, 0.25, 0.01).item() == pytest.approx(expected, rel=1e-5)
+    assert inter(now, 0.25, 0.01, torch.tensor([3]), bank).item() == pytest.approx(expected, rel=1e-5)
     # The same photo in the bank, from an earlier epoch, is no neighbour: nothing is left.
-    assert inter(now, torch.tensor([7]), bank, 0.25, 0.01).item() == 0
+    assert inter(now, 0.25, 0.01, torch.tensor([7]), bank).item() == 0
 
 
 def test_ranks_are_over_batch_and_bank_together() -> None:
@@ -56,7 +63,7 @@ def test_ranks_are_over_batch_and_bank_together() -> None:
     # e0: the bank's e0 first, then the other photo; the other photo: both at .6, in any order.
     total = w[0] * math.log(s[1.0]) + w[1] * math.log(s[0.6]) + sum(w) * math.log(s[0.6])
     expected = -total / (2 * sum(w))
-    assert inter(now, torch.tensor([0, 1]), bank, 0.5, 0.01).item() == pytest.approx(expected, rel=1e-5)
+    assert inter(now, 0.5, 0.01, torch.tensor([0, 1]), bank).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradient_reaches_the_batch_and_not_the_bank() -> None:
@@ -64,7 +71,7 @@ def test_gradient_reaches_the_batch_and_not_the_bank() -> None:
     first = torch.stack([torch.stack([E[0], E[1]])]).requires_grad_()
     bank.push(grouping(first, [[0.9, 0.1]]), torch.tensor([0]), 0.01)
     now = torch.stack([torch.stack([E[0] + E[2], E[1] + E[3]])]).requires_grad_()
-    inter(grouping(now, [[0.9, 0.1]]), torch.tensor([1]), bank, 0.25, 0.01).backward()
+    inter(grouping(now, [[0.9, 0.1]]), 0.25, 0.01, torch.tensor([1]), bank).backward()
     assert now.grad is not None
     assert (now.grad.abs().sum(-1) > 0).all()
     assert first.grad is None

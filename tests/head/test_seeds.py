@@ -12,7 +12,15 @@ GOOD = {
     "rho": 0.5, "area": 0.3, "entropy": 0.2, "undecided": 0.1, "groups": 5.0, "border": 0.1, "intra": -0.03,
     "negative": 0.2, "inter": 0.1, "agreement": 0.9,
 }  # fmt: skip
-BAD = GOOD | {"rho": 0.05, "area": 0.8, "entropy": 0.7, "undecided": 0.5, "groups": 1.0, "negative": 0.9}
+BAD = GOOD | {
+    "rho": 0.05,
+    "area": 0.8,
+    "entropy": 0.7,
+    "undecided": 0.5,
+    "groups": 1.0,
+    "negative": 0.9,
+    "border": 0.85,
+}
 
 
 def test_the_choice_is_told_with_what_it_was_made_from() -> None:
@@ -41,5 +49,5 @@ def test_agreement_by_hand() -> None:
 def test_failure_is_told_in_words() -> None:
     assert warnings_of(GOOD) == []
     text = " ".join(warnings_of(BAD))
-    for word in ("rho 0.05", "80%", "entropy 0.70", "50%", "collapsed", "train.loss.variant"):
+    for word in ("rho 0.05", "80%", "85%", "entropy 0.70", "50%", "collapsed", "train.loss.variant"):
         assert word in text

@@ -56,6 +56,7 @@ def small_config() -> Callable[[], dict[str, Any]]:
         config["train"]["head"]["tokens"] = 6
         config["cluster"] |= {"foreground": 4, "background": 4, "restarts": 1}
         config["models"]["demo"]["min_train_images"] = 4
+        config["models"]["demo"]["overrides"] = {"seeds": [0, 1]}
         config["report"]["photos"] = 6
         config["baselines"]["found"] |= {"iterations": 6, "batch_images": 4, "seed_iterations": 3}
         return config

@@ -40,6 +40,7 @@ wildcard_constraints:
     files="|".join(CONFIG.datasets),
     method="|".join(BASELINES),
     model="|".join(CONFIG.models),
+    seed="[0-9]+",
     name="[A-Za-z][A-Za-z0-9_]*",
     stage="|".join(STAGE_VERSION),
 
@@ -58,6 +59,13 @@ def datasets_of(benchmark, *tasks):
     chosen = CONFIG.benchmarks[benchmark].tasks
     names = [task.dataset for task in chosen if not tasks or task.task in tasks]
     return list(dict.fromkeys(names))
+
+
+def seeds_of(benchmark):
+    """The seeds that every model of a benchmark's datasets is trained with."""
+    models = {model_of(dataset) for dataset in datasets_of(benchmark)}
+    seeds = [set(CONFIG.train_settings(model).seeds) for model in models]
+    return sorted(set.intersection(*seeds))
 
 
 def maps_of(benchmark):

@@ -1,0 +1,96 @@
+"""How much a benchmark's figures hang on the training's seed: mean and deviation over the heads of all seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from heap.errors import DataError
+from heap.evaluate.stage import gather
+from heap.evaluate.tables import versions
+from heap.evaluate.tasks import Run, run_task
+from heap.files import atomic_path, read_json, write_json
+from heap.settings.freeze import read_frozen, section
+from heap.settings.stages import BenchmarkSettings, InstancesTask, SemanticTask
+
+# Tasks that measure masks, of which only the chosen seed has any.
+_OF_MASKS = (InstancesTask, SemanticTask)
+Key = tuple[str, str, str, str]
+
+
+def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], features: Sequence[Path], out: Path) -> None:
+    """Measure HEAP's maps of every seed and write `dataset,task,variant,metric,mean,deviation,least,most,seeds,...`.
+
+    Semantic and instances are left out, and the JSON beside the table says so: they need clusters and masks of each seed.
+
+    Args:
+        frozen: frozen settings of the stage evaluate.
+        manifests: of the benchmark's datasets.
+        maps: receipts of HEAP's maps, of each seed and dataset; each says its seed itself.
+        features: receipts of features; only retrieval reads them.
+        out: the table; its JSON goes beside it.
+
+    Raises:
+        DataError: maps do not say their seed, or a dataset lacks those of a seed that another has.
+    """
+    settings = read_frozen(frozen, "evaluate")
+    benchmark: BenchmarkSettings = section(settings, "benchmark", BenchmarkSettings)
+    tasks = [task for task in benchmark.tasks if not isinstance(task, _OF_MASKS)]
+    of_seed: dict[int, list[Path]] = {}
+    chosen: dict[str, int] = {}  # by dataset
+    for path in maps:
+        receipt = read_json(path)
+        if not isinstance(receipt, dict) or "seed_chosen" not in receipt:
+            raise DataError(f"{path}: maps that do not say the seed of their head")
+        of_seed.setdefault(int(receipt["seed"]), []).append(path)
+        chosen[str(receipt["dataset"])] = int(receipt["seed_chosen"])
+    figures: dict[Key, dict[int, float]] = {}
+    for seed, files in sorted(of_seed.items()):
+        datasets = gather(tasks, manifests, files, features, [])
+        run = Run(progress=out.with_name(f"progress.{out.stem}.json"))
+        for task in tasks:
+            for outcome in run_task(task, benchmark.tasks, datasets[task.dataset], ["heap"], run):
+                for (variant, metric), value in outcome.measured.figures.items():
+                    figures.setdefault((task.dataset, task.task, variant, metric), {})[seed] = value
+    table = over_seeds(figures)
+    write_json(
+        out.with_suffix(".json"),
+        {
+            "benchmark": settings["name"],
+            "seeds": sorted(of_seed),
+            "chosen": chosen,
+            "left_out": [task.task for task in benchmark.tasks if isinstance(task, _OF_MASKS)],
+            "settings": settings,
+            "versions": versions(),
+        },
+    )
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.10g")
+    out.with_name(f"progress.{out.stem}.json").unlink(missing_ok=True)
+
+
+def over_seeds(figures: Mapping[Key, Mapping[int, float]]) -> pd.DataFrame:
+    """Return a row a figure: mean, deviation (n - 1; empty for one seed), least and most, and the value of each seed.
+
+    Raises:
+        DataError: the figures are not of the same seeds.
+    """
+    every = sorted({seed for values in figures.values() for seed in values})
+    rows = []
+    for (dataset, task, variant, metric), values in figures.items():
+        if sorted(values) != every:
+            raise DataError(f"{dataset} {task}: maps of seeds {sorted(values)}, other tasks have {every}")
+        numbers = [values[seed] for seed in every]
+        rows.append(
+            {
+                "dataset": dataset, "task": task, "method": "heap", "variant": variant, "metric": metric,
+                "mean": statistics.fmean(numbers),
+                "deviation": statistics.stdev(numbers) if len(numbers) > 1 else None,
+                "least": min(numbers), "most": max(numbers), "seeds": len(numbers),
+                **{f"seed_{seed}": values[seed] for seed in every},
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
