@@ -24,7 +24,7 @@ Key = tuple[str, str, str, str]
 def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], features: Sequence[Path], out: Path) -> None:
     """Measure HEAP's maps of every seed and write `dataset,task,variant,metric,mean,deviation,least,most,seeds,...`.
 
-    Semantic and instances are left out, and the JSON beside the table says so: they need clusters and masks of each seed.
+    Semantic and instances are left out, and the JSON beside the table says so: they need masks of each seed.
 
     Args:
         frozen: frozen settings of the stage evaluate.
