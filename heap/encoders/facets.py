@@ -70,7 +70,8 @@ def cls_attention(attn: Any, query: Tensor, key: Tensor, rotary: Tensor | None, 
         half = getattr(attn, "rotate_half", False)
         turned = apply_rot_embed_cat(key[:, :, prefix:], rotary, half=half).to(key.dtype)
         key = torch.cat([key[:, :, :prefix], turned], dim=2)
-    scores = (query @ key.transpose(2, 3)).squeeze(2) * query.shape[-1] ** -0.5  # (B, heads, prefix + N)
+    # Scaled before the product, whose sums can pass float16's 65504.
+    scores = (query * query.shape[-1] ** -0.5 @ key.transpose(2, 3)).squeeze(2)  # (B, heads, prefix + N)
     return scores.float().softmax(dim=2)[:, :, prefix:].transpose(1, 2)
 
 
