@@ -17,7 +17,7 @@ from tiny_cache import Tiny
 from heap.cache import extract as stage
 from heap.cache import plan
 from heap.cache.verify import verify_files
-from heap.encoders.base import Encoded, Encoder
+from heap.encoders.base import Encoded
 from heap.files import read_json
 from heap.head.batches import TrainingSet
 
@@ -25,7 +25,7 @@ SIDE_PX, PATCH_PX, DIM, HEADS = 224, 8, 384, 6
 SHARD_BYTES = 4 * 2**20  # 6 photos: even the small set is many shards
 
 
-class Drawn(Encoder):
+class Drawn:
     label, patch_px, dim, heads, attention_kind = "drawn at random (a test)", PATCH_PX, DIM, HEADS, "cls"
 
     def __init__(self) -> None:
