@@ -64,9 +64,10 @@ class FoundSettings(Settings):
     """... after so many iterations."""
     weight_decay: NotNegative = 0.01
     """AdamW's decay; torch's default, which FOUND leaves alone."""
-    rescale: bool = True
-    """Divide features by their root mean square. FOUND does not: its rate suits DINO's keys, smaller features start on
-    the bias alone, and the head may then mark nothing (one planted seed of three; none rescaled)."""
+    standardise: bool = True
+    """Subtract the mean training feature and divide by the root mean square; the saved head contains both. FOUND does
+    not. With a common part in all features each step of its rate shifts all predictions together: on descriptors the
+    head marked nothing 40 iterations after the seed had gone."""
     seed_iterations: Annotated[int, Field(ge=0)] = 100
     """The seed is a target for so many iterations; then the head's own binary prediction takes its place."""
     solver_weight: NotNegative = 1.5

@@ -23,8 +23,10 @@ from heap.group.baselines.found import FoundHead
 from heap.group.baselines.patches import Patches
 from heap.group.baselines.refine import Refine, Targets
 from heap.group.baselines.stage import baseline
-from heap.group.baselines.train_found import _distance, order, train_found, warnings_of
+from heap.group.baselines.train_found import _distance, fit, order, train_found, warnings_of
+from heap.progress import Progress
 from heap.settings import frozen_text, parse
+from heap.settings.baselines import FoundSettings
 from heap.workers import Crew
 
 SETTINGS = {"iterations": 45, "batch_images": 8, "seed_iterations": 20}
@@ -130,6 +132,25 @@ def test_a_mask_is_refined_once(made: tuple[Path, FeatureReader, list[np.ndarray
     for (mask, accepted), expected in zip([*first, *second], [0, 1, 0, 1, None], strict=True):
         assert accepted
         np.testing.assert_array_equal(mask, ~truth[expected] if expected is not None else truth[1])
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_the_saved_head_reads_features_as_they_are_cached(
+    made: tuple[Path, FeatureReader, list[np.ndarray]], standardise: bool
+) -> None:
+    # No step at all: the head is its random start, on standardised features or on plain ones.
+    _, reader, _ = made
+    settings = FoundSettings(iterations=1, batch_images=1, learning_rate=1e-12, standardise=standardise)
+    with Crew(lambda item: (item[2], True), 1) as crew:
+        head, _ = fit(reader, [0, 1, 2], Targets(reader, crew), settings, Progress(1, "iterations", "test"))
+    torch.manual_seed(settings.seed)
+    start = torch.nn.Linear(reader.dim, 1)
+    rows = np.concatenate([reader.features(i) for i in range(3)])
+    mean, spread = (rows.mean(axis=0), (rows - rows.mean(axis=0)).std()) if standardise else (0.0, 1.0)
+    values = torch.from_numpy(((reader.features(0) - mean) / spread).astype(np.float32))
+    expected = torch.sigmoid(start(values)).detach().numpy()[:, 0]
+    photo = Patches.read(reader, 0)
+    np.testing.assert_allclose(head(photo).foreground, expected, atol=1e-5)
 
 
 def test_the_distance_by_hand() -> None:

@@ -7,7 +7,7 @@ Its losses are binary cross-entropies over the patches of a batch, against
 
 FOUND itself sees random scales, crops and blurs of the photos. A cache holds each photo once, so here it sees the
 photos as they were encoded; figures of this baseline are therefore ours, and not FOUND's published ones. Features are
-brought to one scale first (`rescale`), a number that the saved weights contain.
+centred and brought to one scale first (`standardise`), which the saved weights and bias contain.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from heap.data import manifest as manifests
 from heap.errors import DataError, TrainingError
 from heap.files import atomic_path
 from heap.group.baselines.found import FoundHead, found_seed
-from heap.group.baselines.patches import Patches
+from heap.group.baselines.patches import Floats, Patches
 from heap.group.baselines.refine import Refine, Targets
 from heap.progress import Progress
 from heap.settings import read_frozen, section
@@ -44,8 +44,8 @@ _HISTORY_EVERY = 10
 _MASKS_PER_WORKER = 200
 # A head that marks less or more than this of the training photos has collapsed: objects take 5 to 60 % of photos.
 _AREA = (0.01, 0.9)
-# Photos that the features' scale is read from.
-_SCALED = 64
+# Photos that the features' mean and scale are read from.
+_MEASURED = 256
 
 
 def train_found(
@@ -125,12 +125,14 @@ def fit(
     optimiser = torch.optim.AdamW(linear.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, settings.decay_every, settings.decay)
     batches = order(photos, settings.batch_images, settings.seed)
-    scale = np.float32(1 / deviation(reader, photos) if settings.rescale else 1.0)
+    mean, spread = (
+        moments(reader, photos) if settings.standardise else (np.zeros(reader.dim, np.float32), np.float32(1))
+    )
     rows: list[dict[str, float]] = []
     for iteration in range(settings.iterations):
         chosen = next(batches)
         batch = [Patches.read(reader, i) for i in chosen]
-        features = scale * np.concatenate([photo.features for photo in batch])  # (P, D)
+        features = (np.concatenate([photo.features for photo in batch]) - mean) / spread  # (P, D)
         logits = linear(torch.from_numpy(features)).squeeze(1)  # (P,)
         ends = np.cumsum([len(photo.features) for photo in batch])[:-1]
         predicted = np.split((logits.detach() > 0).numpy(), ends)
@@ -163,8 +165,8 @@ def fit(
         optimiser.step()
         schedule.step()
         progress.step()
-    weight = scale * linear.weight.detach().numpy()[0]
-    return FoundHead(weight, float(linear.bias.detach())), rows
+    weight = linear.weight.detach().numpy()[0] / spread
+    return FoundHead(weight, float(linear.bias.detach()) - float(weight @ mean)), rows
 
 
 def warnings_of(area: float) -> list[str]:
@@ -177,10 +179,17 @@ def warnings_of(area: float) -> list[str]:
     ]
 
 
-def deviation(reader: FeatureReader, photos: Sequence[int]) -> float:
-    """Return the root mean square of a feature's values over (up to 64) training photos."""
-    chosen = photos[:: max(1, len(photos) // _SCALED)][:_SCALED]
-    return float(np.sqrt(np.mean([np.mean(reader.features(i).astype(np.float64) ** 2) for i in chosen])))
+def moments(reader: FeatureReader, photos: Sequence[int]) -> tuple[Floats, np.float32]:
+    """Return the mean feature `(D,)` of (up to 256) training photos, and the root mean square of values about it."""
+    chosen = photos[:: -(-len(photos) // _MEASURED)]
+    total, squares, patches = np.zeros(reader.dim), np.zeros(reader.dim), 0
+    for i in chosen:
+        features = reader.features(i).astype(np.float64)
+        total += features.sum(axis=0)
+        squares += (features**2).sum(axis=0)
+        patches += len(features)
+    mean = total / patches
+    return mean.astype(np.float32), np.float32(np.sqrt(np.mean(squares / patches - mean**2)))
 
 
 def order(photos: Sequence[int], batch_images: int, seed: int) -> Iterator[list[int]]:
