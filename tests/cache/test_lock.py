@@ -42,18 +42,19 @@ def test_scattered_jobs_write_the_store_that_one_writes(farm: Farm, tiny: Tiny) 
 
 
 def test_the_second_waits_for_a_shard_and_takes_it_when_its_writer_dies(farm: Farm, tiny: Tiny) -> None:
-    """The first hangs in shard 0 until it is killed; meanwhile the second does all the others."""
+    """The first hangs writing shard 0, with more begun; the second does the others, and these once it is killed."""
     log = tiny.folder / "log"
     first = farm.start(tiny, log=log, hang_at=0)
     farm.wait_for(lambda: log.exists())
     second = farm.start(tiny, log=log)
-    farm.wait_for(lambda: len(log.read_text().split()) >= len(list(tiny.features.glob("set/*.zarr/shards/*"))) > 4)
+    farm.wait_for(lambda: len(list(tiny.features.glob("set/*.zarr/shards/*"))) >= 2)  # none of them by the first
     os.kill(first, 9)
     assert farm.wait(first) == -9
     assert farm.wait(second) == 0
     written = log.read_text().split()
-    assert written[0] == written[-1] == "0", "shard 0 was begun by the first and done by the second, last"
-    assert len(set(written)) == len(written) - 1
+    assert written[0] == "0"
+    assert written.count("0") == 2, "begun by the first, done by the second"
+    assert len(set(written)) == len(written) - 1, "every other shard was written once"
     assert len(tiny.gather()) == 40
 
 
