@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from heap.evaluate.components import Mask, largest_component
+from heap.components import Mask, largest_component
 
 Box = tuple[int, int, int, int]
 AnyBox = tuple[float, float, float, float]  # of any program, not always whole pixels

@@ -12,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from heap.bilateral import BilateralGrid, Parts
 from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
+from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery, instances, retrieval, saliency, semantic
 from heap.evaluate.saliency import FOREGROUND_ABOVE
@@ -133,17 +135,42 @@ class MapJob(Job):
 
 @dataclass(frozen=True)
 class SaliencyJob(MapJob):
-    """Gives `dict[Variant, saliency.Scores]`."""
+    """Gives `dict[str, saliency.Scores]`, by variant.
+
+    Attributes:
+        reading: of the truth.
+        refined: variants with the bilateral solver, and what each keeps of its output; none for no solver.
+        root: folder of the photos, which only the solver looks at.
+    """
 
     reading: Literal["255", "nonzero"]
+    refined: Mapping[str, Parts]
+    root: Path
 
     def truth(self, photo: Photo) -> Any:
-        """Return the true foreground."""
-        return saliency_truth(photo, self.reading)
+        """Return the true foreground, and where the solver is asked its grid of the photo: one for all methods."""
+        return saliency_truth(photo, self.reading), self.grid(photo) if self.refined else None
 
-    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> dict[saliency.Variant, saliency.Scores]:
-        """Return the figures of both variants."""
-        return saliency.score(patch_map.pixels(photo.size), truth)
+    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> dict[str, saliency.Scores]:
+        """Return the figures of every variant."""
+        foreground, grid = truth
+        soft = patch_map.pixels(photo.size)
+        scores = saliency.score(soft, foreground)
+        if grid is not None:
+            scores |= saliency.score_refined(soft > FOREGROUND_ABOVE, foreground, grid, self.refined)
+        return scores
+
+    def grid(self, photo: Photo) -> BilateralGrid:
+        """Return the bilateral grid of a photo.
+
+        Raises:
+            PhotoError: it cannot be read.
+            ValueError: it is no longer of the size that the manifest says.
+        """
+        pixels = read_photo(self.root / photo.path)
+        if pixels.shape[:2] != photo.size:
+            raise ValueError(f"the photo has {pixels.shape[:2]} px, its manifest says {photo.size}")
+        return BilateralGrid.of(pixels)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from heap.evaluate.components import Mask
+from heap.components import Mask
 from heap.upsample import bilinear_matrix
 
 Counts = npt.NDArray[np.int64]

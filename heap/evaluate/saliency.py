@@ -8,6 +8,11 @@ many of them rightly, are its cumulative sums. Two readings of the F measure sta
 - `max_f`: the best value of the data set's mean F curve, true beta^2 = 0.3, no epsilon (TokenCut). Precision is 1 where
   nothing is predicted, recall is 1 where the truth is empty, and F is 0 where both are 0.
 
+After the bilateral solver (`+bs`) a photo has a binary mask and no soft one: all figures are of the mask, as of the
+largest component's in `single`. `-peers` marks the parts that FOUND's code takes of the solver's output, inverted where
+the object is larger than the background; without it they are taken as meant, see `heap.bilateral.Parts`. Both fall back
+to the whole binary map where the solver's output is refused.
+
 IoU has FOUND's epsilon, so an empty prediction of an empty truth scores 0 (TokenCut's code gives NaN there, and with it
 a mean of NaN).
 """
@@ -15,14 +20,15 @@ a mean of NaN).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from heap.evaluate.components import Mask, largest_component
+from heap.bilateral import BilateralGrid, Parts, refine
+from heap.components import Mask, largest_component
 
 Floats = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
@@ -35,8 +41,10 @@ EPS = 1e-7
 BETA2_FOUND = 0.3**2
 BETA2 = 0.3
 
-Variant = Literal["multi", "single"]
-VARIANTS: tuple[Variant, ...] = ("multi", "single")
+# By name in the tables, and what each keeps of the solver's output.
+VARIANTS = ("multi", "single")
+SOLVER_VARIANTS: dict[str, Parts] = {"multi+bs": "all", "single+bs": "largest"}
+PEERS_VARIANTS: dict[str, Parts] = {"multi+bs-peers": "all_peers", "single+bs-peers": "largest_peers"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,8 @@ class Counts:
     """What each threshold takes of one photo.
 
     Attributes:
-        hits: `(255,)` int64, foreground pixels above the threshold.
-        predicted: `(255,)` int64, all pixels above it.
+        hits: `(255,)` int64, foreground pixels above the threshold; `(1,)` of a mask, which all thresholds take alike.
+        predicted: like `hits`, all pixels above it.
         truth: foreground pixels.
     """
 
@@ -54,7 +62,7 @@ class Counts:
     truth: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scores:
     """Figures of one photo, fractions 0..1.
 
@@ -62,13 +70,20 @@ class Scores:
         iou: of the binary map.
         acc: share of pixels whose binary value is right.
         max_f_found: best F over the thresholds, FOUND's reading.
-        f_curve: `(255,)` F at each threshold, TokenCut's reading, for the data set's curve.
+        f_curve: `(255,)` F at each threshold, TokenCut's reading, for the data set's curve; `(1,)` of a mask.
+        accepted: the bilateral solver's output was taken; None where it was not asked.
     """
 
     iou: float
     acc: float
     max_f_found: float
     f_curve: Curve
+    accepted: bool | None = None
+
+
+def solver_variants(asked: bool | Literal["peers"]) -> dict[str, Parts]:
+    """Return the variants with the bilateral solver: none, as meant, or (`peers`) also as the peers' code has them."""
+    return {**(SOLVER_VARIANTS if asked else {}), **(PEERS_VARIANTS if asked == "peers" else {})}
 
 
 def truth_of(values: npt.NDArray[np.uint8], reading: Literal["255", "nonzero"]) -> Mask:
@@ -77,7 +92,7 @@ def truth_of(values: npt.NDArray[np.uint8], reading: Literal["255", "nonzero"]) 
     return foreground
 
 
-def score(soft: Floats, truth: Mask) -> dict[Variant, Scores]:
+def score(soft: Floats, truth: Mask) -> dict[str, Scores]:
     """Score one photo.
 
     Args:
@@ -100,14 +115,34 @@ def score(soft: Floats, truth: Mask) -> dict[Variant, Scores]:
     return {"multi": _scores(every, counts, truth.size), "single": _scores(largest, largest, truth.size)}
 
 
+def score_refined(binary: Mask, truth: Mask, grid: BilateralGrid, variants: Mapping[str, Parts]) -> dict[str, Scores]:
+    """Score one photo after the bilateral solver, which is run once for all variants.
+
+    Args:
+        binary: `(H, W)` bool, the whole thresholded map, in the single variants too (FOUND).
+        truth: `(H, W)` bool.
+        grid: of the photo at that size.
+        variants: by name what is kept of the solver's output.
+
+    Raises:
+        ValueError: the sizes of map, truth and photo differ.
+    """
+    _check_size(binary, truth)
+    refined = refine(grid, binary, list(variants.values()))
+    scores = {}
+    for name, part in variants.items():
+        counts = count_binary(refined[part].mask, truth)
+        scores[name] = replace(_scores(counts, counts, truth.size), accepted=refined[part].accepted)
+    return scores
+
+
 def count(soft: Floats, truth: Mask) -> Counts:
     """Count in one histogram pass what each threshold takes.
 
     Raises:
         ValueError: shapes differ, or a value lies outside [0, 1] or is NaN.
     """
-    if soft.shape != truth.shape:
-        raise ValueError(f"a map of {soft.shape} for a truth of {truth.shape}")
+    _check_size(soft, truth)
     if not (soft.min() >= 0 and soft.max() <= 1):
         raise ValueError(f"a map with values from {soft.min()} to {soft.max()}, expected 0 to 1")
     # The number of thresholds below a value. The float32 product is never below k for a value above threshold k, so
@@ -126,13 +161,13 @@ def count(soft: Floats, truth: Mask) -> Counts:
 
 
 def count_binary(mask: Mask, truth: Mask) -> Counts:
-    """Count for a mask of 0 and 1, which every threshold takes alike."""
+    """Count for a mask of 0 and 1, which every threshold takes alike: once for all."""
     hits, predicted = np.count_nonzero(mask & truth), np.count_nonzero(mask)
-    return Counts(np.full(THRESHOLDS, hits), np.full(THRESHOLDS, predicted), int(np.count_nonzero(truth)))
+    return Counts(np.array([hits]), np.array([predicted]), int(np.count_nonzero(truth)))
 
 
 def f_found(counts: Counts) -> Curve:
-    """Return FOUND's F at each threshold, `(255,)`: beta^2 0.09, epsilon in every denominator."""
+    """Return FOUND's F at each threshold: beta^2 0.09, epsilon in every denominator."""
     precision = counts.hits / (counts.predicted + EPS)
     recall = counts.hits / (counts.truth + EPS)
     curve: Curve = (1 + BETA2_FOUND) * precision * recall / (BETA2_FOUND * precision + recall + EPS)
@@ -140,12 +175,12 @@ def f_found(counts: Counts) -> Curve:
 
 
 def f_tokencut(counts: Counts) -> Curve:
-    """Return TokenCut's F at each threshold, `(255,)`: beta^2 0.3, no epsilon, see the module's head."""
-    precision = np.ones(THRESHOLDS)
+    """Return TokenCut's F at each threshold: beta^2 0.3, no epsilon, see the module's head."""
+    precision = np.ones(len(counts.hits))
     np.divide(counts.hits, counts.predicted, out=precision, where=counts.predicted > 0)
-    recall = counts.hits / counts.truth if counts.truth else np.ones(THRESHOLDS)
+    recall = counts.hits / counts.truth if counts.truth else np.ones(len(counts.hits))
     below = BETA2 * precision + recall
-    curve: Curve = np.zeros(THRESHOLDS)
+    curve: Curve = np.zeros(len(counts.hits))
     np.divide((1 + BETA2) * precision * recall, below, out=curve, where=below > 0)
     return curve
 
@@ -165,8 +200,13 @@ def summary(photos: Sequence[Scores]) -> dict[str, float]:
         "iou": _mean([photo.iou for photo in photos]),
         "acc": _mean([photo.acc for photo in photos]),
         "max_f_found": _mean([photo.max_f_found for photo in photos]),
-        "max_f": max(_mean(curves[:, k].tolist()) for k in range(THRESHOLDS)),
+        "max_f": max(_mean(curves[:, k].tolist()) for k in range(curves.shape[1])),
     }
+
+
+def _check_size(predicted: npt.NDArray[Any], truth: Mask) -> None:
+    if predicted.shape != truth.shape:
+        raise ValueError(f"a map of {predicted.shape} for a truth of {truth.shape}")
 
 
 def _scores(binary: Counts, curve: Counts, pixels: int) -> Scores:

@@ -1,8 +1,9 @@
 """The tasks of a benchmark over a whole dataset: which photos, which figures, what was left out.
 
-Variants, as tables name them: saliency `multi` and `single`; discovery `largest`; instances `boxes`; retrieval
-`{gallery}-{query}`; semantic `hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added
-where one benchmark asks for the same figures of several splits of a dataset.
+Variants, as tables name them: saliency `multi` and `single`, `+bs` after the bilateral solver, `+bs-peers` with its
+output read as the peers' code does; discovery `largest`; instances `boxes`; retrieval `{gallery}-{query}`; semantic
+`hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks for the
+same figures of several splits of a dataset.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
 from heap.evaluate.truth import Photo, photos_of
 from heap.progress import track
 from heap.settings.stages import DiscoveryTask, InstancesTask, RetrievalTask, SaliencyTask, SemanticTask, Task
-from heap.workers import spread
+from heap.workers import spread, workers_for
 
 Skip = dict[str, str]  # photo, reason
 Kept = list[tuple[Photo, Any]]
+
+# A photo with the bilateral solver takes four times as long as one without (benchmarks/evaluation.py, two methods), so
+# fewer photos are worth a worker.
+_SOLVER_WEIGHT = 4
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,10 @@ class Run:
     progress: Path | None = None
     resampling: Resampling = NO_INTERVALS
 
-    def over(self, job: Any, items: Sequence[Any], doing: str) -> Iterator[Any]:
-        """Yield `job(item)` in order, with progress."""
-        return track(spread(job, items, self.workers), len(items), "photos", f"evaluating {doing}", self.progress)
+    def over(self, job: Any, items: Sequence[Any], doing: str, weight: int = 1) -> Iterator[Any]:
+        """Yield `job(item)` in order, with progress; each takes as long as `weight` photos without a solver."""
+        workers = workers_for(len(items) * weight) if self.workers is None else self.workers
+        return track(spread(job, items, workers), len(items), "photos", f"evaluating {doing}", self.progress)
 
 
 @dataclass(frozen=True)
@@ -144,11 +150,14 @@ def suffix(task: SaliencyTask | DiscoveryTask | InstancesTask | SemanticTask, ta
 def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:
     photos = dataset.photos(task.split)
     maps = _maps(dataset, methods)
-    results = run.over(SaliencyJob(maps, task.truth), photos, f"saliency of {dataset.name}")
+    refined = saliency.solver_variants(task.bilateral)
+    job = SaliencyJob(maps, task.truth, refined, dataset.manifest.root)
+    weight = _SOLVER_WEIGHT if refined else 1
+    results = run.over(job, photos, f"saliency of {dataset.name}", weight)
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        measured = measures.of_saliency(_named(kept), saliency.VARIANTS, mark, run.resampling)
-        outcomes.append(Outcome(method, measured, len(kept), skipped))
+        measured = measures.of_saliency(_named(kept), (*saliency.VARIANTS, *refined), mark, run.resampling)
+        outcomes.append(Outcome(method, measured, len(kept), skipped, notes=measured.notes))
     return outcomes
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from heap.components import Mask
 from heap.data.masks import read_class_mask, read_mask
 from heap.errors import DataError
-from heap.evaluate.components import Mask
 from heap.evaluate.retrieval import BACKGROUND, IGNORED
 from heap.evaluate.saliency import truth_of
 

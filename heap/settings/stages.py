@@ -53,6 +53,9 @@ class SaliencyTask(Settings):
     """Only this split; null takes all images."""
     truth: Literal["255", "nonzero"] = "255"
     """Grey pixels of the truth: FOUND's reading (== 255) or TokenCut's (any non-zero)."""
+    bilateral: bool | Literal["peers"] = False
+    """Also after the bilateral solver, which looks at the photos: false; true, variants `+bs`; or peers, which adds
+    `+bs-peers`: the solver's output as FOUND's code reads it, inverted where the object exceeds the background."""
 
 
 class DiscoveryTask(Settings):

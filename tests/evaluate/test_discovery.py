@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap.evaluate.components import largest_component
 from heap.evaluate.discovery import box_of_mask, corloc, find, is_correct, overlaps, scale_box
 
 
@@ -74,12 +73,6 @@ def test_a_resized_photo_has_its_box_in_its_own_pixels() -> None:
     assert scale_box((8, 16, 24, 32), (32, 32), (64, 96)) == (24, 32, 72, 64)
     # 8 / 32 * 3 = 0.75 and 24 / 32 * 3 = 2.25
     assert scale_box((8, 8, 24, 24), (32, 32), (3, 3)) == (1, 1, 2, 2)
-
-
-def test_ties_go_to_the_first_or_to_the_last_component() -> None:
-    mask = mask_of(["##..", "....", "..##"])
-    np.testing.assert_array_equal(largest_component(mask, ties_to_last=False), mask_of(["##..", "....", "...."]))
-    np.testing.assert_array_equal(largest_component(mask, ties_to_last=True), mask_of(["....", "....", "..##"]))
 
 
 sides = st.integers(1, 60)
