@@ -23,7 +23,7 @@ def heap(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "heap", *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [*STAGES, "show", "encoders", "check", "schema"])
+@pytest.mark.parametrize("command", [*STAGES, "show", "compare", "encoders", "check", "schema"])
 def test_every_command_explains_itself_and_its_options(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert result.exit_code == 0

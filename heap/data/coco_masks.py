@@ -20,6 +20,10 @@ def rle_of(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
         ValueError: it is none of these, or of another size.
     """
     if isinstance(segmentation, list) and segmentation:
+        # pycocotools takes four numbers for a box and fails without a word on anything but lists.
+        for polygon in segmentation:
+            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+                raise ValueError("a polygon that is no list of three points or more (x, y, x, y, ...)")
         rle: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
         return rle
     if not isinstance(segmentation, dict) or "counts" not in segmentation or "size" not in segmentation:

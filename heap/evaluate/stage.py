@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from heap.data import manifest as manifests_of
 from heap.errors import DataError
 from heap.evaluate import tables
@@ -64,14 +66,14 @@ def evaluate(
     resampling = Resampling(shared.bootstrap, shared.seed)
     run = Run(workers, out_csv.with_name(f"progress.{out_csv.stem}.json"), resampling)
     figures: list[Figure] = []
-    rows: list[dict[str, Any]] = []
+    rows: list[pd.DataFrame] = []  # columns of numbers: a tenth of the same rows as dictionaries
     told: list[dict[str, Any]] = []
     for task in benchmark.tasks:
         for outcome in run_task(task, benchmark.tasks, datasets[task.dataset], benchmark.methods, run):
             figures += _figures(task, outcome)
             told.append(_told(task, outcome))
             head = {"dataset": task.dataset, "task": task.task, "method": outcome.method}
-            rows += [{**head, **row} for row in outcome.measured.rows]
+            rows.append(pd.DataFrame([{**head, **row} for row in outcome.measured.rows]))
     warnings = [f"{d.name}: {w}" for d in datasets.values() for w in d.manifest.info["warnings"]]
     warnings += [f"{t['dataset']} {t['task']} {t['method']}: {t['warning']}" for t in told if "warning" in t]
     for warning in warnings:
@@ -84,7 +86,7 @@ def evaluate(
         "warnings": warnings,
     }
     if out_photos is not None:
-        tables.write_photos(out_photos, rows)
+        tables.write_photos(out_photos, pd.concat(rows, ignore_index=True))
     tables.write(out_csv, figures, about)
     assert run.progress is not None
     run.progress.unlink(missing_ok=True)

@@ -87,9 +87,8 @@ def write(path: str | Path, figures: Sequence[Figure], about: dict[str, Any]) ->
         )
 
 
-def write_photos(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write one row a photo: as CSV (ten digits a number), or as Parquet where the name ends so."""
-    table = pd.DataFrame(list(rows))
+def write_photos(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table of one row a photo: as CSV (ten digits a number), or as Parquet where the name ends so."""
     with atomic_path(path) as temporary:
         if temporary.suffix.lower() == ".parquet":
             table.to_parquet(temporary, index=False, compression="zstd")

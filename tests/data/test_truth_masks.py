@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from heap.data.coco_masks import pixels_of, rle_of
 from heap.data.masks import check_class_mask, check_mask, read_class_mask, read_mask
 from heap.errors import DataError, PhotoError
 
@@ -41,3 +43,28 @@ def test_what_is_no_mask_is_refused_and_not_skipped(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"text\.png: not a photo") as caught:
         read_mask(tmp_path / "text.png")
     assert not isinstance(caught.value, PhotoError)  # which on_bad_image: skip would forgive
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([[0, 0, 4, 4]], "no list of three points"),
+        ([3, 4], "no list of three points"),
+        ([], "neither polygons nor RLE"),
+        (None, "neither polygons nor RLE"),
+        ({"counts": [12]}, "neither polygons nor RLE"),
+        ({"size": [4, 3], "counts": [12]}, r"a mask of size \[4, 3\], but its photo has \[3, 4\]"),
+    ],
+)
+def test_segmentations_that_cannot_be_read_are_refused(segmentation: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rle_of(segmentation, (3, 4))
+
+
+def test_polygons_and_both_kinds_of_rle_are_one_mask() -> None:
+    whole_left = [[0, 0, 2, 0, 2, 3, 0, 3]]
+    counts = {"size": [3, 4], "counts": [0, 6, 6]}  # column-major: two columns of ones
+    expected = np.zeros((3, 4), bool)
+    expected[:, :2] = True
+    for segmentation in (whole_left, counts, rle_of(counts, (3, 4))):
+        assert (pixels_of(rle_of(segmentation, (3, 4))) == expected).all()

@@ -142,6 +142,11 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
         ("datasets/voc12_seg/resize_px", [480, 480], {("extract", "voc12_seg")}),
         ("datasets/scenes/seed", 5, {("fetch", "scenes"), ("manifest", "scenes")}),
         ("encoders/descriptors/patch_px", 16, {("extract", "scenes"), ("weights", "descriptors")}),
+        (
+            "evaluate/bootstrap",
+            0,
+            {("evaluate", name) for name in ("demo", "voc", "coco20k", "ecssd", "duts_te", "dut_omron")},
+        ),
         ("benchmarks/ecssd/tasks/0/truth", "nonzero", {("evaluate", "ecssd"), ("report", "ecssd")}),
         ("segment/threshold", 0.6, None),
     ],

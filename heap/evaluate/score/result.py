@@ -77,7 +77,8 @@ def finish(scored: Scored, inputs: Inputs, outputs: Outputs, options: Mapping[st
     }
     if outputs.per_image is not None:
         head = {"dataset": dataset, "task": scored.task, "method": method}
-        tables.write_photos(outputs.per_image, [{**head, **row} for row in scored.measured.rows])
+        rows = pd.DataFrame([{**head, **row} for row in scored.measured.rows])
+        tables.write_photos(outputs.per_image, rows)
     if outputs.out is not None:
         tables.write(outputs.out, figures, about)
     console = Console()
