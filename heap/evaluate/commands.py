@@ -61,7 +61,10 @@ def saliency(
         Reading, typer.Option("--truth-reading", help="Foreground of the truth: 255 (FOUND) or nonzero (TokenCut).")
     ] = Reading.only_255,
     variant: Annotated[
-        list[str] | None, typer.Option("--variant", help="multi or single; may be repeated. Default: all.")
+        list[str] | None, typer.Option("--variant", help="multi, single, multi+bs, ...; may be repeated. Default: all.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option("--photos", help="Folder of the photos: adds the variants with the bilateral solver.")
     ] = None,
     listed: Listed = None,
     out: Out = None,
@@ -77,13 +80,18 @@ def saliency(
     **Example:** `heap score saliency --pred my_masks --truth ECSSD/ground_truth_mask --out mine.csv`
 
     A map has its photo's size. Grey values are probabilities times 255; foreground is above 0.5. `multi` counts every
-    component, `single` only the largest. Files may be nested and have any image suffix.
+    component, `single` only the largest. With `--photos` also after the bilateral solver (`multi+bs`, `single+bs`), and
+    by name as FOUND's code reads its output (`multi+bs-peers`). Files may be nested and have any image suffix.
     """
     from heap.evaluate.score.tasks import score_saliency
 
     inputs, outputs = _given(pred, truth, listed, workers, bootstrap, seed, out, per_image, dataset, method)
-    scored = score_saliency(inputs, truth_reading.value, variant or [])
-    _finish(scored, inputs, outputs, {"truth_reading": truth_reading.value, "variants": variant or "all"})
+    scored = score_saliency(inputs, truth_reading.value, variant or [], photos)
+    options = {
+        "truth_reading": truth_reading.value, "variants": variant or "all",
+        "photos": None if photos is None else str(photos.resolve()),
+    }  # fmt: skip
+    _finish(scored, inputs, outputs, options)
 
 
 @app.command()

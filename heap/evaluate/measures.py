@@ -61,17 +61,24 @@ class Measured:
 def of_saliency(
     kept: Kept[Mapping[Any, saliency.Scores]], variants: Sequence[str], mark: str, resampling: Resampling
 ) -> Measured:
-    """Return iou, acc, max_f_found and max_f of each variant; `mark` is added to the variants' names."""
+    """Return iou, acc, max_f_found and max_f of each variant; `mark` is added to the variants' names.
+
+    The notes tell how many outputs of the bilateral solver were taken and how many refused, by variant.
+    """
     photos = _sorted(kept)
     figures: dict[Key, float] = {}
     intervals: dict[Key, Interval] = {}
     rows = []
+    solver: dict[str, dict[str, int]] = {}
     for variant in variants:
         scores = [of_variant[variant] for _, of_variant in photos]
         name = variant + mark
         figures |= {(name, metric): value for metric, value in saliency.summary(scores).items()}
         if resampling.resamples:
             intervals |= resampling.of(bootstrap.of_saliency(scores), len(scores), name)
+        taken = [one.accepted for one in scores if one.accepted is not None]
+        if taken:
+            solver[name] = {"accepted": sum(taken), "refused": len(taken) - sum(taken)}
         rows += [
             {
                 "photo": photo, "variant": name, "iou": one.iou, "acc": one.acc, "max_f_found": one.max_f_found,
@@ -79,7 +86,7 @@ def of_saliency(
             }
             for (photo, _), one in zip(photos, scores, strict=True)
         ]  # fmt: skip
-    return Measured(figures, intervals, rows)
+    return Measured(figures, intervals, rows, {"bilateral_solver": solver} if solver else {})
 
 
 def of_discovery(kept: Kept[discovery.Judged], variant: str, resampling: Resampling) -> Measured:

@@ -8,7 +8,7 @@ same figures of several splits of a dataset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,19 +156,9 @@ def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run:
     results = run.over(job, photos, f"saliency of {dataset.name}", weight)
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        variants = (*saliency.VARIANTS, *refined)
-        measured = measures.of_saliency(_named(kept), variants, mark, run.resampling)
-        outcomes.append(Outcome(method, measured, len(kept), skipped, notes=_accepted(refined, kept, mark)))
+        measured = measures.of_saliency(_named(kept), (*saliency.VARIANTS, *refined), mark, run.resampling)
+        outcomes.append(Outcome(method, measured, len(kept), skipped, notes=measured.notes))
     return outcomes
-
-
-def _accepted(refined: Iterable[str], kept: Kept, mark: str) -> dict[str, Any]:
-    """Return how many outputs of the bilateral solver were taken and how many refused, by variant."""
-    taken = {variant: sum(scores[variant].accepted for _, scores in kept) for variant in refined}
-    if not taken:
-        return {}
-    counts = {name + mark: {"accepted": count, "refused": len(kept) - count} for name, count in taken.items()}
-    return {"bilateral_solver": counts}
 
 
 def _discovery(task: DiscoveryTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 from scoring import Called, save
 
+from heap.bilateral import BilateralGrid
+from heap.data.photos import read_photo
+from heap.evaluate import saliency
 from heap.evaluate.score import files
 
 Writer = Callable[[Path], Any]
@@ -243,6 +246,34 @@ def test_masks_of_0_and_1_are_not_taken_for_empty_ones(world: Path) -> None:
     for path in (world / "truth").iterdir():
         save(path, np.asarray(Image.open(path)) // 255)
     assert "no true mask has any foreground" in call(world).error
+
+
+def test_the_solver_looks_at_the_photos(golden: Path, tmp_path: Path) -> None:
+    """Maps and photos of the golden folder: the scorer's figures are those of the functions, photo by photo."""
+    softs = np.load(golden / "saliency_metrics" / "predictions.npz")
+    names = [path.stem for path in sorted((golden / "images").glob("*.png")) if path.stem in softs][:2]
+    for folder in ("pred", "truth", "photos"):
+        (tmp_path / folder).mkdir()
+    for name in names:
+        np.save(tmp_path / "pred" / f"{name}.npy", softs[name])
+        shutil.copy(golden / "gt" / f"{name}.png", tmp_path / "truth")
+        shutil.copy(golden / "images" / f"{name}.png", tmp_path / "photos")
+    photos = str(tmp_path / "photos")
+    done = call(tmp_path, "--photos", photos)
+    assert set(done.table["variant"]) == {"multi", "single", "multi+bs", "single+bs"}
+    assert set(done.about["counts"]["bilateral_solver"]) == {"multi+bs", "single+bs"}
+    rows = done.photos[done.photos["variant"] == "multi+bs"].set_index("photo")
+    solver = saliency.solver_variants(True)
+    for name in names:
+        truth = np.asarray(Image.open(golden / "gt" / f"{name}.png")) == 255
+        grid = BilateralGrid.of(read_photo(golden / "images" / f"{name}.png"))
+        expected = saliency.score_refined(softs[name] > 0.5, truth, grid, solver)["multi+bs"]
+        assert rows.loc[name, "iou"] == pytest.approx(expected.iou, abs=1e-9)
+    peers = call(tmp_path, "--photos", photos, "--variant", "multi+bs-peers")
+    assert set(peers.table["variant"]) == {"multi+bs-peers"}
+    assert "the bilateral solver needs the photos" in call(tmp_path, "--variant", "single+bs").error
+    (tmp_path / "photos" / f"{names[0]}.png").unlink()
+    assert f"1 photos are not in {photos}:\n  {names[0]}" in call(tmp_path, "--photos", photos).error
 
 
 def test_outputs_are_checked_before_the_work(world: Path) -> None:

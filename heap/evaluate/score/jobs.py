@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from heap.bilateral import BilateralGrid, Parts
 from heap.components import Mask
 from heap.data.coco_masks import paint
 from heap.data.masks import read_class_mask, read_mask
+from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery, instances, retrieval, saliency, semantic
 from heap.evaluate.score.files import refuse
@@ -106,9 +108,15 @@ class SaliencyPhoto:
 
 @dataclass(frozen=True)
 class SaliencyJob:
-    """Gives `SaliencyPhoto`."""
+    """Gives `SaliencyPhoto`.
+
+    Attributes:
+        reading: of the truth.
+        refined: variants with the bilateral solver, which looks at the photo; none for no solver.
+    """
 
     reading: Literal["255", "nonzero"]
+    refined: Mapping[str, Parts]
 
     def __call__(self, photo: Photo) -> SaliencyPhoto:
         """Score one map."""
@@ -117,7 +125,15 @@ class SaliencyJob:
         soft = read_soft(photo.prediction)
         truth = saliency.truth_of(read_mask(photo.truth), self.reading)
         _fit(soft.shape, truth.shape, photo.truth)
-        return SaliencyPhoto(saliency.score(soft, truth), float(soft.max()), bool(truth.any()))
+        scores = saliency.score(soft, truth)
+        if self.refined:
+            source: Path = photo.given["photo"]
+            pixels = read_photo(source)
+            if pixels.shape[:2] != truth.shape:
+                raise DataError(f"{source}: {pixels.shape[:2]} px, but {photo.truth} has {truth.shape}")
+            binary = soft > saliency.FOREGROUND_ABOVE
+            scores |= saliency.score_refined(binary, truth, BilateralGrid.of(pixels), self.refined)
+        return SaliencyPhoto(scores, float(soft.max()), bool(truth.any()))
 
 
 @dataclass(frozen=True)

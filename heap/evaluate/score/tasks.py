@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from heap.evaluate import instances, measures, saliency
 from heap.evaluate.instances import Box
 from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
 from heap.evaluate.score import jobs
-from heap.evaluate.score.files import ARRAYS, IMAGES, Pairs, match, predicted_files, read_list, truth_files
+from heap.evaluate.score.files import ARRAYS, IMAGES, Pairs, match, predicted_files, read_list, refuse, truth_files
 from heap.evaluate.score.jobs import Photo
 from heap.evaluate.score.objects import Truth, read_boxes, read_results, read_truth
 
@@ -65,17 +65,32 @@ class Scored:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def score_saliency(inputs: Inputs, reading: Literal["255", "nonzero"], variants: Sequence[str]) -> Scored:
+def score_saliency(
+    inputs: Inputs, reading: Literal["255", "nonzero"], variants: Sequence[str], photos_folder: Path | None = None
+) -> Scored:
     """Score maps at image resolution against masks of the same stems.
+
+    Args:
+        inputs: maps and masks.
+        reading: of the masks' grey pixels.
+        variants: which; none takes all, those with the bilateral solver only where there are photos.
+        photos_folder: the photos, which the bilateral solver looks at.
 
     Raises:
         DataError: files that do not match or cannot be read, all of them named.
     """
-    unknown = [variant for variant in variants if variant not in saliency.VARIANTS]
+    solver = saliency.solver_variants("peers")
+    chosen = variants or [*saliency.VARIANTS, *(saliency.solver_variants(photos_folder is not None))]
+    unknown = [variant for variant in chosen if variant not in (*saliency.VARIANTS, *solver)]
     if unknown:
-        raise DataError(f"--variant {unknown[0]}: unknown (there are: {', '.join(saliency.VARIANTS)})")
+        raise DataError(f"--variant {unknown[0]}: unknown (there are: {', '.join([*saliency.VARIANTS, *solver])})")
+    refined = {variant: part for variant, part in solver.items() if variant in chosen}
     photos, notes = _files(inputs)
-    results = jobs.run(jobs.SaliencyJob(reading), photos, "scoring saliency", inputs.workers)
+    if refined:
+        if photos_folder is None:
+            raise DataError(f"--variant {next(iter(refined))}: the bilateral solver needs the photos (--photos)")
+        photos = _with_photos(photos, photos_folder)
+    results = jobs.run(jobs.SaliencyJob(reading, refined), photos, "scoring saliency", inputs.workers)
     if not any(one.has_truth for _, one in results):
         also = "; are they 0 and 1? then --truth-reading nonzero" if reading == "255" else ""
         raise DataError(f"{inputs.truth}: no true mask has any foreground{also}")
@@ -84,9 +99,9 @@ def score_saliency(inputs: Inputs, reading: Literal["255", "nonzero"], variants:
         raise DataError(f"{inputs.pred}: no value is above 1 of 255; masks must be 0 and 255, not 0 and 1")
     mark = "+nonzero" if reading == "nonzero" else ""
     kept = [(name, one.scores) for name, one in results]
-    measured = measures.of_saliency(kept, variants or saliency.VARIANTS, mark, inputs.resampling)
+    measured = measures.of_saliency(kept, chosen, mark, inputs.resampling)
     notes["empty_maps"] = sum(one.highest <= saliency.FOREGROUND_ABOVE for _, one in results)
-    return Scored("saliency", measured, len(kept), notes=notes)
+    return Scored("saliency", measured, len(kept), notes={**notes, **measured.notes})
 
 
 def score_discovery(inputs: Inputs) -> Scored:
@@ -224,6 +239,14 @@ def score_instances(inputs: Inputs, kind: instances.Kind) -> Scored:
     kept = jobs.run(jobs.InstancesJob(kind), photos, "scoring instances", inputs.workers)
     measured = measures.of_instances(kept, "boxes" if kind == "bbox" else "masks", inputs.resampling)
     return Scored("instances", measured, len(kept), notes={**measured.notes, "not_listed": pairs.not_listed})
+
+
+def _with_photos(photos: Sequence[Photo], folder: Path) -> list[Photo]:
+    """Return the photos each with its own file, which only the bilateral solver looks at."""
+    nested = any("/" in photo.name for photo in photos)
+    files, _ = predicted_files(folder, nested, IMAGES)
+    refuse({f"photos are not in {folder}": [photo.name for photo in photos if photo.name not in files]})
+    return [replace(photo, given={"photo": files[photo.name]}) for photo in photos]
 
 
 def _to_be_found(truth: Truth, name: str) -> bool:
