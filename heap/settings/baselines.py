@@ -66,10 +66,11 @@ class FoundSettings(Settings):
     """AdamW's decay; torch's default, which FOUND leaves alone."""
     standardise: bool = True
     """Subtract the mean training feature and divide by the root mean square; the saved head contains both. FOUND does
-    not. With a common part in all features each step of its rate shifts all predictions together: on descriptors the
-    head marked nothing 40 iterations after the seed had gone."""
+    not. Where all features have a common part each step shifts all predictions together, and the self-training
+    follows: on descriptors the head marked nothing 50 iterations after the seed had gone, centred after 300."""
     seed_iterations: Annotated[int, Field(ge=0)] = 100
-    """The seed is a target for so many iterations; then the head's own binary prediction takes its place."""
+    """The seed is a target for so many iterations; then the head's own binary prediction takes its place. FOUND's 100
+    suit DINO's keys. On descriptors nothing is left of the mask at the end (a warning says so): keep the seed there."""
     solver_weight: NotNegative = 1.5
     """Weight of the loss against the head's own prediction after the bilateral solver."""
     self_weight: NotNegative = 4.0
