@@ -62,11 +62,11 @@ def test_no_receipt_and_a_foreign_one(tmp_path: Path) -> None:
 
 
 def test_a_shard_deleted_while_the_reader_is_open_is_no_nan(copy: FeatureReader) -> None:
-    """Zarr gives its fill value for a file that is not there."""
+    """Zarr would give its fill value for a file that is not there."""
     for name in ("features", "attention", "cls"):
         (copy.folder / name / "c/0/0").unlink()
     for read in (copy.features, copy.attention, copy.cls):
-        with pytest.raises(CacheError, match=r"features of 00 are gone"):
+        with pytest.raises(CacheError, match=r"are damaged .*No such file.*heap cache verify --repair"):
             read(0)
-    with pytest.raises(CacheError, match="shard 0 is gone"):
+    with pytest.raises(CacheError, match=r"are damaged .*No such file.*heap cache verify --repair"):
         copy.shard(0)
