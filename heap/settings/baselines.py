@@ -67,7 +67,7 @@ class FoundSettings(Settings):
     standardise: bool = True
     """Subtract the mean training feature and divide by the root mean square; the saved head contains both. FOUND does
     not. Where all features have a common part each step shifts all predictions together, and the self-training
-    follows: on descriptors the head marked nothing 50 iterations after the seed had gone, centred after 300."""
+    follows: on descriptors, scaled only, nothing was marked 50 iterations after the seed had gone; centred too, 320."""
     seed_iterations: Annotated[int, Field(ge=0)] = 100
     """The seed is a target for so many iterations; then the head's own binary prediction takes its place. FOUND's 100
     suit DINO's keys. On descriptors nothing is left of the mask at the end (a warning says so): keep the seed there."""
