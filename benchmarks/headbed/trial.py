@@ -15,7 +15,7 @@ from heap.head.train import final_diagnostics, fit
 from heap.settings.models import TrainSettings
 
 from benchmarks.headbed import score
-from benchmarks.headbed.bed import SIDE, Bed
+from benchmarks.headbed.bed import Bed
 
 
 def train_one(bed: Bed, settings: TrainSettings) -> tuple[Head, dict[str, float], TrainSettings]:
@@ -50,7 +50,8 @@ def signs(head: Head, data: TrainingSet, most: int = 150) -> dict[str, float]:
         g = head(batch.features, batch.mask)
         f, b = losses.image_level(g)
         p = g.foreground
-        grid = p.reshape(-1, SIDE, SIDE)
+        side = round(p.shape[1] ** 0.5)
+        grid = p.reshape(-1, side, side)
         hard = (grid > 0.5).float()
         size = p.sum(1).clamp_min(1e-6)
         mean_f, mean_b = f / size[:, None], b / (p.shape[1] - size).clamp_min(1e-6)[:, None]
@@ -59,12 +60,12 @@ def signs(head: Head, data: TrainingSet, most: int = 150) -> dict[str, float]:
         edge = unit((g.normed * border[..., None]).sum(1), dim=-1)
         f1, b1 = unit(f, dim=-1), unit(b, dim=-1)
         photo_mean = unit(g.normed.mean(1), dim=-1)
-        y, x = torch.meshgrid(torch.linspace(-1, 1, SIDE), torch.linspace(-1, 1, SIDE), indexing="ij")
+        y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
         centre = -(x**2 + y**2).reshape(1, -1).expand_as(p)
         rows.append(
             {
-                "n_own": float(losses.negative(f, b, "own")),
-                "n_all": float(losses.negative(f, b, "all")),
+                "n_own": float(losses.negative(f, b, 1.0)),
+                "n_all": float(losses.negative(f, b, 0.0)),
                 "cos_own": float((f1 * b1).sum(1).mean()),
                 "ff": float((f1 @ f1.T).mean()),
                 "bb": float((b1 @ b1.T).mean()),

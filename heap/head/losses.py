@@ -79,19 +79,19 @@ def image_level(grouping: Grouping) -> tuple[Tensor, Tensor]:
     return foreground, grouping.normed.sum(dim=1) - foreground
 
 
-def negative(foreground: Tensor, background: Tensor, pairs: str) -> Tensor:
+def negative(foreground: Tensor, background: Tensor, own: float) -> Tensor:
     """L_neg = mean -log(1 - s(F^f_i, F^b_j)): foreground and background apart (C2AM).
 
     Args:
         foreground: F^f `(B, D)`.
         background: F^b `(B, D)`.
-        pairs: `all` pairs (i, j) of the batch, or each photo with its `own` background.
+        own: share of a photo's own pair (i, i) in the loss; the rest is the mean over all pairs (i, j) of the batch.
 
     Returns:
         Scalar.
     """
     loss = -(1 - soft_similarity(foreground, background)).log()
-    return loss.mean() if pairs == "all" else loss.diagonal().mean()
+    return own * loss.diagonal().mean() + (1 - own) * loss.mean()
 
 
 def inter(grouping: Grouping, decay: float, min_area: float) -> Tensor:

@@ -212,7 +212,16 @@ def warmup_weight(through: float, settings: LossSettings) -> float:
     if settings.variant == "no_seed":
         return 0.0
     fading = max(0.0, 1 - through / settings.warmup_share) if settings.warmup_share > 0 else 0.0
-    return fading + (settings.prior if settings.variant == "robust" else 0.0)
+    return fading + (0.0 if settings.variant == "pure" else settings.prior)
+
+
+def negative_own(through, settings):
+    import os
+    s0 = os.environ.get("OWN0")
+    if s0 is None:
+        return settings.negative_own
+    t = max(0.0, min(1.0, (through - float(os.environ.get("OWNT0", 0))) / (float(os.environ.get("OWNT1", 0.5)) - float(os.environ.get("OWNT0", 0)) + 1e-9)))
+    return float(s0) + (settings.negative_own - float(s0)) * t
 
 
 def loss_terms(
@@ -228,7 +237,7 @@ def loss_terms(
         normed, assignment = losses.sample_patches(grouping, batch.mask, settings.patches, seed)
         terms["intra"] = losses.intra(normed, assignment, settings.correlation_threshold)
     if weights["negative"]:
-        terms["negative"] = losses.negative(*losses.image_level(grouping), settings.negative_pairs)
+        terms["negative"] = losses.negative(*losses.image_level(grouping), negative_own(through, settings))
     if weights["inter"]:
         terms["inter"] = losses.inter(grouping, settings.rank_decay, settings.min_area)
     if weights["prior"]:

@@ -62,7 +62,7 @@ class HeadSettings(Settings):
 class LossSettings(Settings):
     """The losses and their weights (method.md, steps 5 to 8)."""
 
-    variant: Literal["pure", "robust", "no_seed"]
+    variant: Literal["pure", "robust", "contrast", "no_seed"]
     """Warm-up target: `pure` FOUND's background seed, `robust` attention above its mean (kept at `prior`), or none."""
     intra: NotNegative | Literal["auto"] = "auto"
     """Weight of L_intra. `auto` brings it to 0.3 at the start, the order of the other two (10 on planted features)."""
@@ -74,8 +74,8 @@ class LossSettings(Settings):
     """b0: patch pairs correlated above it belong together. `auto`: the 65 % quantile of the correlations."""
     patches: Annotated[int, Field(ge=16)] = 224
     """Random patches a photo in L_intra; bounds its memory, which grows with the square."""
-    negative_pairs: Literal["all", "own"] = "all"
-    """Foreground against the background of all photos of the batch, or only of its own photo."""
+    negative_own: Share = 0.0
+    """Share of L_neg that compares a photo's foreground with its own background; the rest: with every photo's."""
     rank_decay: Positive = 0.25
     """alpha of the weight exp(-alpha rank) in L_inter."""
     min_area: Share = 0.01
