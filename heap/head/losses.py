@@ -132,10 +132,13 @@ def inter(grouping: Grouping, decay: float, min_area: float) -> Tensor:
 
 
 def prior(foreground: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Binary cross-entropy of P `(B, N)` against a target in 0..1 `(B, N)`, mean over real patches."""
+    """Binary cross-entropy of P `(B, N)` against a guess `(B, N)` in 0..1, weighted by how sure it is, |2 y - 1|.
+
+    A guess of 0.5 says nothing and counts nothing; the mean is over real patches.
+    """
     p = foreground.clamp(1e-4, 1 - 1e-4)
     loss = F.binary_cross_entropy(p, target, reduction="none")
-    return (loss * mask).sum() / mask.sum()
+    return (loss * (2 * target - 1).abs() * mask).sum() / mask.sum()
 
 
 def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from skimage.filters import threshold_otsu
+from skimage.filters import threshold_multiotsu, threshold_otsu
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 # FOUND's threshold on the cosine to the least attended patch.
 _SEED_THRESHOLD = 0.3
 # A patch is compared with this share of the border patches, those most like it: ground of several stuffs shows each
-# on a part of the border. Measured on both test beds: .1 to .4 within .01 AUC.
+# on a part of the border. Measured AUC for .1/.2/.4: real features .950/.954/.953, planted W .949/.964/.981.
 _BORDER_SHARE = 0.2
-# Smoothing looks at this many standard deviations of similarity around a patch; .25 to 1 are alike on both test beds.
+# Width of the smoothing in standard deviations of the photo's similarities: the scale differs between encoders. IoU of
+# the guess for .25/.5/1: real features .491/.520/.517, planted W .838/.885/.893.
 _SMOOTHING = 0.5
-# Smoothing takes about this many patches of a photo for all: 3 times fewer values, the same map.
+# Smoothing averages over about this many patches of a photo instead of all: fewer values, about the same map.
 _REFERENCES = 256
 
 
@@ -73,8 +74,6 @@ def contrast(features: Floats, attention: Floats, border: Mask) -> Floats:
     unlike = -np.partition(edge, edge.shape[1] - nearest, axis=1)[:, -nearest:].mean(axis=1)
     guess = _standard(unlike) + _standard(attention.mean(axis=1))
     step = max(1, len(unit) // _REFERENCES)
-    # An odd step walks through all columns of a grid of even width.
-    step += 1 - step % 2
     alike = unit @ unit[::step].T
     weights = np.exp((alike - alike.max(axis=1, keepdims=True)) / (_SMOOTHING * alike.std()).clip(1e-6))
     smoothed: Floats = (weights @ guess[::step] / weights.sum(axis=1)).astype(np.float32)
@@ -82,11 +81,18 @@ def contrast(features: Floats, attention: Floats, border: Mask) -> Floats:
 
 
 def contrast_seed(features: Floats, attention: Floats, border: Mask) -> Floats:
-    """Return 1 where `contrast` is above the photo's own threshold (Otsu), `(N,)`; 0 everywhere for a flat map."""
+    """Return 1 where `contrast` says object, 0 where it says ground, 0.5 where it is not sure, `(N,)`.
+
+    A photo's patches are ground below its threshold (Otsu) and object above the upper one of its two (Otsu's for three
+    classes); what lies between is left to the losses. A flat map is 0.5 everywhere.
+    """
     values = contrast(features, attention, border)
-    if np.ptp(values) < 1e-6:
-        return np.zeros(len(values), np.float32)
-    return (values > threshold_otsu(values)).astype(np.float32)
+    # Otsu looks for its threshold in a histogram: three classes need at least three different values.
+    if len(np.unique(values)) < 3:
+        return np.full(len(values), 0.5, np.float32)
+    low = float(threshold_otsu(values))
+    high = max(low, float(threshold_multiotsu(values, 3)[1]))
+    return np.where(values > high, 1.0, np.where(values > low, 0.5, 0.0)).astype(np.float32)
 
 
 def _standard(values: Floats) -> Floats:

@@ -215,15 +215,6 @@ def warmup_weight(through: float, settings: LossSettings) -> float:
     return fading + (0.0 if settings.variant == "pure" else settings.prior)
 
 
-def negative_own(through, settings):
-    import os
-    s0 = os.environ.get("OWN0")
-    if s0 is None:
-        return settings.negative_own
-    t = max(0.0, min(1.0, (through - float(os.environ.get("OWNT0", 0))) / (float(os.environ.get("OWNT1", 0.5)) - float(os.environ.get("OWNT0", 0)) + 1e-9)))
-    return float(s0) + (settings.negative_own - float(s0)) * t
-
-
 def loss_terms(
     grouping: Grouping, batch: Batch, settings: LossSettings, through: float, seed: list[int]
 ) -> dict[str, Tensor]:
@@ -237,7 +228,7 @@ def loss_terms(
         normed, assignment = losses.sample_patches(grouping, batch.mask, settings.patches, seed)
         terms["intra"] = losses.intra(normed, assignment, settings.correlation_threshold)
     if weights["negative"]:
-        terms["negative"] = losses.negative(*losses.image_level(grouping), negative_own(through, settings))
+        terms["negative"] = losses.negative(*losses.image_level(grouping), settings.negative_own)
     if weights["inter"]:
         terms["inter"] = losses.inter(grouping, settings.rank_decay, settings.min_area)
     if weights["prior"]:
