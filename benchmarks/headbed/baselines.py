@@ -7,10 +7,9 @@ from collections.abc import Callable
 import faiss
 import numpy as np
 
-from heap.head import priors
-
 from benchmarks.headbed import reference
 from benchmarks.headbed.bed import SIDE, Bed
+from heap.head import priors
 
 _y, _x = np.mgrid[:SIDE, :SIDE]
 BORDER = ((_y == 0) | (_x == 0) | (_y == SIDE - 1) | (_x == SIDE - 1)).ravel()

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.headbed import score
+from benchmarks.headbed.bed import Bed
 from heap.head import losses
 from heap.head.batches import TrainingSet, collate
 from heap.head.model import Grouping, Head
 from heap.head.train import final_diagnostics, fit
 from heap.settings.models import TrainSettings
-
-from benchmarks.headbed import score
-from benchmarks.headbed.bed import Bed
 
 
 def train_one(bed: Bed, settings: TrainSettings) -> tuple[Head, dict[str, float], TrainSettings]:
@@ -77,7 +76,7 @@ def signs(head: Head, data: TrainingSet, most: int = 150) -> dict[str, float]:
                 "len_b": float(mean_b.norm(dim=1).mean()),
                 "area_sd": float(p.mean(1).std()),
                 "empty": float(((hard.mean((1, 2)) < 0.02) | (hard.mean((1, 2)) > 0.7)).float().mean()),
-                "smooth": float(1 - ((hard[:, 1:] != hard[:, :-1]).float().mean() + (hard[..., 1:] != hard[..., :-1]).float().mean())),
+                "smooth": 1 - sum(float(hard.diff(dim=axis).abs().mean()) for axis in (1, 2)),
                 "rho_centre": float(losses.correlation(p, centre, batch.mask).mean()),
                 "sharp": float((2 * p - 1).abs().mean()),
                 "contrast": float((mean_f * mean_b).sum(1).mean()),

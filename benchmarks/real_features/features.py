@@ -103,8 +103,8 @@ def _truth(path: Path) -> np.ndarray:
 
 def reduced(photos: dict[str, Photos], dim: int) -> dict[str, Photos]:
     """The first `dim` principal components, of the photos that are trained on."""
-    x = np.concatenate([photos[p].features.reshape(-1, photos[p].features.shape[-1])[::7] for p in ("train", "unlabelled")])
-    x = x.astype(np.float32)
+    seen = [photos[part].features for part in ("train", "unlabelled")]
+    x = np.concatenate([f.reshape(-1, f.shape[-1])[::7] for f in seen]).astype(np.float32)
     mean = x.mean(0)
     _, vectors = np.linalg.eigh(np.cov((x - mean).T))
     basis = vectors[:, ::-1][:, :dim].astype(np.float32)

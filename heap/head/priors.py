@@ -57,7 +57,7 @@ def found_seed(features: Floats, attention: Floats, weigh_heads: bool = True) ->
 
 
 def contrast(features: Floats, attention: Floats, border: Mask) -> Floats:
-    """Return how much each patch is unlike the photo's border and attended to, `(N,)`, alike for patches that look alike.
+    """Return how much each patch is unlike the photo's border and attended to, alike for like patches, `(N,)`.
 
     Two weak guesses whose errors differ: attention favours textured parts and the centre, border contrast takes small
     parts of the ground for objects. Both are standardised, added, and averaged over similar patches (our choice, after
@@ -87,11 +87,12 @@ def contrast_seed(features: Floats, attention: Floats, border: Mask) -> Floats:
     classes); what lies between is left to the losses. A flat map is 0.5 everywhere.
     """
     values = contrast(features, attention, border)
-    # Otsu looks for its threshold in a histogram: three classes need at least three different values.
-    if len(np.unique(values)) < 3:
+    # Otsu's thresholds stand between the filled bins of a histogram: a map of few values has fewer of them.
+    filled = np.count_nonzero(np.histogram(values, 256)[0]) if np.ptp(values) > 1e-6 else 1
+    if filled < 2:
         return np.full(len(values), 0.5, np.float32)
     low = float(threshold_otsu(values))
-    high = max(low, float(threshold_multiotsu(values, 3)[1]))
+    high = max(low, float(threshold_multiotsu(values, 3)[1])) if filled > 2 else low
     return np.where(values > high, 1.0, np.where(values > low, 0.5, 0.0)).astype(np.float32)
 
 

@@ -63,8 +63,8 @@ class LossSettings(Settings):
     """The losses and their weights (method.md, steps 5 to 8)."""
 
     variant: Literal["pure", "robust", "contrast", "no_seed"]
-    """Weak guess at the foreground: `pure` FOUND's background seed (fades), `robust` attention above its mean, `contrast`
-    attention and border contrast over similar patches (both kept at `prior`), or `no_seed`. docs/recipe.md compares."""
+    """Weak guess at the foreground: `pure` FOUND's background seed (fades), `robust` attention above its mean,
+    `contrast` attention and border contrast over like patches (both kept at `prior`), or `no_seed`; docs/recipe.md."""
     intra: NotNegative | Literal["auto"] = "auto"
     """Weight of L_intra. `auto` brings it to 0.3 at the start, the order of the other two (10 on planted features)."""
     negative: NotNegative = 1.0
