@@ -143,7 +143,7 @@ def store_of(files: list[Path], folder: Path) -> FeatureReader:
 def effect(files: list[Path], iterations: int) -> dict[str, Any]:
     """Compare a trained head's output on float16 features and on the same features out of 8 bits."""
     from heap.head.batches import TrainingSet
-    from heap.head.train import fit
+    from heap.head.fit import fit
 
     with tempfile.TemporaryDirectory(prefix="heap-benchmark-") as folder:
         reader = store_of(files, Path(folder))
@@ -151,7 +151,7 @@ def effect(files: list[Path], iterations: int) -> dict[str, Any]:
         settings = TrainSettings(
             loss=LossSettings(variant="robust"), iterations=iterations, batch_images=16, head=HeadSettings()
         )
-        head = fit(data, reader.dim, settings, "cpu")[0]
+        head = fit(data, reader.dim, settings, "cpu", 0)[0]
         moved, agree, rms = [], [], []
         for i in range(len(reader)):
             values = reader.features(i)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+Model = tuple[np.ndarray, float, np.ndarray]
 
-def linear(features: list[np.ndarray], truths: list[np.ndarray], steps: int = 60) -> tuple[np.ndarray, float, np.ndarray]:
+
+def linear(features: list[np.ndarray], truths: list[np.ndarray], steps: int = 60) -> Model:
     """Fit logistic regression on centred unit features; returns weights, bias and the centre."""
     x = torch.from_numpy(np.concatenate(features).astype(np.float32))
     y = torch.from_numpy(np.concatenate(truths).astype(np.float32))
@@ -22,10 +24,10 @@ def linear(features: list[np.ndarray], truths: list[np.ndarray], steps: int = 60
         return loss
 
     optimiser.step(closure)
-    return w.detach().numpy(), float(b), mean.numpy()
+    return w.detach().numpy(), b.item(), mean.numpy()
 
 
-def apply(model: tuple[np.ndarray, float, np.ndarray], features: np.ndarray) -> np.ndarray:
+def apply(model: Model, features: np.ndarray) -> np.ndarray:
     """Foreground probability `(N,)` of features `(N, D)`."""
     w, b, mean = model
     x = features.astype(np.float32) - mean

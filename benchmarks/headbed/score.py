@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from heap.evaluate.discovery import box_of_mask, is_correct
-
 from benchmarks.headbed.bed import SIDE
+from heap.evaluate.discovery import box_of_mask, is_correct
 
 
 def iou(found: np.ndarray, truth: np.ndarray) -> float:

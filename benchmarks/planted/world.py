@@ -58,8 +58,8 @@ class Directions:
         self.position = waves.reshape(-1, 8) @ unit(rng, 8)  # (N, D), norm about 1
 
 
-def masks_and_colours(folder: Path, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Foreground share `(I, 28, 28)` and colour `(I, 28, 28, 3)` in 0..1 of the photos of a folder laid out as ECSSD."""
+def masks_and_colours(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Foreground share `(I, 28, 28)` and colour `(I, 28, 28, 3)` in 0..1 of the photos of a folder like ECSSD's."""
     shares, colours = [], []
     for path in sorted((folder / "ground_truth_mask").glob("*.png")):
         mask = Image.open(path).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
@@ -122,9 +122,10 @@ def draw(level: Level, share: np.ndarray, colour: np.ndarray, rng: np.random.Gen
             + 0.8 * d.classes[other]
             + 0.4 * level.stuffness * d.stuffness
         )
+    # A patch's noise has length 1 at snr 1: a supervised linear classifier then scores about what method.md states.
     own = rng.normal(size=(2, DIM)) / DIM**0.5 * level.offset
     noise = 0.5 * _smooth(rng, 2.0, DIM).reshape(n, DIM) + 0.87 * rng.normal(size=(n, DIM))
-    values = fr * (vf + own[0]) + (1 - fr) * vb + own[1] + 0.3 * d.position + noise / DIM**0.5 * NOISE / level.snr
+    values = fr * (vf + own[0]) + (1 - fr) * vb + own[1] + 0.3 * d.position + noise / DIM**0.5 / level.snr
     values *= rng.uniform(0.9, 1.1, (n, 1))
 
     part_weight = rng.uniform(0.35, 1.3, 3)[parts]
@@ -137,10 +138,6 @@ def draw(level: Level, share: np.ndarray, colour: np.ndarray, rng: np.random.Gen
     )
     attention = np.exp(log_attention)
     return values.astype(np.float16), (attention / attention.sum(0)).astype(np.float32)
-
-
-# Length of a patch's noise at snr 1; set so that a supervised linear classifier scores what method.md states.
-NOISE = 1.0
 
 
 def photos(level: Level, share: np.ndarray, colour: np.ndarray, draws: int, seed: int) -> Photos:

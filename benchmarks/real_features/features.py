@@ -16,8 +16,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from benchmarks.headbed.bed import SIDE, Photos
+from heap.encoders.descriptors import Descriptors
+from heap.settings.models import DescriptorEncoder
 
 INPUT_PX = 448
+WEIGHTS = "mobilenetv2_100_imagenet.safetensors"
 
 
 def _model(weights: Path) -> torch.nn.Module:
@@ -51,7 +54,21 @@ def _encode(model: torch.nn.Module, paths: list[Path]) -> tuple[np.ndarray, np.n
     return np.concatenate(features), np.concatenate(attention)
 
 
-def parts(shared: Path, cache: Path) -> dict[str, Photos]:
+def _describe(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """The project's hand-made descriptors of photos of 224 x 224 px."""
+    encoder = Descriptors(DescriptorEncoder(kind="descriptors"))
+    size = (SIDE * encoder.patch_px, SIDE * encoder.patch_px)
+    found = [
+        encoder.encode(np.asarray(Image.open(p).convert("RGB").resize(size, Image.Resampling.BILINEAR))[None])
+        for p in paths
+    ]
+    return (
+        np.concatenate([f.features for f in found]).astype(np.float16),
+        np.concatenate([f.attention for f in found]),
+    )
+
+
+def parts(shared: Path, cache: Path, encoder: str) -> dict[str, Photos]:
     """Photos of ../shared: `train` (every second of ECSSD), `test` (the others) and `unlabelled` ones."""
     ecssd = sorted((shared / "data/ecssd/images").glob("*.jpg"))
     paths = {
@@ -62,12 +79,13 @@ def parts(shared: Path, cache: Path) -> dict[str, Photos]:
         + sorted((shared / "data/coco_mini/train2014").glob("*.jpg")),
     }
     found = {}
-    model = None
     for part, files in paths.items():
-        file = cache / f"mobilenetv2_{part}.npz"
+        file = cache / f"{encoder}_{part}.npz"
         if not file.is_file():
-            model = model or _model(shared / "data/weights/mobilenetv2_100_imagenet.safetensors")
-            features, attention = _encode(model, files)
+            if encoder == "descriptors":
+                features, attention = _describe(files)
+            else:
+                features, attention = _encode(_model(shared / f"data/weights/{WEIGHTS}"), files)
             cache.mkdir(parents=True, exist_ok=True)
             np.savez(file, features=features, attention=attention)
         stored = np.load(file)
@@ -85,8 +103,8 @@ def _truth(path: Path) -> np.ndarray:
 
 def reduced(photos: dict[str, Photos], dim: int) -> dict[str, Photos]:
     """The first `dim` principal components, of the photos that are trained on."""
-    x = np.concatenate([photos[p].features.reshape(-1, photos[p].features.shape[-1])[::7] for p in ("train", "unlabelled")])
-    x = x.astype(np.float32)
+    seen = [photos[part].features for part in ("train", "unlabelled")]
+    x = np.concatenate([f.reshape(-1, f.shape[-1])[::7] for f in seen]).astype(np.float32)
     mean = x.mean(0)
     _, vectors = np.linalg.eigh(np.cov((x - mean).T))
     basis = vectors[:, ::-1][:, :dim].astype(np.float32)

@@ -177,7 +177,7 @@ def make_photo(
     """Return what training needs of photo `index` with features `(N, D)` and attention `(N, heads)`."""
     border = np.ones((grid_h, grid_w), bool)
     border[1:-1, 1:-1] = False
-    target = priors.target(variant, features, attention)
+    target = priors.target(variant, features, attention, border.ravel())
     return Photo(features, attention.mean(axis=1), target, border.ravel(), index)
 
 

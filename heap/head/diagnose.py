@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from heap.head import losses
 from heap.head.batches import Batch, TrainingSet, collate
@@ -34,9 +35,13 @@ def diagnostics(grouping: Grouping, batch: Batch) -> Signs:
         undecided: share of patches with 0.3 < P < 0.7.
         groups: groups a photo uses (at least 1 % of its patches).
         border: mean of P on the photo's edge; high where background is taken for foreground.
+        framing: cosine of the edge's mean feature to F^b less that to F^f, mean over photos; below 0 the edge is more
+            like the foreground.
     """
     mask = batch.mask
     p, real = grouping.foreground, mask.sum()
+    edge = torch.einsum("bn,bnd->bd", batch.border.to(grouping.normed), grouping.normed)
+    to_front, to_back = (F.cosine_similarity(edge, side, dim=-1) for side in losses.image_level(grouping))
     used = grouping.mass >= 0.01 * mask.sum(1, keepdim=True)
     return {
         "rho": float(losses.correlation(p, batch.attention, mask).mean()),
@@ -45,6 +50,7 @@ def diagnostics(grouping: Grouping, batch: Batch) -> Signs:
         "undecided": float((((p > 0.3) & (p < 0.7)) & mask).sum() / real),
         "groups": float(used.sum(1).float().mean()),
         "border": float((p * batch.border).sum() / batch.border.sum()),
+        "framing": float((to_back - to_front).mean()),
     }
 
 

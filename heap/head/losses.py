@@ -96,19 +96,19 @@ def image_level(grouping: Grouping) -> tuple[Tensor, Tensor]:
     return foreground, grouping.normed.sum(dim=1) - foreground
 
 
-def negative(foreground: Tensor, background: Tensor, pairs: str) -> Tensor:
+def negative(foreground: Tensor, background: Tensor, own: float) -> Tensor:
     """L_neg = mean -log(1 - s(F^f_i, F^b_j)): foreground and background apart (C2AM).
 
     Args:
         foreground: F^f `(B, D)`.
         background: F^b `(B, D)`.
-        pairs: `all` pairs (i, j) of the batch, or each photo with its `own` background.
+        own: share of a photo's own pair (i, i) in the loss; the rest is the mean over all pairs (i, j) of the batch.
 
     Returns:
         Scalar.
     """
     loss = -(1 - soft_similarity(foreground, background)).log()
-    return loss.mean() if pairs == "all" else loss.diagonal().mean()
+    return own * loss.diagonal().mean() + (1 - own) * loss.mean()
 
 
 def inter(
@@ -156,10 +156,13 @@ def inter(
 
 
 def prior(foreground: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Binary cross-entropy of P `(B, N)` against a target in 0..1 `(B, N)`, mean over real patches."""
+    """Binary cross-entropy of P `(B, N)` against a guess `(B, N)` in 0..1, weighted by how sure it is, |2 y - 1|.
+
+    A guess of 0.5 says nothing and counts nothing; the mean is over real patches.
+    """
     p = foreground.clamp(1e-4, 1 - 1e-4)
     loss = F.binary_cross_entropy(p, target, reduction="none")
-    return (loss * mask).sum() / mask.sum()
+    return (loss * (2 * target - 1).abs() * mask).sum() / mask.sum()
 
 
 def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def warmup_weight(through: float, settings: LossSettings) -> float:
     if settings.variant == "no_seed":
         return 0.0
     fading = max(0.0, 1 - through / settings.warmup_share) if settings.warmup_share > 0 else 0.0
-    return fading + (settings.prior if settings.variant == "robust" else 0.0)
+    return fading + (0.0 if settings.variant == "pure" else settings.prior)
 
 
 def loss_terms(
@@ -52,7 +52,7 @@ def loss_terms(
         normed, assignment = losses.sample_patches(grouping, batch.mask, settings.patches, seed, batch.counts)
         terms["intra"] = losses.intra(normed, assignment, settings.correlation_threshold)
     if weights["negative"]:
-        terms["negative"] = losses.negative(*losses.image_level(grouping), settings.negative_pairs)
+        terms["negative"] = losses.negative(*losses.image_level(grouping), settings.negative_own)
     if weights["inter"]:
         terms["inter"] = losses.inter(grouping, settings.rank_decay, settings.min_area, batch.photo, bank)
     if weights["prior"]:

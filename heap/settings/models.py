@@ -101,8 +101,9 @@ class HeadSettings(Settings):
 class LossSettings(Settings):
     """The losses and their weights (method.md, steps 5 to 8)."""
 
-    variant: Literal["pure", "robust", "no_seed"]
-    """Warm-up target: `pure` FOUND's background seed, `robust` attention above its mean (kept at `prior`), or none."""
+    variant: Literal["pure", "robust", "contrast", "no_seed"]
+    """Weak guess at the foreground: `pure` FOUND's background seed (fades), `robust` attention above its mean,
+    `contrast` attention and border contrast over like patches (both kept at `prior`), or `no_seed`; docs/recipe.md."""
     intra: NotNegative | Literal["auto"] = "auto"
     """Weight of L_intra. `auto` brings it to 0.3 at the start, the order of the other two (10 on planted features)."""
     negative: NotNegative = 1.0
@@ -113,16 +114,17 @@ class LossSettings(Settings):
     """b0: patch pairs correlated above it belong together. `auto`: the 65 % quantile of the correlations."""
     patches: Annotated[int, Field(ge=16)] = 224
     """Random patches a photo in L_intra; bounds its memory, which grows with the square."""
-    negative_pairs: Literal["all", "own"] = "all"
-    """Foreground against the background of all photos of the batch, or only of its own photo."""
+    negative_own: Share = 0.5
+    """Share of L_neg that compares a photo's foreground with its own background; the rest: with every photo's.
+    Own alone finds objects that share no direction, but on planted W another partition; all alone finds grounds."""
     rank_decay: Positive = 0.25
     """alpha of the weight exp(-alpha rank) in L_inter."""
     min_area: Share = 0.01
     """Regions with a smaller share of their photo stay out of L_inter."""
     bank: Annotated[int, Field(ge=0)] = 0
     """Regions of past batches that are neighbours in L_inter too (0: none), so that ranks span more than a batch."""
-    prior: NotNegative = 0.2
-    """kp, weight of the prior after the warm-up; used by `robust` only."""
+    prior: NotNegative = 1.0
+    """kp, weight of the guess after the warm-up; used by `robust` (0.2 there) and `contrast`."""
     warmup_share: Share = 0.5
     """Share of the iterations over which the warm-up target fades from 1 to 0."""
 

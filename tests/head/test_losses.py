@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -60,8 +61,9 @@ def test_negative_by_hand_all_and_own() -> None:
     # s: photo 0 with its own .5, with the other .5; photo 1 with the other's 1 - 5e-4, with its own 5e-4.
     own = (-math.log(0.5) - math.log(1 - 5e-4)) / 2
     every = (-2 * math.log(0.5) - math.log(5e-4) - math.log(1 - 5e-4)) / 4
-    assert losses.negative(foreground, background, "own").item() == pytest.approx(own, rel=1e-5)
-    assert losses.negative(foreground, background, "all").item() == pytest.approx(every, rel=1e-4)
+    assert losses.negative(foreground, background, 1.0).item() == pytest.approx(own, rel=1e-4)
+    assert losses.negative(foreground, background, 0.0).item() == pytest.approx(every, rel=1e-4)
+    assert losses.negative(foreground, background, 0.25).item() == pytest.approx(0.25 * own + 0.75 * every, rel=1e-4)
 
 
 def grouping(regions: torch.Tensor, score: torch.Tensor, mass: torch.Tensor) -> Grouping:
@@ -100,6 +102,22 @@ def test_prior_by_hand_ignores_padding() -> None:
     mask = torch.tensor([[True, True, False]])
     expected = (-math.log(0.8) - math.log(0.6)) / 2
     assert losses.prior(p, target, mask).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_prior_weighs_a_patch_by_how_sure_the_guess_is() -> None:
+    p = torch.tensor([[0.8, 0.4, 0.3]])
+    # Sure, not sure at all, half sure: weights 1, 0 and |2 * .75 - 1| = .5, over 3 patches.
+    target = torch.tensor([[1.0, 0.5, 0.75]])
+    half = 0.75 * -math.log(0.3) + 0.25 * -math.log(0.7)
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    assert losses.prior(p, target, mask).item() == pytest.approx((-math.log(0.8) + 0.5 * half) / 3, rel=1e-5)
+
+
+def test_entropy_by_hand() -> None:
+    # One patch certain, one undecided between 2 of 4 groups: log 2 of log 4; the third is padding.
+    assignment = torch.tensor([[[1.0, 0.5, 0.25], [0.0, 0.5, 0.25], [0.0, 0.0, 0.25], [0.0, 0.0, 0.25]]])
+    mask = torch.tensor([[True, True, False]])
+    assert losses.assignment_entropy(assignment, mask).item() == pytest.approx((0 + 0.5) / 2, abs=1e-6)
 
 
 def test_correlation_by_hand() -> None:
@@ -149,14 +167,30 @@ def test_flip_exchanges_foreground_and_background(head: Head) -> None:
     torch.testing.assert_close(head(x, mask).foreground, 1 - before)
 
 
-def test_gradients_are_those_of_finite_differences(head: Head) -> None:
-    x, mask = torch.randn(2, 5, 8, dtype=torch.float64), torch.ones(2, 5, dtype=torch.bool)
+LOSSES: dict[str, Callable[[Grouping, torch.Tensor], torch.Tensor]] = {
+    "intra": lambda out, mask: losses.intra(out.normed, out.assignment, 0.05),
+    "negative": lambda out, mask: losses.negative(*losses.image_level(out), 0.5),
+    # Decay 0: ranks may change places within a finite difference, and weigh nothing then.
+    "inter": lambda out, mask: losses.inter(out, 1e-9, 0.0),
+    "prior": lambda out, mask: losses.prior(out.foreground, torch.tensor([[0.0, 1, 0.5, 1, 0]] * 2).double(), mask),
+}
 
-    def loss(tokens: torch.Tensor) -> torch.Tensor:
-        out = torch.func.functional_call(head, {"tokens": tokens}, (x, mask))
-        return losses.intra(out.normed, out.assignment, 0.05) + losses.negative(*losses.image_level(out), "all")
 
-    assert torch.autograd.gradcheck(loss, head.tokens.detach().clone().requires_grad_())
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_those_of_finite_differences(head: Head, name: str) -> None:
+    torch.manual_seed(1)
+    x = torch.randn(2, 5, 8, dtype=torch.float64)
+    mask = torch.tensor([[True] * 5, [True] * 4 + [False]])
+
+    def loss(tokens: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        out = torch.func.functional_call(head, {"tokens": tokens, "score.weight": weight}, (x, mask))
+        return LOSSES[name](out, mask)
+
+    at = [value.detach().clone().requires_grad_() for value in (head.tokens, head.score.weight)]
+    assert torch.autograd.gradcheck(loss, at)
+    gradients = torch.autograd.grad(loss(*at), at, allow_unused=True)
+    assert gradients[0] is not None
+    assert gradients[0].abs().max() > 1e-6
 
 
 def test_heads_that_do_not_divide_are_refused() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heap.head.priors import attention_above_mean, found_seed, target
+from heap.head.priors import attention_above_mean, contrast, contrast_seed, found_seed, target
 
 
 def test_found_seed_equals_founds_own_code(golden: Path) -> None:
@@ -27,9 +27,52 @@ def test_attention_above_mean_by_hand() -> None:
     np.testing.assert_array_equal(attention_above_mean(attention), [0, 1, 0, 1])
 
 
-@pytest.mark.parametrize(("variant", "values"), [("pure", {0.0, 1.0}), ("robust", {0.0, 1.0}), ("no_seed", {0.5})])
+BORDER = np.ones((4, 4), bool)
+BORDER[1:3, 1:3] = False
+BORDER = BORDER.ravel()
+
+
+def framed() -> tuple[np.ndarray, np.ndarray]:
+    """A 4 x 4 photo: two stuffs on the edge, an object of another direction in the middle; attention is flat."""
+    features = np.where(np.arange(16)[:, None] < 8, [1.0, 0.1, 0.0], [0.1, 1.0, 0.0])
+    features[~BORDER] = [0.0, 0.0, 1.0]
+    return features.astype(np.float32), np.full((16, 2), 0.1, np.float32)
+
+
+def test_contrast_takes_what_is_unlike_every_part_of_the_edge() -> None:
+    features, attention = framed()
+    np.testing.assert_array_equal(contrast_seed(features, attention, BORDER), (~BORDER).astype(np.float32))
+
+
+def test_contrast_follows_attention_where_all_is_unlike_the_edge() -> None:
+    # Everything but the edge is alike; then attention alone decides within, and its noise is averaged over the alike.
+    features, _ = framed()
+    attention = np.where(np.arange(16) == 5, 5.0, 0.1)[:, None].astype(np.float32)
+    values = contrast(features, attention, BORDER)
+    np.testing.assert_allclose(values[~BORDER], values[5], rtol=1e-5)
+    assert values[~BORDER].min() > values[BORDER].max()
+
+
+def test_contrast_does_not_change_with_the_scale_of_features_or_attention() -> None:
+    rng = np.random.default_rng(0)
+    features, attention = rng.normal(size=(16, 5)).astype(np.float32), rng.random((16, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        contrast(features, attention, BORDER), contrast(7 * features, 0.01 * attention, BORDER), atol=1e-4
+    )
+
+
+def test_contrast_of_a_flat_photo_is_not_sure() -> None:
+    found = contrast_seed(np.ones((16, 3), np.float32), np.ones((16, 2), np.float32), BORDER)
+    np.testing.assert_array_equal(found, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("variant", "values"),
+    [("pure", {0.0, 1.0}), ("robust", {0.0, 1.0}), ("contrast", {0.0, 0.5, 1.0}), ("no_seed", {0.5})],
+)
 def test_each_variant_has_its_target(variant: str, values: set[float]) -> None:
     rng = np.random.default_rng(0)
-    found = target(variant, rng.normal(size=(30, 8)).astype(np.float32), rng.random((30, 2)).astype(np.float32))
+    features, attention = rng.normal(size=(30, 8)).astype(np.float32), rng.random((30, 2)).astype(np.float32)
+    found = target(variant, features, attention, np.arange(30) < 12)
     assert set(np.unique(found).tolist()) <= values
     assert found.shape == (30,)
