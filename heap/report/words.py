@@ -53,6 +53,7 @@ COLUMNS = {
     "undecided": "share of patches between foreground and background; below 0.3 is good",
     "groups": "groups a photo uses; one alone is a collapse",
     "border": "mean foreground on the photo's edge; low is good",
+    "framing": "how much more the edge is like the background than like the foreground; high is good, decides the seed",
 }
 
 

@@ -29,8 +29,7 @@ def test_framing_by_hand() -> None:
     normed = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
     border, mask = torch.tensor([[True, False, True]]), torch.ones(1, 3, dtype=torch.bool)
     zeros = torch.zeros(1, 3)
-    values = {"features": normed, "attention": zeros, "target": zeros, "border": border, "mask": mask}
-    batch = Batch(**values)
+    batch = Batch(normed, zeros, zeros, border, mask, photo=torch.tensor([0]), counts=(3,))
 
     def framing(p: list[float]) -> float:
         found = torch.tensor([p], dtype=torch.float32)

@@ -10,7 +10,7 @@ from heap.head.seeds import choose, summary
 
 GOOD = {
     "rho": 0.5, "area": 0.3, "entropy": 0.2, "undecided": 0.1, "groups": 5.0, "border": 0.1, "intra": -0.03,
-    "negative": 0.2, "inter": 0.1, "agreement": 0.9,
+    "negative": 0.2, "inter": 0.1, "agreement": 0.9, "framing": 1.1,
 }  # fmt: skip
 BAD = GOOD | {
     "rho": 0.05,
@@ -20,6 +20,7 @@ BAD = GOOD | {
     "groups": 1.0,
     "negative": 0.9,
     "border": 0.85,
+    "framing": -0.4,
 }
 
 
