@@ -153,6 +153,28 @@ def test_padding_does_not_leak(head: Head) -> None:
         torch.testing.assert_close(f, g)
 
 
+def test_photos_of_different_grids_keep_their_losses_in_one_batch(head: Head) -> None:
+    # Patches are counted and averaged within a photo, so a photo's part of each loss is what it is alone.
+    long, short = torch.randn(1, 9, 8, dtype=torch.float64), torch.randn(1, 6, 8, dtype=torch.float64)
+    mask = torch.arange(9).expand(2, 9) < torch.tensor([[9], [6]])
+    both = head(torch.cat([long, torch.nn.functional.pad(short, (0, 0, 0, 3), value=50.0)]), mask)
+    alone = [head(x, torch.ones(1, x.shape[1], dtype=torch.bool)) for x in (long, short)]
+    own = [losses.negative(*losses.image_level(out), 1.0) for out in alone]
+    torch.testing.assert_close(losses.negative(*losses.image_level(both), 1.0), sum(own) / 2)
+    apart = Grouping(*(torch.cat([getattr(o, name) for o in alone]) if name in ("mass", "regions", "score") else long
+                       for name in ("assignment", "mass", "regions", "score", "foreground", "normed")))  # fmt: skip
+    torch.testing.assert_close(losses.inter(both, 0.25, 0.01), losses.inter(apart, 0.25, 0.01))
+    # BCE: the mean over all 15 real patches.
+    targets = [torch.rand(1, x.shape[1], dtype=torch.float64).round() for x in (long, short)]
+    padded = torch.cat([targets[0], torch.nn.functional.pad(targets[1], (0, 3), value=1.0)])
+    sums = [losses.prior(o.foreground, t, torch.ones_like(t)) * t.numel() for o, t in zip(alone, targets, strict=True)]
+    torch.testing.assert_close(losses.prior(both.foreground, padded, mask), sum(sums) / 15)
+    # Samples of L_intra are real patches of their photo: their assignments sum to one, the padding's to zero.
+    _, assignment = losses.sample_patches(both, mask, 100, [0])
+    assert assignment.shape == (2, 4, 6)
+    torch.testing.assert_close(assignment.sum(1), torch.ones(2, 6, dtype=torch.float64))
+
+
 def test_assignment_is_a_distribution_and_the_map_its_mean_score(head: Head) -> None:
     out = head(torch.randn(3, 10, 8, dtype=torch.float64), torch.ones(3, 10, dtype=torch.bool))
     torch.testing.assert_close(out.assignment.sum(1), torch.ones(3, 10, dtype=torch.float64))
