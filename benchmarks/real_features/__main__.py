@@ -9,7 +9,6 @@ kept in the temporary folder; `supervised416` has all 416 values a patch, `super
 components, and `descriptors` the project's hand-made ones.
 """
 
-
 from __future__ import annotations
 
 import tempfile
