@@ -70,7 +70,7 @@ def test_ecssd_and_voc_with_descriptors(run: Run) -> None:
     details = (run.folder / "results/ecssd_metrics.json").read_text()
     assert "1000" in details, "the published count is not hidden"
     table = check_table(run, "voc", "descriptors (hand-made")
-    assert set(table["task"]) == {"discovery", "retrieval", "semantic"}
+    assert set(table["task"]) == {"discovery", "instances", "retrieval", "semantic"}
     assert set(table["dataset"]) == {"voc07", "voc12", "voc12_seg"}
 
 
