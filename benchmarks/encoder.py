@@ -32,7 +32,8 @@ from heap.data.scenes.scene import draw_scene
 from heap.encoders.base import Encoded
 from heap.encoders.open import choose_device
 from heap.encoders.position import interpolate_position
-from heap.encoders.vit import RANDOM_SEED, Vit, build, load
+from heap.encoders.vit import Vit, build, load
+from heap.encoders.weights import RANDOM_SEED
 from heap.settings.models import VitEncoder
 
 SIZES = {"224x224": (224, 224), "304x400": (304, 400)}

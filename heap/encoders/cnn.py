@@ -18,12 +18,9 @@ from torch import Tensor
 
 from heap.encoders.base import AttentionKind, Encoded, Photos
 from heap.encoders.transfer import Transfer, padded_pixels
-from heap.encoders.weights import check_receipt, load_state, read_state, weights_in_words
+from heap.encoders.weights import weights_in_words, with_weights
 from heap.errors import EncoderError
 from heap.settings.models import CnnEncoder
-
-# As for the ViTs: `random` weights are the same in every run.
-_RANDOM_SEED = 0
 
 
 def build(settings: CnnEncoder) -> Any:
@@ -156,12 +153,7 @@ def load(settings: CnnEncoder, weights: dict[str, str | None], device: str) -> C
     """Return the encoder of `settings` with the weights that `heap.encoders.weights.locate` found.
 
     Raises:
-        EncoderError: see `build`, `Cnn`, `check_receipt` and `load_state`.
+        EncoderError: see `build`, `Cnn` and `with_weights`.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_RANDOM_SEED)
-        model = build(settings)
-    if weights["source"] != "random":
-        path = check_receipt(weights)
-        load_state(model, read_state(path), path)
+    model = with_weights(lambda: build(settings), weights)
     return Cnn(model, settings, weights, device)

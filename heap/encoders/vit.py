@@ -24,7 +24,7 @@ from heap.encoders.position import Backbone, Position
 from heap.encoders.precision import check_precision
 from heap.encoders.registry import position_rule, shape_of, timm_name
 from heap.encoders.transfer import Transfer, padded_pixels
-from heap.encoders.weights import check_receipt, load_state, read_state, weights_in_words
+from heap.encoders.weights import weights_in_words, with_weights
 from heap.errors import EncoderError
 from heap.settings.models import VitEncoder
 
@@ -32,8 +32,6 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 # Tokens that a pass takes on the CPU: the values inside a block's MLP (6 kB a token for ViT-S) then stay in a cache of
 # 16 to 32 MB. Larger passes were slower by 10 % (benchmarks/encoder.py) and only take memory; a GPU wants them whole.
 _CPU_TOKENS = 2048
-# Random weights are drawn from one seed, so that two stores of the same `random` encoder hold the same features.
-RANDOM_SEED = 0
 
 
 def build(architecture: str) -> Backbone:
@@ -173,12 +171,7 @@ def load(settings: VitEncoder, weights: dict[str, str | None], device: str) -> V
     """Return the encoder of `settings` with the weights that `heap.encoders.weights.locate` found.
 
     Raises:
-        EncoderError: see `build`, `Vit`, `check_receipt` and `load_state`.
+        EncoderError: see `build`, `Vit` and `with_weights`.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        model = build(settings.architecture)
-    if weights["source"] != "random":
-        path = check_receipt(weights)
-        load_state(model, read_state(path), path)
+    model = with_weights(lambda: build(settings.architecture), weights)
     return Vit(model, settings, weights, device)

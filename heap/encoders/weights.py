@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +17,9 @@ from heap.encoders.registry import shape_of
 from heap.errors import EncoderError
 from heap.files import file_sha256
 
+M = TypeVar("M", bound=torch.nn.Module)
+# Random weights are drawn from one seed, so that two stores of the same `random` encoder hold the same features.
+RANDOM_SEED = 0
 log = logging.getLogger("heap")
 
 WEIGHTS_FOLDER = Path("resources/weights")
@@ -125,6 +128,21 @@ def _download(url: str, path: Path, architecture: str) -> None:
             f"encoder {architecture}: its weights could not be downloaded ({error}).\n"
             f"Download {url}\nby hand to {path} (or set `weights` to a file)."
         ) from error
+
+
+def with_weights(build: Callable[[], M], weights: Mapping[str, str | None]) -> M:
+    """Build a model and load the weights that `locate` found; `random` ones are the same in every run.
+
+    Raises:
+        EncoderError: see `check_receipt`, `read_state` and `load_state`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        model = build()
+    if weights["source"] != "random":
+        path = check_receipt(weights)
+        load_state(model, read_state(path), path)
+    return model
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:

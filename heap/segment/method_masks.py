@@ -11,10 +11,9 @@ from heap.cache.maps import MapReader
 from heap.files import write_json
 from heap.progress import track
 from heap.segment.names import mask_names, mask_path, remove_stale
-from heap.segment.stage import write_mask
+from heap.segment.stage import soft_mask, write_mask
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import SegmentSettings
-from heap.upsample import logits_of, soft_map
 from heap.workers import spread
 
 
@@ -64,10 +63,6 @@ class _Job:
     def __call__(self, photo: tuple[int, str]) -> bool:
         """Write the mask of a photo (row, image_id); return whether it is empty."""
         i, image_id = photo
-        row = self.reader.images.iloc[i]
-        photo_hw = (int(row["height_px"]), int(row["width_px"]))
-        input_hw = (int(row["input_h_px"]), int(row["input_w_px"]))
-        logits = logits_of(self.reader.foreground(i))
-        mask = soft_map(logits, int(self.reader.receipt["patch_px"]), input_hw, photo_hw) > self.threshold
+        mask = soft_mask(self.reader, i) > self.threshold
         write_mask(mask_path(self.folder, image_id), mask)
         return not mask.any()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from heap import __version__, paths
@@ -121,6 +122,14 @@ class _Job:
         return [annotation(one, i + 1, self.categories.number(one.cluster)) for one in objects]
 
 
+def soft_mask(maps: MapReader, i: int) -> npt.NDArray[np.float32]:
+    """Return the probability of being foreground `(H, W)` of each pixel of photo `i`, at the photo's own size."""
+    photo = maps.images.iloc[i]
+    photo_hw = (int(photo["height_px"]), int(photo["width_px"]))
+    input_hw = (int(photo["input_h_px"]), int(photo["input_w_px"]))
+    return soft_map(logits_of(maps.foreground(i)), int(maps.receipt["patch_px"]), input_hw, photo_hw)
+
+
 def segment_photo(
     settings: SegmentSettings, maps: MapReader, i: int, cluster_of_token: dict[int, int]
 ) -> tuple[Mask, list[Instance]]:
@@ -132,13 +141,12 @@ def segment_photo(
         i: the photo's row.
         cluster_of_token: the foreground cluster of each of its listed regions.
     """
+    soft = soft_mask(maps, i)
     photo = maps.images.iloc[i]
-    photo_hw = (int(photo["height_px"]), int(photo["width_px"]))
     input_hw = (int(photo["input_h_px"]), int(photo["input_w_px"]))
     patch_px = int(maps.receipt["patch_px"])
-    soft = soft_map(logits_of(maps.foreground(i)), patch_px, input_hw, photo_hw)
     foreground = np.asarray(soft > settings.threshold)
-    cluster = enlarge(clusters_of_patches(maps.region(i), cluster_of_token), photo_hw, input_hw, patch_px)
+    cluster = enlarge(clusters_of_patches(maps.region(i), cluster_of_token), soft.shape, input_hw, patch_px)
     return foreground, instances(foreground, cluster, soft, settings.min_area)
 
 
