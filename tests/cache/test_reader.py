@@ -15,13 +15,6 @@ from heap.errors import CacheError, DataError
 from heap.files import read_json, write_json
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    tiny = Tiny(tmp_path_factory.mktemp("made"))
-    tiny.make()
-    return tiny
-
-
 @pytest.fixture
 def copy(made: Tiny, tmp_path: Path) -> FeatureReader:
     shutil.copytree(made.features, tmp_path / "features")

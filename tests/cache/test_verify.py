@@ -23,13 +23,6 @@ from heap.errors import CacheError
 from heap.files import read_json, write_json
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    tiny = Tiny(tmp_path_factory.mktemp("made"))
-    tiny.make()
-    return tiny
-
-
 @pytest.fixture
 def tiny(made: Tiny, tmp_path: Path) -> Tiny:
     """A copy to damage. Its photos are those of the original: receipts name them by their whole path."""
