@@ -44,3 +44,8 @@ def settings(changes: dict[str, Any], seed: int) -> TrainSettings:
             at = at[folder]
         at[last] = value
     return TrainSettings.model_validate(raw)
+
+
+def smoothing() -> float:
+    """The configuration's width of the smoothing of maps."""
+    return float(yaml.safe_load(CONFIG.read_text())["group"]["smoothing"])

@@ -60,7 +60,7 @@ def main(about: str, beds: list[str], make: Callable[[str, Path, bool], Bed]) ->
             at = best_of(trials)
             print(f"{bed.name}, {recipe}: without labels, seed {chosen.seeds[at]} is chosen", flush=True)
     table = pd.DataFrame(rows)
-    columns = [c for c in ("iou", "corloc", "area", "oracle") if f"test_{c}" in table]
+    columns = [c for c in ("iou", "corloc", "area", "own_iou", "own_corloc", "oracle") if f"test_{c}" in table]
     wanted = {f"test_{c}": ["mean", "std", "min"] if c == "iou" else ["mean"] for c in columns}
     if "d_rho" in table:
         wanted |= {"d_rho": ["mean"], "val_iou": ["mean"]}

@@ -168,7 +168,7 @@ class Model:
                 )
                 for number, features, attention in zip(numbers, encoded.features, encoded.attention, strict=True)
             ]
-            grouped = group_photos(self._head, inputs, self.parts.group.min_area, self.device)
+            grouped = group_photos(self._head, inputs, self.parts.group, self.device)
             for number, one in zip(numbers, grouped, strict=True):
                 found[number] = self._describe(photos[number], one, (grid_h, grid_w))
         return [found[number] for number in range(len(photos))]

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from heap.group.smooth import smooth
 from heap.head.batches import Photo, collate
 from heap.head.model import Head
+from heap.settings.stages import GroupSettings
 
 Floats = npt.NDArray[np.float32]
 
@@ -20,8 +22,9 @@ class Grouped:
     """What the head says of one photo. N patches, K regions that are listed, D values.
 
     Attributes:
-        foreground: `(N,)` float32, probability of being foreground.
-        region: `(N,)` int16, the token whose group each patch belongs to most.
+        foreground: `(N,)` float32, probability of being foreground, smoothed.
+        region: `(N,)` int16, the token whose group each patch belongs to most among those of its side: foreground
+            groups (p > 0.5) where the map is above 0.5, background groups elsewhere.
         tokens: `(K,)` int16, the tokens of the listed regions, ascending.
         area_share: `(K,)` float32, soft share of the photo's patches.
         area_patches: `(K,)` int32, patches of the region.
@@ -38,13 +41,13 @@ class Grouped:
     embeddings: Floats
 
 
-def group_photos(head: Head, photos: Sequence[Photo], min_area: float, device: str) -> list[Grouped]:
+def group_photos(head: Head, photos: Sequence[Photo], settings: GroupSettings, device: str) -> list[Grouped]:
     """Group the patches of a batch of photos.
 
     Args:
         head: trained, on `device`.
         photos: they may differ in size; padding does not reach the results.
-        min_area: regions with a smaller share of their photo are not listed; their patches stay in `region`.
+        settings: least area of the regions that are listed (patches of others stay in `region`); smoothing.
         device: torch device.
     """
     batch = collate(list(photos))
@@ -54,17 +57,23 @@ def group_photos(head: Head, photos: Sequence[Photo], min_area: float, device: s
     found = []
     for number, n in enumerate(batch.counts):
         mass = out.mass[number].cpu().numpy()
-        region = out.assignment[number, :, :n].argmax(dim=0).cpu().numpy().astype(np.int16)
+        score = out.score[number].cpu().numpy()
+        own = out.foreground[number, :n].float().cpu().numpy()
+        foreground = smooth(own, photos[number].features, settings.smoothing)
+        # The map is a mean of the scores, so whichever side of 0.5 it is on, there is a group on that side.
+        same_side = (score > 0.5)[:, None] == (foreground > 0.5)
+        assignment = out.assignment[number, :, :n].float().cpu().numpy()
+        region = np.where(same_side, assignment, -1.0).argmax(axis=0).astype(np.int16)
         area = np.bincount(region, minlength=len(mass))
-        keep = np.flatnonzero((mass / n >= min_area) & (area > 0))
+        keep = np.flatnonzero((mass / n >= settings.min_area) & (area > 0))
         found.append(
             Grouped(
-                foreground=out.foreground[number, :n].float().cpu().numpy(),
+                foreground=foreground,
                 region=region,
                 tokens=keep.astype(np.int16),
                 area_share=(mass[keep] / n).astype(np.float32),
                 area_patches=area[keep].astype(np.int32),
-                score=out.score[number].cpu().numpy()[keep].astype(np.float32),
+                score=score[keep].astype(np.float32),
                 embeddings=embeddings[number][keep].astype(np.float32),
             )
         )

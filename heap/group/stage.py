@@ -67,7 +67,7 @@ def group(
         for start in range(0, len(reader), _BATCH):
             indices = list(range(start, min(start + _BATCH, len(reader))))
             photos = [photo_of(reader, i, "no_seed") for i in indices]
-            for i, found in zip(indices, group_photos(head, photos, settings.min_area, chosen), strict=True):
+            for i, found in zip(indices, group_photos(head, photos, settings, chosen), strict=True):
                 rows.append(
                     pd.DataFrame(
                         {

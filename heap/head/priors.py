@@ -75,11 +75,23 @@ def contrast(features: Stored, attention: Floats, border: Mask) -> Floats:
     nearest = max(1, round(_BORDER_SHARE * edge.shape[1]))
     unlike = -np.partition(edge, edge.shape[1] - nearest, axis=1)[:, -nearest:].mean(axis=1)
     guess = _standard(unlike) + _standard(attention.mean(axis=1))
-    step = max(1, len(unit) // _REFERENCES)
+    return over_alike(guess, unit, _SMOOTHING, max(1, len(unit) // _REFERENCES))
+
+
+def over_alike(values: Floats, unit: Floats, width: float, step: int) -> Floats:
+    """Return each patch's mean of some values over its photo's patches, weighted by how alike they are, `(N,)`.
+
+    Args:
+        values: what is averaged, `(N,)`.
+        unit: features of length 1, `(N, D)`.
+        width: the weight is exp(cosine / (width * standard deviation of the photo's cosines)), so that encoders of
+            another scale are smoothed alike; smaller looks at fewer patches.
+        step: every `step`-th patch is averaged over; less work, about the same.
+    """
     alike = unit @ unit[::step].T
-    weights = np.exp((alike - alike.max(axis=1, keepdims=True)) / (_SMOOTHING * alike.std()).clip(1e-6))
-    smoothed: Floats = (weights @ guess[::step] / weights.sum(axis=1)).astype(np.float32)
-    return smoothed
+    weights = np.exp((alike - alike.max(axis=1, keepdims=True)) / (width * alike.std()).clip(1e-6))
+    averaged: Floats = (weights @ values[::step] / weights.sum(axis=1)).astype(np.float32)
+    return averaged
 
 
 def contrast_seed(features: Stored, attention: Floats, border: Mask) -> Floats:

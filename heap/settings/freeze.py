@@ -24,7 +24,7 @@ STAGE_VERSION = {
     "extract": 2,  # 2: photos of one grid stand together
     "train": 1,
     "found": 1,
-    "group": 1,
+    "group": 2,  # 2: maps are smoothed, and regions agree with them
     "maps": 2,
     "cluster": 1,
     "segment": 1,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from heap.settings.base import Count, Name, Settings, Share
+from heap.settings.base import Count, Name, NotNegative, Settings, Share
 from heap.settings.baselines import Method
 
 
@@ -15,6 +15,9 @@ class GroupSettings(Settings):
 
     min_area: Share = 0.0
     """Regions with a smaller share of their photo are not listed (their patches stay in the maps)."""
+    smoothing: NotNegative = 1.0
+    """The map is averaged over the photo's like patches, and Otsu's threshold takes the place of 0.5. Larger looks at
+    less similar patches; 0 leaves the head's own map."""
 
 
 class ClusterSettings(Settings):
