@@ -90,7 +90,7 @@ def signs(head: Head, data: TrainingSet, most: int = 150) -> dict[str, float]:
 
 
 def trial(bed: Bed, settings: TrainSettings, sets: tuple[str, ...] = ("val", "test")) -> dict[str, Any]:
-    """Train, score on the sets, and return one row of a table: of the smoothed maps, as shipped, and of the head's own."""
+    """Train, score on the sets, and return one row of a table: of the smoothed maps as shipped, and of the own ones."""
     started = time.monotonic()
     head, final, found = train_one(bed, settings, settings.seeds[0])
     took = time.monotonic() - started
