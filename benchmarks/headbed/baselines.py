@@ -1,31 +1,28 @@
-"""What needs no head, on the same features: the plain answers, the weak guesses, and a supervised linear reference."""
+"""Other methods on the same features: the project's baselines, the weak guesses, and a supervised linear reference."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import faiss
 import numpy as np
 
 from benchmarks.headbed import reference
 from benchmarks.headbed.bed import SIDE, Bed
+from benchmarks.headbed.recipes import smoothing
+from heap.group.baselines.kmeans import kmeans
+from heap.group.baselines.lost import lost
+from heap.group.baselines.patches import Patches
+from heap.group.baselines.refine import Refine, Targets
+from heap.group.baselines.tokencut import tokencut
+from heap.group.baselines.train_found import fit
+from heap.group.smooth import smooth
 from heap.head import priors
+from heap.progress import Progress
+from heap.settings.baselines import FoundSettings, KmeansSettings, LostSettings, TokenCutSettings
+from heap.workers import Crew
 
 _y, _x = np.mgrid[:SIDE, :SIDE]
 BORDER = ((_y == 0) | (_x == 0) | (_y == SIDE - 1) | (_x == SIDE - 1)).ravel()
-
-
-def kmeans(features: np.ndarray, attention: np.ndarray, clusters: int = 8) -> np.ndarray:
-    """Clusters of a photo's centred unit features whose mean attention is above the photo's."""
-    unit = features - features.mean(0)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True).clip(1e-12)
-    means = faiss.Kmeans(unit.shape[1], clusters, niter=20, seed=0, spherical=True,
-                         min_points_per_centroid=1, max_points_per_centroid=len(unit))  # fmt: skip
-    means.train(unit)
-    cluster = means.index.search(unit, 1)[1].ravel()
-    attended = attention.mean(1)
-    mean = np.bincount(cluster, attended, clusters) / np.maximum(1, np.bincount(cluster, minlength=clusters))
-    return (mean[cluster] > attended.mean()).astype(np.float32)
 
 
 def centred_box() -> np.ndarray:
@@ -33,24 +30,63 @@ def centred_box() -> np.ndarray:
     return ((np.abs(_y - 13.5) < 7) & (np.abs(_x - 13.5) < 7)).astype(np.float32).ravel()
 
 
-METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "everything": lambda f, a: np.ones(len(f), np.float32),
-    "centred_box": lambda f, a: centred_box(),
-    "attention > mean": lambda f, a: priors.attention_above_mean(a),
-    "attention, top quarter": lambda f, a: (a.mean(1) > np.quantile(a.mean(1), 0.75)).astype(np.float32),
-    "kmeans(8) and attention": kmeans,
-    "FOUND's seed": priors.found_seed,
-    # The guess of the variant `contrast`, its unsure patches taken for object: the best it does alone.
-    "contrast guess alone": lambda f, a: (priors.contrast_seed(f, a, BORDER) >= 0.5).astype(np.float32),
-    "contrast guess, sure part": lambda f, a: (priors.contrast_seed(f, a, BORDER) > 0.5).astype(np.float32),
+def _guess(p: Patches) -> np.ndarray:
+    """The guess of the variant `contrast`, its unsure patches taken for object: the best it does alone."""
+    return (priors.contrast_seed(p.features, p.attention, BORDER) >= 0.5).astype(np.float32)
+
+
+def _top_quarter(p: Patches) -> np.ndarray:
+    mean = p.attention.mean(1)
+    return (mean > np.quantile(mean, 0.75)).astype(np.float32)
+
+
+METHODS: dict[str, Callable[[Patches], np.ndarray]] = {
+    "everything": lambda p: np.ones(len(p.features), np.float32),
+    "centred_box": lambda p: centred_box(),
+    "attention > mean": lambda p: priors.attention_above_mean(p.attention),
+    "attention, top quarter": _top_quarter,
+    "kmeans(8) and attention": lambda p: kmeans(p, KmeansSettings()).foreground,
+    "LOST": lambda p: lost(p, LostSettings()).foreground,
+    "LOST, centred": lambda p: lost(p, LostSettings(centre=True)).foreground,
+    "TokenCut": lambda p: tokencut(p, TokenCutSettings()).foreground,
+    "FOUND's seed": lambda p: priors.found_seed(p.features, p.attention),
+    "contrast guess alone": _guess,
+    "contrast guess, sure part": lambda p: (priors.contrast_seed(p.features, p.attention, BORDER) > 0.5).astype(
+        np.float32
+    ),
 }
+# Which of them are also told after the smoothing of the head's maps: what is the head's merit, and what smoothing's.
+SMOOTHED = ("attention > mean", "kmeans(8) and attention", "FOUND's seed", "contrast guess alone")
 
 
-def maps(bed: Bed, photos: list[int]) -> dict[str, list[np.ndarray]]:
-    """Maps of every method of the photos at these positions; the supervised reference learns from the `val` truth."""
-    seen = {i: (bed.reader.features(i), bed.reader.attention(i)) for i in photos}
-    found = {name: [method(*seen[i]) for i in photos] for name, method in METHODS.items()}
+def maps(bed: Bed, photos: list[int], found_seeds: list[int]) -> dict[str, list[np.ndarray]]:
+    """Maps of every method of the photos at these positions; the supervised reference learns from the `val` truth.
+
+    Args:
+        bed: the test bed.
+        photos: positions in its store.
+        found_seeds: FOUND's head is trained (minutes) with its seed kept for each of these numbers of iterations.
+    """
+    seen = [Patches.read(bed.reader, i) for i in photos]
+    found = {name: [method(photo) for photo in seen] for name, method in METHODS.items()}
+    for kept in found_seeds:
+        found[f"FOUND's head, seed kept {kept} of 500"] = _found(bed, seen, kept)
+    for name in [*SMOOTHED, *list(found)[len(METHODS) :]]:
+        found[f"{name}, smoothed"] = [
+            smooth(m, photo.features, smoothing()) for m, photo in zip(found[name], seen, strict=True)
+        ]
     learned = bed.scored["val"]
     model = reference.linear([bed.reader.features(i) for i in learned], [bed.truth[i] for i in learned])
-    found["supervised linear (reference)"] = [reference.apply(model, seen[i][0]) for i in photos]
+    found["supervised linear (reference)"] = [reference.apply(model, photo.features) for photo in seen]
     return found
+
+
+def _found(bed: Bed, seen: list[Patches], seed_iterations: int) -> list[np.ndarray]:
+    """Train FOUND's head on the bed's photos, as the stage does, and run it."""
+    settings = FoundSettings(seed_iterations=seed_iterations)
+    progress = Progress(settings.iterations, "iterations", f"training FOUND on {bed.name}")
+    with Crew(Refine(bed.pictures, 8), 1) as crew:
+        targets = Targets(bed.reader, crew)
+        head, _ = fit(bed.reader, bed.reader.rows_of("train"), targets, settings, progress)
+    progress.close()
+    return [head(photo).foreground for photo in seen]

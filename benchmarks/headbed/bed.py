@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from heap.cache.plan import plan
 from heap.cache.reader import FeatureReader, store_folder
@@ -25,11 +26,13 @@ class Photos:
         features: `(I, N, D)` float16.
         attention: `(I, N, heads)` float32.
         truth: `(I, N)` bool, or None.
+        pictures: `(I, H, W, 3)` uint8 photos of 8 px a patch, which FOUND's solver looks at, or None.
     """
 
     features: np.ndarray
     attention: np.ndarray
     truth: np.ndarray | None
+    pictures: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Bed:
         reader: of the store; photos to train on are of split `train`.
         truth: foreground `(N,)` bool by position in the store.
         scored: positions by name of the set, `val` (recipes are chosen on it) and `test` (reported).
+        pictures: folder of the photos, as far as there are any.
     """
 
     name: str
     reader: FeatureReader
     truth: dict[int, np.ndarray]
     scored: dict[str, list[int]]
+    pictures: Path
 
 
 def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None = None) -> Bed:
@@ -65,7 +70,9 @@ def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None 
     px = [round(len(f) ** 0.5) * 8 for f in features]
     split = [("test" if part in ("test", "val") else "train") for part, p in parts.items() for _ in p.features]
     ids = [f"{number:05d}" for number in range(count)]
-    rows = pd.DataFrame({"image_id": ids, "path": ids, "split": split, "height_px": px, "width_px": px})
+    paths = [f"{name}.png" for name in ids]
+    _draw(folder / "pictures", [(p.pictures, len(p.features)) for p in parts.values()], paths)
+    rows = pd.DataFrame({"image_id": ids, "path": paths, "split": split, "height_px": px, "width_px": px})
     layout = plan(rows, 8, dim * 2, lambda h, w: (h, w))
     fingerprint = "f" * 16
     heads = attention[0].shape[-1]
@@ -101,7 +108,18 @@ def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None 
             scored["test"] = positions
         if part == val_is:
             scored["val"] = positions
-    return Bed(name, FeatureReader(receipt), truth, scored)
+    return Bed(name, FeatureReader(receipt), truth, scored, folder / "pictures")
+
+
+def _draw(folder: Path, parts: list[tuple[np.ndarray | None, int]], paths: list[str]) -> None:
+    """Write the pictures of the parts that have some; `paths` are those of all parts' photos in turn."""
+    folder.mkdir()
+    start = 0
+    for pictures, count in parts:
+        if pictures is not None:
+            for picture, path in zip(pictures, paths[start : start + count], strict=True):
+                Image.fromarray(picture).save(folder / path, compress_level=1)
+        start += count
 
 
 def coarse(photos: Photos) -> Photos:

@@ -35,9 +35,15 @@ def main(about: str, beds: list[str], make: Callable[[str, Path, bool], Bed]) ->
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of train, e.g. head.tokens=8")
     parser.add_argument("--coarse", action="store_true", help="train on a quarter of the patches, for a first look")
     parser.add_argument("--no-baselines", action="store_true", help="the head alone")
+    parser.add_argument(
+        "--found", nargs="+", type=int, default=[], metavar="ITERATIONS",
+        help="train FOUND's head too, minutes each, with its seed kept for so many of 500 iterations (published: 100)",
+    )  # fmt: skip
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder of photos, masks and weights")
     parser.add_argument("--out", type=Path, help="CSV of every trial, appended to while it runs")
     chosen = parser.parse_args()
+    if chosen.found and chosen.coarse:
+        parser.error("--found needs the full grid: the solver looks at photos of 8 px a patch")
     changes = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in chosen.set)}
     names = list(RECIPES) if chosen.recipes == ["all"] else chosen.recipes
     torch.set_num_threads(1)  # figures do not depend on the machine's cores
@@ -47,7 +53,7 @@ def main(about: str, beds: list[str], make: Callable[[str, Path, bool], Bed]) ->
         if not chosen.no_baselines:
             photos = bed.scored["test"]
             truths = [bed.truth[i] for i in photos]
-            for method, maps in baselines.maps(bed, photos).items():
+            for method, maps in baselines.maps(bed, photos, chosen.found).items():
                 figures = {f"test_{k}": v for k, v in score.figures(maps, truths).items()}
                 _note(rows, {"bed": bed.name, "recipe": method, **figures}, chosen.out)
         for recipe in names:

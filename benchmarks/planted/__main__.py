@@ -9,11 +9,15 @@ once more, with other noise, as `val`, on which recipes are chosen. The other ha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.headbed import bed as beds
 from benchmarks.headbed.table import main
 from benchmarks.planted import world
+from benchmarks.real_features.features import pictures
 
 
 def make(name: str, shared: Path, coarse: bool) -> beds.Bed:
@@ -21,6 +25,9 @@ def make(name: str, shared: Path, coarse: bool) -> beds.Bed:
     share, colour = world.masks_and_colours(shared / "data/ecssd")
     level = world.LEVELS[name]
     train = world.photos(level, share[0::2], colour[0::2], 2 if coarse else 3, 0)
+    # Planted features are of the photos whose masks they have, every second draw of a photo mirrored.
+    real = pictures(sorted((shared / "data/ecssd/images").glob("*.jpg"))[0::2])
+    train = replace(train, pictures=np.concatenate([real, real[:, :, ::-1], real])[: len(train.features)])
     parts = {
         "train": beds.coarse(train) if coarse else train,
         "val": world.photos(level, share[0::2], colour[0::2], 1, 77),

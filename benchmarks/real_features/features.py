@@ -6,6 +6,7 @@ side (416 values); "attention" is the length of the last map of 1280 channels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +93,15 @@ def parts(shared: Path, cache: Path, encoder: str) -> dict[str, Photos]:
         truth = None
         if part != "unlabelled":
             truth = np.stack([_truth(shared / "data/ecssd/ground_truth_mask" / f"{p.stem}.png") for p in files])
-        found[part] = Photos(stored["features"], stored["attention"], truth)
+        found[part] = Photos(stored["features"], stored["attention"], truth, pictures(files))
     return found
+
+
+def pictures(paths: list[Path]) -> np.ndarray:
+    """Photos of 8 px a patch, `(I, 224, 224, 3)` uint8."""
+    size = (SIDE * 8, SIDE * 8)
+    opened = (Image.open(p).convert("RGB").resize(size, Image.Resampling.BILINEAR) for p in paths)
+    return np.stack([np.asarray(photo) for photo in opened])
 
 
 def _truth(path: Path) -> np.ndarray:
@@ -109,6 +117,8 @@ def reduced(photos: dict[str, Photos], dim: int) -> dict[str, Photos]:
     _, vectors = np.linalg.eigh(np.cov((x - mean).T))
     basis = vectors[:, ::-1][:, :dim].astype(np.float32)
     return {
-        part: Photos(((p.features.astype(np.float32) - mean) @ basis).astype(np.float16), p.attention, p.truth)
+        part: Photos(
+            ((p.features.astype(np.float32) - mean) @ basis).astype(np.float16), p.attention, p.truth, p.pictures
+        )
         for part, p in photos.items()
     }
