@@ -27,12 +27,14 @@ class Photos:
         attention: `(I, N, heads)` float32.
         truth: `(I, N)` bool, or None.
         pictures: `(I, H, W, 3)` uint8 photos of 8 px a patch, which FOUND's solver looks at, or None.
+        classes: `(I, N)` int16 class of each patch, -1 for ground and for what has none, or None.
     """
 
     features: np.ndarray
     attention: np.ndarray
     truth: np.ndarray | None
     pictures: np.ndarray | None = None
+    classes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Bed:
         truth: foreground `(N,)` bool by position in the store.
         scored: positions by name of the set, `val` (recipes are chosen on it) and `test` (reported).
         pictures: folder of the photos, as far as there are any.
+        classes: class of each patch `(N,)` by position, of photos whose classes are known and that are not of `train`.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Bed:
     truth: dict[int, np.ndarray]
     scored: dict[str, list[int]]
     pictures: Path
+    classes: dict[int, np.ndarray]
 
 
 def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None = None) -> Bed:
@@ -96,11 +100,14 @@ def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None 
         },
     )  # fmt: skip
     truth: dict[int, np.ndarray] = {}
+    classes: dict[int, np.ndarray] = {}
     scored: dict[str, list[int]] = {}
     start = 0
     for part, photos in parts.items():
         positions = list(range(start, start + len(photos.features)))
         start += len(positions)
+        if photos.classes is not None and part != "train":
+            classes |= {i: c for i, c in zip(positions, photos.classes, strict=True) if (c >= 0).any()}
         if photos.truth is None:
             continue
         truth |= dict(zip(positions, photos.truth, strict=True))
@@ -108,7 +115,7 @@ def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None 
             scored["test"] = positions
         if part == val_is:
             scored["val"] = positions
-    return Bed(name, FeatureReader(receipt), truth, scored, folder / "pictures")
+    return Bed(name, FeatureReader(receipt), truth, scored, folder / "pictures", classes)
 
 
 def _draw(folder: Path, parts: list[tuple[np.ndarray | None, int]], paths: list[str]) -> None:
@@ -130,4 +137,5 @@ def coarse(photos: Photos) -> Photos:
         return grid.reshape(len(values), -1, *values.shape[2:])
 
     truth = None if photos.truth is None else pick(photos.truth)
-    return Photos(pick(photos.features), pick(photos.attention), truth)
+    classes = None if photos.classes is None else pick(photos.classes)
+    return Photos(pick(photos.features), pick(photos.attention), truth, classes=classes)

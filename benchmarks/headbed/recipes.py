@@ -31,6 +31,17 @@ RECIPES: dict[str, dict[str, Any]] = {
     "temperature 0.2": {"head.temperature": 0.2},
     "random tokens": {"head.init": "random"},
     "tokens attend to each other": {"head.token_attention": True},
+    "L_inter x 3": {"loss.inter": 3.0},
+    "bank of 2048 regions": {"loss.bank": 2048},
+    "bank of 8192 regions": {"loss.bank": 8192},
+    "alpha 0.05": {"loss.rank_decay": 0.05},
+    "alpha 1": {"loss.rank_decay": 1.0},
+    "1 block": {"head.blocks": 1},
+    "3 blocks": {"head.blocks": 3},
+    "16 photos a step": {"batch_images": 16},
+    "64 photos a step": {"batch_images": 64},
+    "800 steps": {"iterations": 800},
+    "1600 steps": {"iterations": 1600},
 }
 
 

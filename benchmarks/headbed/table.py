@@ -68,10 +68,13 @@ def main(about: str, beds: list[str], make: Callable[[str, Path, bool], Bed]) ->
     table = pd.DataFrame(rows)
     columns = [c for c in ("iou", "corloc", "area", "own_iou", "own_corloc", "oracle") if f"test_{c}" in table]
     wanted = {f"test_{c}": ["mean", "std", "min"] if c == "iou" else ["mean"] for c in columns}
+    wanted |= {c: ["mean", "std"] for c in table.columns if c.startswith("class_")}
     if "d_rho" in table:
         wanted |= {"d_rho": ["mean"], "val_iou": ["mean"]}
     summary = table.groupby(["bed", "recipe"], sort=False).agg(wanted)
-    summary.columns = [f"{a.removeprefix('test_')} {b}".removesuffix(" mean") for a, b in summary.columns]
+    summary.columns = [
+        f"{a.removeprefix('test_').removeprefix('class_')} {b}".removesuffix(" mean") for a, b in summary.columns
+    ]
     print(summary.round(3).replace(np.nan, "").to_string())
 
 

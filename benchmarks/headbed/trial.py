@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.headbed import score
+from benchmarks.headbed import alike, score
 from benchmarks.headbed.bed import Bed
 from benchmarks.headbed.recipes import smoothing
-from heap.group.smooth import smooth
+from heap.group.apply import Grouped, group_photos
 from heap.head import losses
-from heap.head.batches import TrainingSet, collate
+from heap.head.batches import TrainingSet, collate, photo_of
 from heap.head.diagnose import final_diagnostics
 from heap.head.fit import fit
-from heap.head.model import Grouping, Head
+from heap.head.model import Head
 from heap.settings.models import TrainSettings
+from heap.settings.stages import GroupSettings
 
 
 def train_one(bed: Bed, settings: TrainSettings, seed: int) -> tuple[Head, dict[str, float], TrainSettings]:
@@ -31,13 +32,12 @@ def train_one(bed: Bed, settings: TrainSettings, seed: int) -> tuple[Head, dict[
     return head, final | signs(head, data), found
 
 
-@torch.inference_mode()
-def run_head(head: Head, data: TrainingSet, photos: list[int], batch_images: int = 25) -> list[Grouping]:
-    """Group photos, batch after batch."""
-    out = []
+def apply(head: Head, bed: Bed, photos: list[int], width: float, batch_images: int = 25) -> list[Grouped]:
+    """Group photos as the stage does, with this smoothing."""
+    settings, out = GroupSettings(smoothing=width), []
     for start in range(0, len(photos), batch_images):
-        batch = collate(data.load(photos[start : start + batch_images]))
-        out.append(head(batch.features, batch.mask))
+        loaded = [photo_of(bed.reader, i, "no_seed") for i in photos[start : start + batch_images]]
+        out += group_photos(head, loaded, settings, "cpu")
     return out
 
 
@@ -94,20 +94,20 @@ def trial(bed: Bed, settings: TrainSettings, sets: tuple[str, ...] = ("val", "te
     started = time.monotonic()
     head, final, found = train_one(bed, settings, settings.seeds[0])
     took = time.monotonic() - started
-    data = TrainingSet(bed.reader, "test", "no_seed", settings.resident_gb)
     row: dict[str, Any] = {"bed": bed.name, "seed": settings.seeds[0]}
     for name in sets:
         photos = bed.scored[name]
-        source = data if photos[0] in data.photos else TrainingSet(bed.reader, None, "no_seed", settings.resident_gb)
-        groups = run_head(head, source, photos)
         truths = [bed.truth[i] for i in photos]
-        maps = [m for g in groups for m in g.foreground.numpy()]
-        hard = [a for g in groups for a in g.assignment.argmax(1).numpy()]
-        width = smoothing()
-        smoothed = [smooth(m, bed.reader.features(i), width) for m, i in zip(maps, photos, strict=True)]
-        row |= {f"{name}_{k}": v for k, v in score.figures(smoothed, truths).items()}
-        row |= {f"{name}_own_{k}": v for k, v in score.figures(maps, truths).items()}
-        row[f"{name}_flipped"] = score.figures([1 - m for m in maps], truths)["iou"]
-        row[f"{name}_oracle"] = score.oracle(hard, truths)
+        smoothed, own = (apply(head, bed, photos, width) for width in (smoothing(), 0.0))
+        row |= {f"{name}_{k}": v for k, v in score.figures([g.foreground for g in smoothed], truths).items()}
+        row |= {f"{name}_own_{k}": v for k, v in score.figures([g.foreground for g in own], truths).items()}
+        row[f"{name}_flipped"] = score.figures([1 - g.foreground for g in own], truths)["iou"]
+        row[f"{name}_oracle"] = score.oracle([g.region for g in own], truths)
+    if bed.classes:
+        known = list(bed.classes.values())
+        groups = apply(head, bed, list(bed.classes), smoothing())
+        row |= {f"class_{k}": v for k, v in alike.figures(groups, known).items()}
+        if all(len(np.unique(c)) > 2 for c in known):  # ground and two classes in each
+            row |= {f"class_{k}": v for k, v in alike.both_found(groups, known).items()}
     tau, b0, weight = found.head.temperature, found.loss.correlation_threshold, found.loss.intra
     return row | {f"d_{k}": v for k, v in final.items()} | {"tau": tau, "b0": b0, "w_intra": weight, "train_s": took}

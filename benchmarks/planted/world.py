@@ -82,8 +82,18 @@ def _labels(rng: np.random.Generator, points: np.ndarray, k: int) -> np.ndarray:
     return kmeans2(points.astype(np.float64), k, minit="++", seed=rng)[1]
 
 
-def draw(level: Level, share: np.ndarray, colour: np.ndarray, rng: np.random.Generator, d: Directions):
-    """Features `(N, D)` and attention `(N, heads)` of one photo with foreground share `(28, 28)`."""
+def draw(
+    level: Level,
+    share: np.ndarray,
+    colour: np.ndarray,
+    rng: np.random.Generator,
+    d: Directions,
+    second: tuple[np.ndarray, np.random.Generator] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features `(N, D)`, attention `(N, heads)` and classes `(N,)` of one photo with foreground share `(28, 28)`.
+
+    `second` is the share `(28, 28)` of an object of another class, and what draws it.
+    """
     n = SIDE * SIDE
     fr = share.reshape(n, 1)
     y, x = np.mgrid[:SIDE, :SIDE] / (SIDE - 1) * 2 - 1
@@ -122,6 +132,16 @@ def draw(level: Level, share: np.ndarray, colour: np.ndarray, rng: np.random.Gen
             + 0.8 * d.classes[other]
             + 0.4 * level.stuffness * d.stuffness
         )
+    fr2, klass2 = np.zeros_like(fr), klass
+    if second is not None:
+        fr2, klass2 = second[0].reshape(n, 1), int((klass + second[1].integers(1, 20)) % 20)
+        vf2 = (
+            0.5 * d.common
+            + level.objectness * second[1].uniform(0.4, 1.4) * d.objectness
+            + second[1].uniform(0.6, 1.3) * d.classes[klass2]
+            + 0.6 * d.parts[klass2, 0]
+        )
+        vb = (1 - fr2) * vb + fr2 * vf2
     # A patch's noise has length 1 at snr 1: a supervised linear classifier then scores about what method.md states.
     own = rng.normal(size=(2, DIM)) / DIM**0.5 * level.offset
     noise = 0.5 * _smooth(rng, 2.0, DIM).reshape(n, DIM) + 0.87 * rng.normal(size=(n, DIM))
@@ -130,28 +150,42 @@ def draw(level: Level, share: np.ndarray, colour: np.ndarray, rng: np.random.Gen
 
     part_weight = rng.uniform(0.35, 1.3, 3)[parts]
     log_attention = (
-        1.35 * (fr[:, 0] * part_weight)[:, None] * rng.uniform(0.5, 1.3)
+        1.35 * (fr[:, 0] * part_weight + 0.8 * fr2[:, 0])[:, None] * rng.uniform(0.5, 1.3)
         + 0.5 * _smooth(rng, 3.0, 1).reshape(n, 1)
         + 0.45 * _smooth(rng, 1.5, HEADS).reshape(n, HEADS)
         + 0.55 * rng.normal(size=(n, HEADS))
         - 0.25 * np.abs(place).max(1, keepdims=True) ** 3
     )
     attention = np.exp(log_attention)
-    return values.astype(np.float16), (attention / attention.sum(0)).astype(np.float32)
+    classes = np.where(fr[:, 0] > 0.5, klass, np.where(fr2[:, 0] > 0.5, klass2, -1)).astype(np.int16)
+    return values.astype(np.float16), (attention / attention.sum(0)).astype(np.float32), classes
 
 
-def photos(level: Level, share: np.ndarray, colour: np.ndarray, draws: int, seed: int) -> Photos:
-    """`draws` photos from each mask, every second one mirrored."""
+def side_by_side(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each photo `(I, 28, 28, ...)` at half its width on the left, and the next one likewise on the right."""
+    half = (values[:, :, 0::2] + values[:, :, 1::2]) / 2
+    empty = np.zeros_like(half)
+    return np.concatenate([half, empty], 2), np.concatenate([empty, np.roll(half, -1, axis=0)], 2)
+
+
+def photos(level: Level, share: np.ndarray, colour: np.ndarray, draws: int, seed: int, two: bool = False) -> Photos:
+    """`draws` photos from each mask, every second one mirrored; `two`: with the next mask's object beside it."""
     d = Directions()
-    features, attention, truth = [], [], []
+    features, attention, truth, classes = [], [], [], []
+    other = np.zeros_like(share)
+    if two:
+        share, other = side_by_side(share)
+        colour = sum(side_by_side(colour))
     for number in range(draws):
         for index in range(len(share)):
             rng = np.random.default_rng([seed, number, index])
-            s, c = share[index], colour[index]
+            s, c, o = share[index], colour[index], other[index]
             if number % 2:
-                s, c = s[:, ::-1], c[:, ::-1]
-            f, a = draw(level, s, c, rng, d)
+                s, c, o = s[:, ::-1], c[:, ::-1], o[:, ::-1]
+            second = (o, np.random.default_rng([seed, number, index, 2])) if two else None
+            f, a, k = draw(level, s, c, rng, d, second)
             features.append(f)
             attention.append(a)
-            truth.append((s > 0.5).ravel())
-    return Photos(np.stack(features), np.stack(attention), np.stack(truth))
+            truth.append((s + o > 0.5).ravel())
+            classes.append(k)
+    return Photos(np.stack(features), np.stack(attention), np.stack(truth), classes=np.stack(classes))

@@ -6,7 +6,9 @@ side (416 values); "attention" is the length of the last map of 1280 channels.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,20 @@ import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pycocotools.coco import COCO
 from safetensors.torch import load_file
 
 from benchmarks.headbed.bed import SIDE, Photos
+from heap.data.voc import CLASSES as VOC_CLASSES
 from heap.encoders.descriptors import Descriptors
 from heap.settings.models import DescriptorEncoder
 
 INPUT_PX = 448
+# COCO's names of classes that PASCAL VOC calls otherwise.
+_VOC_NAMES = {
+    "airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "potted plant": "pottedplant",
+    "dining table": "diningtable", "tv": "tvmonitor",
+}  # fmt: skip
 WEIGHTS = "mobilenetv2_100_imagenet.safetensors"
 
 
@@ -93,8 +102,37 @@ def parts(shared: Path, cache: Path, encoder: str) -> dict[str, Photos]:
         truth = None
         if part != "unlabelled":
             truth = np.stack([_truth(shared / "data/ecssd/ground_truth_mask" / f"{p.stem}.png") for p in files])
-        found[part] = Photos(stored["features"], stored["attention"], truth, pictures(files))
+        known = np.stack([_classes(shared, p) for p in files]) if part == "unlabelled" else None
+        found[part] = Photos(stored["features"], stored["attention"], truth, pictures(files), known)
     return found
+
+
+def _classes(shared: Path, photo: Path) -> np.ndarray:
+    """Class of each patch `(N,)`: PASCAL VOC's number, 100 + COCO's for its other classes, -1 for everything else."""
+    if photo.parent.name == "JPEGImages":
+        mask = Image.open(shared / f"data/voc_mini/VOC2012/SegmentationClass/{photo.stem}.png")
+        seen = np.asarray(mask.resize((SIDE, SIDE), Image.Resampling.NEAREST), np.int16).ravel()
+        return np.where((seen == 0) | (seen == 255), -1, seen).astype(np.int16)
+    known = np.full((SIDE, SIDE), -1, np.int16)
+    if photo.parent.name == "train2014":
+        truth = _coco(shared / "data/coco_mini/instances_train2014.json")
+        (image,) = (i for i in truth.dataset["images"] if i["file_name"] == photo.name)
+        for found in sorted(truth.imgToAnns[image["id"]], key=lambda a: -a["area"]):
+            if not found["iscrowd"]:
+                mask = Image.fromarray(truth.annToMask(found) * 255).resize((SIDE, SIDE), Image.Resampling.BOX)
+                name = truth.cats[found["category_id"]]["name"]
+                shared_name = _VOC_NAMES.get(name, name)
+                number = (
+                    1 + VOC_CLASSES.index(shared_name) if shared_name in VOC_CLASSES else 100 + found["category_id"]
+                )
+                known[np.asarray(mask) > 127] = number
+    return known.ravel()
+
+
+@lru_cache(maxsize=1)
+def _coco(path: Path) -> COCO:
+    with contextlib.redirect_stdout(None):
+        return COCO(path)
 
 
 def pictures(paths: list[Path]) -> np.ndarray:
@@ -117,8 +155,6 @@ def reduced(photos: dict[str, Photos], dim: int) -> dict[str, Photos]:
     _, vectors = np.linalg.eigh(np.cov((x - mean).T))
     basis = vectors[:, ::-1][:, :dim].astype(np.float32)
     return {
-        part: Photos(
-            ((p.features.astype(np.float32) - mean) @ basis).astype(np.float16), p.attention, p.truth, p.pictures
-        )
+        part: replace(p, features=((p.features.astype(np.float32) - mean) @ basis).astype(np.float16))
         for part, p in photos.items()
     }
