@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from heap.errors import DataError
-from heap.report.words import COLUMNS, method_name, metric_name, task_name
+from heap.report.words import COLUMNS, CURVES, method_name, metric_name, task_name
 
 Values = npt.NDArray[np.floating | np.integer]
 
@@ -35,6 +35,7 @@ class Cell:
 
     text: str
     best: bool
+    interval: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Row:
     images: int
     skipped: int
     fallbacks: int
+    ours: bool
 
 
 @dataclass(frozen=True)
@@ -58,23 +60,16 @@ class Table:
     metrics: list[str]
     rows: list[Row]
 
+    @property
+    def columns(self) -> list[str]:
+        """The counts that need a column: photos where they differ between methods, the others where there are any."""
+        told = ["images"] if len({row.images for row in self.rows}) > 1 else []
+        return told + [name for name in ("skipped", "fallbacks") if any(getattr(row, name) for row in self.rows)]
 
-def read_metrics(path: str | Path) -> pd.DataFrame:
-    """Read a metrics table.
-
-    Raises:
-        DataError: missing, or not a metrics table.
-    """
-    try:
-        frame = pd.read_csv(path, keep_default_na=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as CSV ({error})") from error
-    missing = {"dataset", "task", "method", "variant", "metric", "value", "images"} - set(frame.columns)
-    if missing:
-        raise DataError(f"{path}: not a metrics table (missing: {', '.join(sorted(missing))})")
-    return frame
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any figure has an interval."""
+        return any(cell is not None and cell.interval for row in self.rows for cell in row.cells)
 
 
 def tables(metrics: pd.DataFrame) -> list[Table]:
@@ -94,16 +89,21 @@ def tables(metrics: pd.DataFrame) -> list[Table]:
         # Readings in the order of the file, and within one the methods, so that rivals stand below each other.
         part = part.assign(reading=pd.factorize(part["variant"])[0]).sort_values("reading", kind="stable")
         for (variant, method), of_row in part.groupby(["variant", "method"], sort=False):
-            values = dict(zip(of_row["metric"], of_row["value"], strict=True))
+            values = {row.metric: (row.value, row.low, row.high) for row in of_row.itertuples()}
             cells = [
-                Cell(_percent(name, values[name]), bool(rivals[variant] > 1 and values[name] == best[variant, name]))
+                Cell(
+                    _percent(name, values[name][0]),
+                    bool(rivals[variant] > 1 and values[name][0] == best[variant, name]),
+                    "" if pd.isna(values[name][1]) else " to ".join(_percent(name, end) for end in values[name][1:]),
+                )
                 if name in values
                 else None
                 for name in names
             ]
             first = of_row.iloc[0]
-            counts = [int(first.get(column, 0)) for column in ("images", "skipped", "fallbacks")]
-            rows.append(Row(method_name(str(method)), str(variant), cells, *counts))
+            images, skipped, fallbacks = (int(first[column]) for column in ("images", "skipped", "fallbacks"))
+            ours = method == "heap"
+            rows.append(Row(method_name(str(method)), str(variant), cells, images, skipped, fallbacks, ours))
         found.append(Table(str(dataset), task_name(str(task)), [metric_name(name) for name in names], rows))
     return found
 
@@ -135,6 +135,17 @@ class History:
 
     model: str
     curves: list[Curve]
+
+    @property
+    def groups(self) -> list[tuple[str, str, list[Curve]]]:
+        """The curves under headings that say what they tell: heading, a sentence, curves."""
+        parts = []
+        for title, sentence, names in CURVES:
+            of_part = [curve for curve in self.curves if curve.name in names]
+            parts.append((title, sentence, of_part))
+        known = {name for _, _, names in CURVES for name in names}
+        parts.append(("Others", "", [curve for curve in self.curves if curve.name not in known]))
+        return [part for part in parts if part[2]]
 
 
 def read_history(path: str | Path) -> History:

@@ -38,6 +38,7 @@ class Found:
     Attributes:
         manifest: its photos and truth.
         maps: HEAP's patch maps.
+        maps_receipt: their receipt, for processes that open them for themselves.
         clusters: its regions.
         masks: its COCO JSON; the PNGs lie in the folder of its name.
         coco: the JSON's content.
@@ -45,6 +46,7 @@ class Found:
 
     manifest: Manifest
     maps: MapReader
+    maps_receipt: Path
     clusters: Clusters
     masks: Path
     coco: dict[str, Any]

@@ -165,8 +165,13 @@ def shrink(picture: npt.NDArray[np.uint8], longest_px: int, nearest: bool = Fals
     return np.asarray(Image.fromarray(picture).resize(size, how))
 
 
+def webp(picture: Pixels, quality: int = WEBP_QUALITY) -> bytes:
+    """Return a picture as the bytes of a WebP file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="WEBP", quality=quality, method=4)
+    return buffer.getvalue()
+
+
 def data_uri(picture: Pixels) -> str:
     """Return a picture as a `data:` address that stands in a page, WebP."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="WEBP", quality=WEBP_QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/webp;base64," + base64.b64encode(webp(picture)).decode("ascii")

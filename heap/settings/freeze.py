@@ -29,7 +29,7 @@ STAGE_VERSION = {
     "cluster": 1,
     "segment": 1,
     "evaluate": 2,
-    "report": 1,
+    "report": 2,  # 2: gallery of every region
 }
 # Which keys of the configuration give the names of a stage's jobs.
 NAMED_BY = {
