@@ -18,7 +18,7 @@ from heap.cache.commands import app as cache_app
 from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
-from heap.report.commands import compare, show
+from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
     name="heap",
@@ -294,6 +294,8 @@ def report(
 
 app.command()(show)
 app.command()(compare)
+app.command()(curves)
+app.command()(pictures)
 app.command()(encoders)
 
 

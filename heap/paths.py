@@ -53,6 +53,11 @@ def history(model: str) -> str:
     return f"{RESULTS}/head/{model}.csv"
 
 
+def curves(model: str) -> str:
+    """Picture of the training of every seed: losses and diagnostics over the iterations."""
+    return f"{RESULTS}/head/{model}_curves.svg"
+
+
 def found_head(model: str) -> str:
     """Weights of FOUND's linear head (a baseline), trained on the same features as the model's own head."""
     return f"{RESULTS}/found/{model}.safetensors"
@@ -106,6 +111,11 @@ def index(dataset: str) -> str:
 def masks(dataset: str) -> str:
     """COCO instances of the dataset; one PNG a photo lies in the folder of the same name beside it."""
     return f"{RESULTS}/masks/{dataset}.json"
+
+
+def pictures(dataset: str) -> str:
+    """Receipt of a picture of each photo for people; they lie in the folder of the same name beside it."""
+    return f"{RESULTS}/pictures/{dataset}.json"
 
 
 def method_masks(method: str, dataset: str) -> str:

@@ -22,7 +22,7 @@ from heap.cluster.geometry import enlarge
 from heap.data.photos import read_photo
 from heap.progress import track
 from heap.report import pictures
-from heap.workers import spread
+from heap.workers import Crew, workers_for
 
 # Below this a thumbnail shows nothing; then photos go without one instead.
 LEAST_PX = 64
@@ -141,7 +141,9 @@ class _Job:
         return cells
 
 
-def sheets(entries: Sequence[Entry], maps: Path, layout: Layout, room: int, doing: str) -> list[Sheet]:
+def sheets(
+    entries: Sequence[Entry], maps: Path, layout: Layout, room: int, doing: str, workers: int | None = None
+) -> list[Sheet]:
     """Return the sheets of the photos; once `room` bytes are full, the following ones have maps alone.
 
     Args:
@@ -150,16 +152,18 @@ def sheets(entries: Sequence[Entry], maps: Path, layout: Layout, room: int, doin
         layout: where they stand.
         room: bytes for thumbnails and maps, as base64.
         doing: what the progress says.
+        workers: processes; None chooses by cores and photos.
 
     Raises:
         PhotoError: a photo cannot be read.
     """
     parts = [entries[first : first + layout.per_sheet] for first in range(0, len(entries), layout.per_sheet)]
-    workers = None if len(parts) > 1 else 1
+    workers = workers_for(len(entries)) if workers is None else workers
     made: list[Sheet] = []
-    for sheet in track(spread(_Job(maps, layout), parts, workers), len(parts), "sheets", doing):
-        room -= len(sheet.thumbnails) + len(sheet.maps)
-        made.append(sheet if room >= 0 else Sheet("", sheet.maps, sheet.sizes))
+    with Crew(_Job(maps, layout), workers) as crew:
+        for sheet in track(crew.map(parts, chunk=1), len(parts), "sheets", doing):
+            room -= len(sheet.thumbnails) + len(sheet.maps)
+            made.append(sheet if room >= 0 else Sheet("", sheet.maps, sheet.sizes))
     return made
 
 

@@ -89,7 +89,7 @@ def browse(found: Found, ious: Mapping[str, float], most_px: int, room: int) -> 
         "name": found.name,
         "foreground": k[FOREGROUND],
         "background": k[BACKGROUND],
-        "colours": cluster_colours(k[FOREGROUND], k[BACKGROUND]).tolist(),
+        "colours": pictures.cluster_colours(k[FOREGROUND], k[BACKGROUND]).tolist(),
         "photos": photos,
         "layout": {"side": layout.side_px, "row": layout.per_row, "cells": MAP_CELLS},
         "columns": {
@@ -149,11 +149,6 @@ def neighbours(
     out[owner[kept], rank[kept]] = place[kept].astype(np.uint32)
     similar[owner[kept], rank[kept]] = _share((near[kept] + 1) / 2)
     return out, similar
-
-
-def cluster_colours(foreground: int, background: int) -> pictures.Pixels:
-    """Return the colour of each cluster, `(kf + kb, 3)`: bright foreground, muted background."""
-    return np.concatenate([pictures.palette(foreground), pictures.muted(pictures.palette(background))])
 
 
 def pack(values: npt.NDArray[Any]) -> str:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from heap import __version__
-from heap.cache.maps import MapReader
-from heap.cluster import table as cluster_table
 from heap.cluster.table import BACKGROUND, FOREGROUND
-from heap.data import manifest as manifest_table
-from heap.errors import DataError
 from heap.evaluate.tables import read as read_metrics
 from heap.files import dump_json, read_json, write_text
 from heap.progress import track
-from heap.report.browse import Browser, browse, cluster_colours
+from heap.report import pictures
+from heap.report.browse import Browser, browse
 from heap.report.figures import read_history, tables
 from heap.report.gallery import CLUSTERS, ClusterCard, cluster_cards, css
-from heap.report.photos import Card, Found, card, choose, score
+from heap.report.photos import Card, Found, card, choose, gather, score
 from heap.report.words import encoder_note
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTask
@@ -32,7 +29,6 @@ from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTas
 HERE = Path(__file__).parent
 # One after another they are the page's one script.
 SCRIPTS = ("regions.js", "gallery.js", "photos.js")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,46 +100,6 @@ def report(
     write_text(out_html, page)
 
 
-def gather(
-    manifests: Sequence[Path], maps: Sequence[Path], clusters: Sequence[Path], masks: Sequence[Path]
-) -> list[Found]:
-    """Return the datasets, in the order of the manifests, each with its files.
-
-    Raises:
-        DataError: a dataset has no maps, clusters or masks among the files, or two of a kind.
-    """
-    listed = _by_dataset(((p, manifest_table.read(p)) for p in manifests), lambda value: value.info["dataset"])
-    readers = [(path, MapReader(path)) for path in maps]
-    of_maps = _by_dataset(
-        ((path, (reader, path)) for path, reader in readers if reader.receipt["method"] == "heap"),
-        lambda value: value[0].receipt["dataset"],
-    )
-    of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
-    of_masks = _by_dataset(((p, (p, read_json(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
-    found = []
-    for name, manifest in listed.items():
-        kinds: dict[str, Mapping[str, object]] = {
-            "HEAP maps": of_maps,
-            "table of clusters": of_clusters,
-            "masks": of_masks,
-        }
-        for kind, there in kinds.items():
-            if name not in there:
-                raise DataError(f"report: no {kind} of dataset {name} among the files given")
-        found.append(Found(manifest, *of_maps[name], of_clusters[name], *of_masks[name]))
-    return found
-
-
-def _by_dataset(values: Iterable[tuple[Path, T]], dataset: Callable[[T], Any]) -> dict[str, T]:
-    found: dict[str, T] = {}
-    for path, value in values:
-        name = str(dataset(value))
-        if name in found:
-            raise DataError(f"{path}: a second file of dataset {name}")
-        found[name] = value
-    return found
-
-
 def _splits(benchmark: BenchmarkSettings, dataset: str) -> list[str | None]:
     """Return the splits of a dataset that the benchmark measures; photos are shown from these."""
     return [
@@ -164,7 +120,7 @@ def make_section(found: Found, splits: Sequence[str | None], settings: ReportSet
     """
     info = found.clusters.info
     k = {kind: int(info["k"][kind]) for kind in (FOREGROUND, BACKGROUND)}
-    colours = cluster_colours(k[FOREGROUND], k[BACKGROUND])
+    colours = pictures.cluster_colours(k[FOREGROUND], k[BACKGROUND])
     photos = found.photos(splits)
     ranked_by, ious = score(found, photos)
     chosen = choose(photos, ious, settings.photos)

@@ -28,6 +28,7 @@ STAGE_VERSION = {
     "maps": 2,
     "cluster": 1,
     "segment": 1,
+    "pictures": 1,
     "evaluate": 2,
     "report": 2,  # 2: gallery of every region
 }
@@ -43,6 +44,7 @@ NAMED_BY = {
     "maps": "method",
     "cluster": "dataset",
     "segment": "dataset",
+    "pictures": "dataset",
     "evaluate": "benchmark",
     "report": "benchmark",
 }
@@ -104,6 +106,8 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {"cluster": config.cluster.model_dump(mode="json")}
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
+    if stage == "pictures":
+        return {"pictures": config.pictures.model_dump(mode="json")}
     if stage == "evaluate":
         return {
             "benchmark": config.benchmarks[name].model_dump(mode="json"),

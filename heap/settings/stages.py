@@ -123,6 +123,13 @@ class EvaluateSettings(Settings):
     """Seed of the resampling."""
 
 
+class PicturesSettings(Settings):
+    """A picture of each photo for people."""
+
+    longest_px: Annotated[int, Field(ge=64, le=8192)] = 640
+    """Longest side of each of the four panels; smaller photos keep their size."""
+
+
 class ReportSettings(Settings):
     """The HTML report."""
 

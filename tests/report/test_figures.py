@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from heap.errors import DataError
 from heap.evaluate.tables import read as read_metrics
-from heap.report.figures import draw, read_history, tables
+from heap.report.figures import draw, draw_history, read_history, tables
 from heap.report.words import encoder_note
 
 CSV = """dataset,task,method,variant,metric,value,images,skipped,fallbacks
@@ -105,6 +106,24 @@ def test_a_drawing_asks_for_nothing_and_takes_the_pages_colours() -> None:
     ids = re.findall(r' id="([^"]*)"', svg)
     other = re.findall(r' id="([^"]*)"', draw([(np.arange(5), np.arange(5.0))], "y"))
     assert not set(ids) & set(other)
+
+
+def test_all_curves_of_a_training_in_one_picture(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"seed": [0, 0, 1, 1], "iteration": [0, 1, 0, 1], "loss": [4.0, 3, 2, 1], "area": [1, 1, 0, 0]}
+    )
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    draw_history(tmp_path / "m.csv", tmp_path / "m.svg")
+    first = (tmp_path / "m.svg").read_bytes()
+    draw_history(tmp_path / "m.csv", tmp_path / "m.svg")
+    assert (tmp_path / "m.svg").read_bytes() == first
+    assert first.count(b'<g id="axes_') == 4  # two of them are empty places of the row
+    assert first.count(b"stroke: #b04a00") == 4  # two seeds in two panels
+    frame[["iteration"]].to_csv(tmp_path / "e.csv", index=False)
+    with pytest.raises(DataError, match=r"e\.csv: has no figures to draw"):
+        draw_history(tmp_path / "e.csv", tmp_path / "e.svg")
+    with pytest.raises(DataError, match=r"x\.csv: no such file"):
+        draw_history(tmp_path / "x.csv", tmp_path / "x.svg")
 
 
 @pytest.mark.parametrize(
