@@ -117,6 +117,7 @@ class Gallery {
     const { dataset, view } = state;
     for (const overview of this.section.querySelectorAll(".overview"))
       overview.hidden = view !== "clusters" || overview.dataset.name !== dataset.name;
+    this.part("intro").hidden = view !== "clusters"; // on a phone it would push the regions off the screen
     this.part("list").hidden = view !== "cluster" && view !== "regions";
     this.part("one").hidden = view !== "region";
     this.fill(state);
