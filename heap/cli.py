@@ -226,11 +226,12 @@ def segment(
     clusters: Annotated[Path, typer.Option("--clusters", help="Clustered regions.")],
     manifest: ManifestFile,
     out: Out,
+    out_table: Annotated[Path, typer.Option("--out-table", help="Table of instances; indexed PNGs beside it.")],
 ) -> None:
-    """Write masks at image resolution: a PNG for each photo and COCO instances for all."""
+    """Write masks at image resolution: PNGs for each photo, COCO instances and a table for all."""
     from heap.segment.stage import segment as run
 
-    run(settings, maps, clusters, manifest, out)
+    run(settings, maps, clusters, manifest, out, out_table)
 
 
 @app.command("method-masks")

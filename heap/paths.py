@@ -108,6 +108,11 @@ def masks(dataset: str) -> str:
     return f"{RESULTS}/masks/{dataset}.json"
 
 
+def instances(dataset: str) -> str:
+    """One row an object found; an indexed PNG of clusters a photo lies in the folder of the same name beside it."""
+    return f"{RESULTS}/instances/{dataset}.parquet"
+
+
 def method_masks(method: str, dataset: str) -> str:
     """Receipt of a baseline's masks; one PNG a photo lies in the folder of the same name beside it."""
     return f"{RESULTS}/masks/{method}/{dataset}.json"
