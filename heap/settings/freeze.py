@@ -27,8 +27,8 @@ STAGE_VERSION = {
     "group": 1,
     "maps": 2,
     "cluster": 1,
-    "segment": 1,
-    "evaluate": 2,
+    "segment": 2,  # 2: also the table of instances and the indexed maps
+    "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
     "report": 1,
 }
 # Which keys of the configuration give the names of a stage's jobs.
