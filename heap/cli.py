@@ -15,6 +15,7 @@ import typer
 
 from heap import __version__
 from heap.cache.commands import app as cache_app
+from heap.discover import commands as discover_commands
 from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
@@ -293,6 +294,8 @@ def report(
     run(settings, metrics, manifest, maps, clusters, masks, history, out)
 
 
+for command in (discover_commands.model, discover_commands.export, discover_commands.predict, discover_commands.search):
+    app.command()(command)
 app.command()(show)
 app.command()(compare)
 app.command()(encoders)

@@ -53,6 +53,11 @@ def history(model: str) -> str:
     return f"{RESULTS}/head/{model}.csv"
 
 
+def model(model: str) -> str:
+    """Receipt of a trained model's folder, which can be moved to another machine and lies beside it."""
+    return f"{RESULTS}/models/{model}.json"
+
+
 def found_head(model: str) -> str:
     """Weights of FOUND's linear head (a baseline), trained on the same features as the model's own head."""
     return f"{RESULTS}/found/{model}.safetensors"

@@ -14,14 +14,14 @@ from PIL import Image
 from heap import __version__, paths
 from heap.cache.maps import MapReader
 from heap.cluster import table as cluster_table
-from heap.cluster.geometry import enlarge
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters
 from heap.data import manifest as manifests
 from heap.errors import DataError
 from heap.files import atomic_path, write_json
 from heap.progress import track
-from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation, clusters_of_patches, instances
+from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation
 from heap.segment.names import mask_names, mask_path, remove_stale
+from heap.segment.photo import segment_map
 from heap.segment.table import MOST_VALUES, indexed, write_indexed, write_table
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import SegmentSettings
@@ -161,13 +161,12 @@ def segment_photo(
         i: the photo's row.
         cluster_of_token: the foreground cluster of each of its listed regions.
     """
-    soft = soft_mask(maps, i)
     photo = maps.images.iloc[i]
-    input_hw = (int(photo["input_h_px"]), int(photo["input_w_px"]))
-    patch_px = int(maps.receipt["patch_px"])
-    foreground = np.asarray(soft > settings.threshold)
-    cluster = enlarge(clusters_of_patches(maps.region(i), cluster_of_token), soft.shape, input_hw, patch_px)
-    return foreground, instances(foreground, cluster, soft, settings.min_area)
+    _, foreground, objects = segment_map(
+        settings, maps.foreground(i), maps.region(i), cluster_of_token, int(maps.receipt["patch_px"]),
+        (int(photo["input_h_px"]), int(photo["input_w_px"])), (int(photo["height_px"]), int(photo["width_px"])),
+    )  # fmt: skip
+    return foreground, objects
 
 
 def write_mask(path: Path, mask: Mask) -> None:

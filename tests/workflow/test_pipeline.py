@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from workflow.running import Run
 
-from heap import paths
+from heap import load, paths
 
 DEMO = paths.metrics("demo")
 
@@ -59,6 +59,15 @@ def test_a_baseline_gets_masks_of_its_own(done: Run) -> None:
     ours = {p.name for p in (done.folder / "results/masks/scenes").glob("*.png")}
     assert {p.name for p in (done.folder / "results/masks/tokencut/scenes").glob("*.png")} == ours
     assert json.loads((done.folder / target).read_text())["method"] == "tokencut"
+
+
+def test_a_trained_model_becomes_one_folder(done: Run) -> None:
+    target = paths.model("demo")
+    assert done.planned(target, "--set-scatter", "extract=3") == {"freeze", "model"}
+    done.snakemake(target, "--set-scatter", "extract=3")
+    made, trained = (load(done.folder / name) for name in ("results/models/demo", "results/head"))
+    assert made.identity == trained.identity == json.loads((done.folder / target).read_text())["identity"]
+    assert made.clusters == 4
 
 
 def test_the_demo_says_how_much_hangs_on_the_seed(done: Run) -> None:
