@@ -58,6 +58,11 @@ def curves(model: str) -> str:
     return f"{RESULTS}/head/{model}_curves.svg"
 
 
+def model(model: str) -> str:
+    """Receipt of a trained model's folder, which can be moved to another machine and lies beside it."""
+    return f"{RESULTS}/models/{model}.json"
+
+
 def found_head(model: str) -> str:
     """Weights of FOUND's linear head (a baseline), trained on the same features as the model's own head."""
     return f"{RESULTS}/found/{model}.safetensors"
@@ -116,6 +121,11 @@ def masks(dataset: str) -> str:
 def pictures(dataset: str) -> str:
     """Receipt of a picture of each photo for people; they lie in the folder of the same name beside it."""
     return f"{RESULTS}/pictures/{dataset}.json"
+
+
+def instances(dataset: str) -> str:
+    """One row an object found; an indexed PNG of clusters a photo lies in the folder of the same name beside it."""
+    return f"{RESULTS}/instances/{dataset}.parquet"
 
 
 def method_masks(method: str, dataset: str) -> str:

@@ -27,9 +27,10 @@ STAGE_VERSION = {
     "group": 1,
     "maps": 2,
     "cluster": 1,
-    "segment": 1,
+    "segment": 2,  # 2: also the table of instances and the indexed maps
+    "model": 1,
     "pictures": 1,
-    "evaluate": 2,
+    "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
     "report": 2,  # 2: gallery of every region
 }
 # Which keys of the configuration give the names of a stage's jobs.
@@ -44,6 +45,7 @@ NAMED_BY = {
     "maps": "method",
     "cluster": "dataset",
     "segment": "dataset",
+    "model": "model",
     "pictures": "dataset",
     "evaluate": "benchmark",
     "report": "benchmark",
@@ -108,6 +110,10 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {"segment": config.segment.model_dump(mode="json")}
     if stage == "pictures":
         return {"pictures": config.pictures.model_dump(mode="json")}
+    if stage == "model":
+        reading = config.datasets[config.models[name].train_on].model_dump(mode="json", include={*_READING})
+        later = {key: getattr(config, key).model_dump(mode="json") for key in ("group", "segment")}
+        return {"reading": reading, **later}
     if stage == "evaluate":
         return {
             "benchmark": config.benchmarks[name].model_dump(mode="json"),
