@@ -19,7 +19,7 @@ from heap.discover import commands as discover_commands
 from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
-from heap.report.commands import compare, show
+from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
     name="heap",
@@ -227,11 +227,12 @@ def segment(
     clusters: Annotated[Path, typer.Option("--clusters", help="Clustered regions.")],
     manifest: ManifestFile,
     out: Out,
+    out_table: Annotated[Path, typer.Option("--out-table", help="Table of instances; indexed PNGs beside it.")],
 ) -> None:
-    """Write masks at image resolution: a PNG for each photo and COCO instances for all."""
+    """Write masks at image resolution: PNGs for each photo, COCO instances and a table for all."""
     from heap.segment.stage import segment as run
 
-    run(settings, maps, clusters, manifest, out)
+    run(settings, maps, clusters, manifest, out, out_table)
 
 
 @app.command("method-masks")
@@ -297,6 +298,8 @@ for command in (discover_commands.model, discover_commands.export, discover_comm
     app.command()(command)
 app.command()(show)
 app.command()(compare)
+app.command()(curves)
+app.command()(pictures)
 app.command()(encoders)
 
 
