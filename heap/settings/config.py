@@ -17,6 +17,7 @@ from heap.settings.models import CnnEncoder, DescriptorEncoder, Encoder, ModelSe
 from heap.settings.stages import (
     BenchmarkSettings,
     ClusterSettings,
+    CollectionSettings,
     EvaluateSettings,
     GroupSettings,
     ReportSettings,
@@ -42,7 +43,9 @@ class Config(Settings):
     group: GroupSettings = GroupSettings()
     """Grouping, for every dataset."""
     cluster: ClusterSettings = ClusterSettings()
-    """Clustering, for every dataset."""
+    """Clustering, for every dataset and every collection."""
+    collections: dict[Name, CollectionSettings] = {}
+    """Datasets whose regions are clustered and searched together, by name: `results/clusters/{name}.parquet`."""
     segment: SegmentSettings = SegmentSettings()
     """Masks, for every dataset."""
     benchmarks: dict[Name, BenchmarkSettings]
@@ -162,6 +165,16 @@ def _problems_of_references(config: Config) -> list[str]:
                 lines.append(f"datasets.{name}.archives: belongs to {dataset.files}, whose files this dataset reads")
             if config.datasets[dataset.files].files is not None:
                 lines.append(f"datasets.{name}.files: {dataset.files} itself reads another dataset's files")
+    for name, collection in config.collections.items():
+        key = f"collections.{name}.datasets"
+        there = [
+            each for n, each in enumerate(collection.datasets)
+            if known(f"{key}.{n}", each, config.datasets, "datasets")
+        ]  # fmt: skip
+        models = {each: config.datasets[each].model for each in there}
+        if len(set(models.values())) > 1:
+            told = ", ".join(f"{dataset} by {model}" for dataset, model in models.items())
+            lines.append(f"{key}: regions of different models cannot be compared ({told})")
     for name, benchmark in config.benchmarks.items():
         for number, task in enumerate(benchmark.tasks):
             key = f"benchmarks.{name}.tasks.{number}"
@@ -240,6 +253,8 @@ def _problems_of_values(config: Config) -> list[str]:
                 f"encoders.{name}.block: {encoder.architecture} has blocks {-shape.blocks} to {shape.blocks - 1}, "
                 f"found {encoder.block}"
             )
+    for name in set(config.datasets) & set(config.collections):
+        lines.append(f"collections.{name}: is the name of a dataset, whose clusters would lie in the same file")
     for name in set(config.datasets) & set(BASELINES):
         lines.append(f"datasets.{name}: is the name of a method, whose masks would lie in the folder of the dataset's")
     for name, dataset in config.datasets.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from heap.settings.base import Count, Name, Settings, Share
 from heap.settings.baselines import Method
@@ -34,6 +34,20 @@ class ClusterSettings(Settings):
     """Seed of sampling and starts."""
     neighbours: Annotated[int, Field(ge=1, le=100)] = 5
     """Nearest regions of other photos that are listed for each region."""
+
+
+class CollectionSettings(Settings):
+    """Datasets whose regions are clustered and searched together."""
+
+    datasets: Annotated[list[Name], Field(min_length=2)]
+    """Two or more datasets of one model, each once; region ids follow this order."""
+
+    @field_validator("datasets")
+    @classmethod
+    def _each_once(cls, datasets: list[str]) -> list[str]:
+        if len(set(datasets)) < len(datasets):
+            raise ValueError("a dataset is there twice")
+        return datasets
 
 
 class SegmentSettings(Settings):

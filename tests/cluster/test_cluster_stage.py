@@ -26,7 +26,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def run(world: World, folder: Path, **settings: Any) -> table.Clusters:
     values = ClusterSettings(**{**SETTINGS, **settings}).model_dump(mode="json")
     cluster(
-        freeze(folder, "cluster", cluster=values), world.regions, world.maps, folder / "c.parquet", folder / "c.faiss"
+        freeze(folder, "cluster", cluster=values),
+        [world.regions],
+        [world.maps],
+        folder / "c.parquet",
+        folder / "c.faiss",
     )
     return table.read(folder / "c.parquet")
 
@@ -103,7 +107,7 @@ def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: P
     regions.write(broken.regions, whole)
     with pytest.raises(ClusterError, match="embedding of region 5 has length nan, expected 1"):
         cluster(
-            freeze(tmp_path, "cluster", cluster=SETTINGS), broken.regions, world.maps, tmp_path / "c.parquet",
+            freeze(tmp_path, "cluster", cluster=SETTINGS), [broken.regions], [world.maps], tmp_path / "c.parquet",
             tmp_path / "c.faiss",
         )  # fmt: skip
 

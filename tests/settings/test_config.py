@@ -91,6 +91,11 @@ def test_every_line_with_a_key_is_explained_in_the_models(raw: dict[str, Any]) -
         ("encoders/dino_vits8/sha256", "12", ["encoders.dino_vits8.sha256"]),
         ("baselines/tokencut/tua", 0.2, ["baselines.tokencut.tua", "unknown key"]),
         ("baselines/kmeans/clusters", 1, ["baselines.kmeans.clusters", "greater than or equal to 2"]),
+        ("collections/everyday/datasets", ["voc07", "voc08"], ["collections.everyday.datasets.1", "voc08"]),
+        ("collections/everyday/datasets", ["voc07", "scenes"], ["collections.everyday.datasets", "scenes by demo"]),
+        ("collections/everyday/datasets", ["voc07", "voc07"], ["collections.everyday.datasets", "there twice"]),
+        ("collections/everyday/datasets", ["voc07"], ["collections.everyday.datasets", "at least 2"]),
+        ("collections/voc12", {"datasets": ["voc07", "coco20k"]}, ["collections.voc12", "name of a dataset"]),
         ("datasets/lost", {"layout": "folder"}, ["datasets.lost", "name of a method"]),
     ],
 )  # fmt: skip
