@@ -14,6 +14,7 @@ import pandas as pd
 from heap.cache.maps import MapReader
 from heap.cluster import collection
 from heap.cluster import index as region_index
+from heap.cluster.choice import choose_k
 from heap.cluster.geometry import Extent, extents
 from heap.cluster.kmeans import KMeans, spherical_kmeans
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, lists, write
@@ -21,7 +22,7 @@ from heap.errors import DataError, HeapError
 from heap.group import regions as region_table
 from heap.progress import track
 from heap.settings.freeze import read_frozen, section
-from heap.settings.stages import ClusterSettings
+from heap.settings.stages import ChosenK, ClusterSettings, most_of
 
 log = logging.getLogger("heap")
 
@@ -112,15 +113,25 @@ def cluster_regions(
     )
     is_foreground = out["foreground"].to_numpy() > FOREGROUND_ABOVE
     out["kind"] = np.where(is_foreground, FOREGROUND, BACKGROUND)
-    k = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
-    for kind in k:
-        check_k(kind, k[kind], int((out["kind"] == kind).sum()), str(info["dataset"]))
+    asked = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
+    for kind in asked:
+        check_k(kind, most_of(asked[kind]), int((out["kind"] == kind).sum()), str(info["dataset"]))
 
     parts: dict[str, KMeans] = {}
     number = np.empty(len(out), dtype=np.int32)
     distance = np.empty(len(out), dtype=np.float32)
-    for kind, before in ((FOREGROUND, 0), (BACKGROUND, settings.foreground)):
+    k: dict[str, int] = {}
+    chosen: dict[str, dict[str, Any]] = {}
+    before = 0
+    for kind, wanted in asked.items():
         rows = np.flatnonzero(out["kind"] == kind)
+        if isinstance(wanted, ChosenK):
+            chosen[kind] = choose_k(
+                embeddings[rows], *wanted.choose, iterations=settings.iterations, restarts=settings.restarts,
+                seed=settings.seed,
+            )  # fmt: skip
+            wanted = int(chosen[kind]["k"])
+        k[kind] = wanted
         parts[kind] = spherical_kmeans(
             embeddings[rows],
             k[kind],
@@ -130,6 +141,7 @@ def cluster_regions(
             seed=settings.seed,
         )
         number[rows] = parts[kind].assigned + before
+        before += k[kind]
         distance[rows] = parts[kind].distance
         log.info("cluster: %d %s regions in %d clusters, %s", len(rows), kind, k[kind], parts[kind].info["device"])
     out["cluster"], out["distance"] = number, distance
@@ -149,6 +161,7 @@ def cluster_regions(
     described = {
         **{key: info.get(key) for key in ("dataset", "model", "encoder", "tokens", "head_sha256", "warnings")},
         "k": k,
+        "k_chosen": chosen,
         "kmeans": {kind: part.info for kind, part in parts.items()},
         "index": index_info,
         "neighbours": settings.neighbours,

@@ -24,6 +24,7 @@ from heap.settings.stages import (
     RetrievalTask,
     SegmentSettings,
     Task,
+    most_of,
 )
 
 
@@ -89,12 +90,12 @@ def _check(adapter: TypeAdapter[Any], value: Any, prefix: str = "", source: str 
 def _explain(item: dict[str, Any], prefix: str) -> str:
     # pydantic puts the tag of a union into the path ("datasets.ecssd.saliency.root"); no such key stands in the file.
     tags = {"voc", "coco", "saliency", "folder", "scenes", "vit", "cnn", "descriptors"}
-    tags |= {"discovery", "instances", "retrieval", "semantic"}
+    tags |= {"discovery", "instances", "retrieval", "semantic", "fixed", "chosen"}
     parts: list[str] = [prefix] if prefix else []
     location = list(item["loc"])
     for position, part in enumerate(location):
         parent = location[position - 2] if position >= 2 else None
-        if part in tags and (parent in ("datasets", "encoders", "tasks")):
+        if part in tags and (parent in ("datasets", "encoders", "tasks", "cluster")):
             continue
         parts.append(str(part))
     key = ".".join(parts)
@@ -288,6 +289,9 @@ def _problem_of_k(config: Config, dataset: str) -> list[str]:
     regions = images * config.train_settings(model).head.tokens
     return [
         f"cluster.{which}: {k} clusters, but {dataset} can have at most {regions} regions"
-        for which, k in (("foreground", config.cluster.foreground), ("background", config.cluster.background))
+        for which, k in (
+            ("foreground", most_of(config.cluster.foreground)),
+            ("background", most_of(config.cluster.background)),
+        )
         if k > regions
     ]
