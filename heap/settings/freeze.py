@@ -26,7 +26,7 @@ STAGE_VERSION = {
     "found": 1,
     "group": 1,
     "maps": 2,
-    "cluster": 1,
+    "cluster": 2,  # 2: column dataset, an inverted file of measured recall
     "segment": 2,  # 2: also the table of instances and the indexed maps
     "model": 1,
     "pictures": 1,

@@ -26,7 +26,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def run(world: World, folder: Path, **settings: Any) -> table.Clusters:
     values = ClusterSettings(**{**SETTINGS, **settings}).model_dump(mode="json")
     cluster(
-        freeze(folder, "cluster", cluster=values), world.regions, world.maps, folder / "c.parquet", folder / "c.faiss"
+        freeze(folder, "cluster", cluster=values),
+        [world.regions],
+        [world.maps],
+        folder / "c.parquet",
+        folder / "c.faiss",
     )
     return table.read(folder / "c.parquet")
 
@@ -96,6 +100,18 @@ def test_more_clusters_than_regions_names_the_key(world: World, tmp_path: Path, 
     assert not (tmp_path / "c.faiss").exists()
 
 
+def test_k_of_a_range_is_chosen_and_the_choice_recorded(world: World, tmp_path: Path) -> None:
+    found = run(world, tmp_path, foreground={"choose": [2, 6]})
+    assert found.info["k"] == {"foreground": 3, "background": 2}  # planted: three kinds of objects
+    chosen = found.info["k_chosen"]
+    assert list(chosen) == ["foreground"]
+    assert (chosen["foreground"]["range"], list(chosen["foreground"]["silhouette"])) == ([2, 6], list("23456"))
+    assert set(found.table.loc[found.table["kind"] == "background", "cluster"]) == {3, 4}
+    assert len(found.centroids) == 5
+    with pytest.raises(ClusterError, match=r"cluster\.foreground: 13 clusters, but tiny has only 12 foreground"):
+        run(world, tmp_path, foreground={"choose": [2, 13]})
+
+
 def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: Path) -> None:
     whole = regions.read(world.regions)
     whole.embeddings[5] = np.nan
@@ -103,7 +119,7 @@ def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: P
     regions.write(broken.regions, whole)
     with pytest.raises(ClusterError, match="embedding of region 5 has length nan, expected 1"):
         cluster(
-            freeze(tmp_path, "cluster", cluster=SETTINGS), broken.regions, world.maps, tmp_path / "c.parquet",
+            freeze(tmp_path, "cluster", cluster=SETTINGS), [broken.regions], [world.maps], tmp_path / "c.parquet",
             tmp_path / "c.faiss",
         )  # fmt: skip
 

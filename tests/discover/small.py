@@ -73,7 +73,7 @@ def make(folder: Path, **encoder: Any) -> Trained:
         gather([part], paths.beside(features), listed, features)
         train(frozen("train", model), features, head, Path(paths.history(model)), "cpu")
         group(frozen("group", set_), features, head, regions, maps, "cpu")
-        cluster(frozen("cluster", set_), regions, maps, clusters, Path(paths.index(set_)))
+        cluster(frozen("cluster", set_), [regions], [maps], clusters, Path(paths.index(set_)))
         masks, table = Path(paths.masks(set_)), Path(paths.instances(set_))
         segment(frozen("segment", set_), maps, clusters, listed, masks, table)
         make_model(frozen("model", model), head, clusters, Path(paths.model(model)))
