@@ -24,14 +24,16 @@ STAGE_VERSION = {
     "extract": 2,  # 2: photos of one grid stand together
     "train": 1,
     "found": 1,
-    "group": 1,
+    "group": 2,  # 2: the region table says which values are looks
     "maps": 2,
-    "cluster": 1,
+    "cluster": 2,  # 2: touching regions are one object
     "segment": 2,  # 2: also the table of instances and the indexed maps
-    "model": 1,
+    "model": 2,  # 2: with the view of the clusters
     "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
     "report": 1,
 }
+# Raised when the same seed draws other scenes; downloads are left alone. 2: kinds have surfaces of their own.
+DRAWN = 2
 # Which keys of the configuration give the names of a stage's jobs.
 NAMED_BY = {
     "fetch": "files",
@@ -71,11 +73,14 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
     if stage == "fetch":
         dataset = config.datasets[name].model_dump(mode="json")
         root = dataset.pop("root")
-        keep = dataset if dataset["layout"] == "scenes" else {"archives": dataset["archives"]}
+        drawn = dataset["layout"] == "scenes"
+        keep = dataset if drawn else {"archives": dataset["archives"]}
         # A relative root means the folder the user stood in; the receipt must not depend on who reads it.
         return {
             "dataset": {k: v for k, v in keep.items() if k not in (*_READING, *_ELSEWHERE, "on_bad_image")},
             "root": None if root is None else str(Path(root).expanduser()),
+            # Scenes are drawn by code, so its version is part of what they are.
+            **({"drawn": DRAWN} if drawn else {}),
         }
     if stage == "weights":
         encoder = config.encoders[name].model_dump(mode="json")

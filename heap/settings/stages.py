@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from heap.settings.base import Count, Name, Settings, Share
+from heap.settings.base import Count, Name, Real, Settings, Share
 from heap.settings.baselines import Method
 
 
@@ -24,6 +24,10 @@ class ClusterSettings(Settings):
     """k of the foreground regions (VOC has 20 classes)."""
     background: Annotated[int, Field(ge=1)] = 20
     """k of the background regions, which are clustered apart."""
+    join: Literal["touching", "none"] = "touching"
+    """Touching, similar foreground regions of a photo are clustered as one object; none clusters each region alone."""
+    join_above: Annotated[Real, Field(ge=-1, le=1)] | Literal["auto"] = "auto"
+    """Cosine above which touching regions are joined; auto reads it from pairs of regions of different photos."""
     iterations: Count = 30
     """Iterations of k-means."""
     restarts: Count = 3
