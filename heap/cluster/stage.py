@@ -102,13 +102,16 @@ def cluster_regions(
     is_foreground = out["foreground"].to_numpy() > FOREGROUND_ABOVE
     out["kind"] = np.where(is_foreground, FOREGROUND, BACKGROUND)
     photos = pd.factorize(out["image_id"])[0].astype(np.int64)
-    view = view_of(
-        embeddings, info.get("looks"), settings.join == "touching", settings.join_above, photos, is_foreground,
-        settings.seed,
-    )  # fmt: skip
+    of_kind = {kind: np.flatnonzero(out["kind"] == kind) for kind in (FOREGROUND, BACKGROUND)}
+    views = {
+        kind: view_of(
+            embeddings[rows], info.get("looks"), kind == FOREGROUND and settings.join == "touching",
+            settings.join_above, photos[rows], settings.seed,
+        )
+        for kind, rows in of_kind.items()
+    }  # fmt: skip
     weight = (table["area_share"].to_numpy(np.float32) * out["foreground"].to_numpy()).astype(np.float32)
-    owner = _objects(view, out, embeddings, weight, is_foreground, maps)
-    vectors = pooled(view, embeddings, weight, owner)
+    owner = _objects(views[FOREGROUND], out, embeddings, weight, is_foreground, maps)
     out["object"] = out["region_id"].to_numpy()[owner]
     is_first = owner == np.arange(len(out))
     k = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
@@ -119,10 +122,12 @@ def cluster_regions(
     number = np.empty(len(out), dtype=np.int32)
     distance = np.empty(len(out), dtype=np.float32)
     for kind, before in ((FOREGROUND, 0), (BACKGROUND, settings.foreground)):
-        rows = np.flatnonzero(out["kind"] == kind)
+        rows = of_kind[kind]
+        # Regions of one object are of one kind, so its first region is among these rows.
+        vectors = pooled(views[kind], embeddings[rows], weight[rows], np.searchsorted(rows, owner[rows]))
         things = rows[is_first[rows]]
         parts[kind] = spherical_kmeans(
-            vectors[things],
+            vectors[is_first[rows]],
             k[kind],
             iterations=settings.iterations,
             restarts=settings.restarts,
@@ -150,7 +155,7 @@ def cluster_regions(
         **{key: info.get(key) for key in ("dataset", "model", "encoder", "tokens", "head_sha256", "warnings")},
         "k": k,
         "kmeans": {kind: part.info for kind, part in parts.items()},
-        "view": view.as_json(),
+        "views": {kind: view.as_json() for kind, view in views.items()},
         "index": index_info,
         "neighbours": settings.neighbours,
     }

@@ -67,7 +67,7 @@ class Clusters:
     Attributes:
         table: one row a region, columns as above.
         centroids: `(kf + kb, values of the view)` float32 of length 1; row = cluster.
-        info: dataset, model, encoder, k, kmeans, index, view (how embeddings are compared: `objects.View`).
+        info: dataset, model, encoder, k, kmeans, index, views (how embeddings of a kind are compared).
     """
 
     table: pd.DataFrame

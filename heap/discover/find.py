@@ -133,8 +133,8 @@ def centroids(table: Path, head_sha256: str, receipt: Path) -> Centroids:
             f"({head_sha256[:12]}); `snakemake {table}` makes them again"
         )
     k = found.info["k"]
-    view = View.from_json(found.info["view"])
-    return Centroids(found.centroids, int(k[FOREGROUND]), int(k[BACKGROUND]), str(found.info["dataset"]), view)
+    views = {kind: View.from_json(told) for kind, told in found.info["views"].items()}
+    return Centroids(found.centroids, int(k[FOREGROUND]), int(k[BACKGROUND]), str(found.info["dataset"]), views)
 
 
 def _frozen(results: Path, stage: str, name: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from safetensors.numpy import save as as_safetensors
 
 from heap import __version__
 from heap.cluster.objects import View
+from heap.cluster.table import FOREGROUND
 from heap.errors import ModelError
 from heap.files import digest, file_sha256, read_json, write_json
 from heap.head.folder import HEAD
@@ -64,14 +65,14 @@ class Centroids:
         foreground: kf.
         background: kb.
         dataset: whose regions were clustered.
-        view: how embeddings are compared, and which regions are one object.
+        views: how embeddings of each kind are compared, and which regions are one object.
     """
 
     values: npt.NDArray[np.float32]
     foreground: int
     background: int
     dataset: str
-    view: View
+    views: dict[str, View]
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Parts:
                 "encoder": {k: v for k, v in self.description["encoder_settings"].items() if k not in _NOT_VALUES},
                 "centroids": None if clusters is None else digest(np.round(clusters.values, 6).tolist()),
                 "k": None if clusters is None else [clusters.foreground, clusters.background],
-                "view": None if clusters is None else clusters.view.as_json(),
+                "views": None if clusters is None else {k: view.as_json() for k, view in clusters.views.items()},
                 "reading": self.reading.model_dump(mode="json"),
                 "group": self.group.model_dump(mode="json"),
                 "segment": self.segment.model_dump(mode="json"),
@@ -150,7 +151,7 @@ def save(folder: Path, parts: Parts) -> dict[str, Any]:
             "dataset": parts.clusters.dataset,
             "foreground": parts.clusters.foreground,
             "background": parts.clusters.background,
-            "view": parts.clusters.view.as_json(),
+            "views": {kind: view.as_json() for kind, view in parts.clusters.views.items()},
             "sha256": file_sha256(work / CLUSTERS),
         }
     told = {
@@ -204,11 +205,11 @@ def _read_clusters(path: Path, told: dict[str, Any]) -> Centroids:
         values = load_file(path)["centroids"]
     except (SafetensorError, KeyError) as error:
         raise ModelError(f"{path}: not readable as centroids ({error})") from error
-    view = View.from_json(told["view"])
-    expected = (told["foreground"] + told["background"], len(view.centre))
+    views = {kind: View.from_json(one) for kind, one in told["views"].items()}
+    expected = (told["foreground"] + told["background"], len(views[FOREGROUND].centre))
     if values.shape != expected:
         raise ModelError(f"{path}: centroids of shape {values.shape}, expected {expected}")
-    return Centroids(values.astype(np.float32), told["foreground"], told["background"], told["dataset"], view)
+    return Centroids(values.astype(np.float32), told["foreground"], told["background"], told["dataset"], views)
 
 
 def _check_file(path: Path, sha256: str) -> None:

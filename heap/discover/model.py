@@ -15,6 +15,7 @@ from heap.cluster.geometry import extents
 from heap.cluster.kmeans import assign
 from heap.cluster.objects import objects_of, pooled
 from heap.cluster.stage import FOREGROUND_ABOVE, NO_EXTENT, foreground_clusters
+from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover import folder
 from heap.discover.encoder import as_stored, open_for
 from heap.discover.find import find
@@ -232,15 +233,16 @@ def assign_clusters(
     distance = np.full(len(embeddings), np.nan, np.float32)
     if clusters is None:
         return number, distance
-    owner = objects_of(clusters.view, tokens, listed, embeddings, weight, is_foreground)
-    vectors = pooled(clusters.view, embeddings, weight, owner)
+    owner = objects_of(clusters.views[FOREGROUND], tokens, listed, embeddings, weight, is_foreground)
     kf = clusters.foreground
-    for rows, centroids, before in (
-        (np.flatnonzero(is_foreground), clusters.values[:kf], 0),
-        (np.flatnonzero(~is_foreground), clusters.values[kf:], kf),
+    for kind, rows, centroids, before in (
+        (FOREGROUND, np.flatnonzero(is_foreground), clusters.values[:kf], 0),
+        (BACKGROUND, np.flatnonzero(~is_foreground), clusters.values[kf:], kf),
     ):
         if len(rows) and len(centroids):
-            nearest, cosine = assign(vectors[rows], centroids)
+            things = np.searchsorted(rows, owner[rows])
+            vectors = pooled(clusters.views[kind], embeddings[rows], weight[rows], things)
+            nearest, cosine = assign(vectors, centroids)
             number[rows], distance[rows] = nearest + before, np.clip(1 - cosine, 0, 2)
     return number, distance
 

@@ -53,7 +53,7 @@ NAMED_BY = {
 # How photos are found and truth is read, as against how pixels are read: an edit of the latter leaves manifests alone.
 _READING = ("resize_px", "max_px", "max_patches")
 _FETCHING = ("root", "archives")
-_ELSEWHERE = ("model", "files")
+_ELSEWHERE = ("model", "files", "foreground_clusters")
 
 
 def settings_of(config: Config, stage: str, name: str) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         own = None if name == "found" else getattr(config.baselines, name, None)
         return {"baseline": None if own is None else own.model_dump(mode="json")}
     if stage == "cluster":
-        return {"cluster": config.cluster.model_dump(mode="json")}
+        own = config.datasets[name].foreground_clusters
+        return {"cluster": config.cluster.model_dump(mode="json") | ({} if own is None else {"foreground": own})}
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
     if stage == "model":

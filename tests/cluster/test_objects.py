@@ -31,7 +31,7 @@ def embeddings(*degrees: float) -> np.ndarray:
 
 
 def view(join_above: float | None) -> View:
-    return View(0, 2, np.zeros(2, np.float32), join_above)
+    return View(0, 2, np.zeros(2, np.float32), None, join_above)
 
 
 def join(vectors: np.ndarray, above: float | None, foreground: np.ndarray = FOREGROUND) -> list[int]:
@@ -68,7 +68,7 @@ def test_an_object_is_the_weighted_mean_of_its_regions() -> None:
 
 def test_only_looks_count_around_their_mean() -> None:
     vectors = unit(np.array([[1, 0, 5], [0, 1, 5], [1, 0, -5], [0, 1, -5]]))
-    found = view_of(vectors, (0, 2), False, "auto", np.arange(4), np.ones(4, bool), 0)
+    found = view_of(vectors, (0, 2), False, "auto", np.arange(4), 0)
     assert (found.first, found.last, found.join_above) == (0, 2, None)
     half = np.sqrt(0.5)
     # What is left of each: its place on the line between the two kinds, whatever the third value.
@@ -78,14 +78,26 @@ def test_only_looks_count_around_their_mean() -> None:
 def test_auto_is_read_from_pairs_of_different_photos() -> None:
     # Two photos of two equal regions each: within a photo cosine 1, between photos -1 after centring.
     vectors = embeddings(0, 0, 180, 180)
-    found = view_of(vectors, None, True, "auto", np.array([0, 0, 1, 1]), np.ones(4, bool), 0)
+    found = view_of(vectors, None, True, "auto", np.array([0, 0, 1, 1]), 0)
     assert found.join_above == pytest.approx(-1)
-    alone = view_of(vectors, None, True, "auto", np.zeros(4, np.int64), np.ones(4, bool), 0)
+    alone = view_of(vectors, None, True, "auto", np.zeros(4, np.int64), 0)
     assert alone.join_above == 1  # one photo cannot say what unlike means
 
 
 def test_a_view_survives_json() -> None:
-    made = View(1, 3, np.array([0.1, -1 / 3], np.float32), 0.25)
+    made = View(1, 3, np.array([0.1, -1 / 3], np.float32), np.array([[1, 0.3], [0.3, 2]], np.float32), 0.25)
     again = View.from_json(made.as_json())
     assert (again.first, again.last, again.join_above) == (1, 3, 0.25)
     assert np.array_equal(again.centre, made.centre)
+    assert again.turn is not None
+    assert np.array_equal(again.turn, made.turn)
+
+
+def test_hand_scaled_looks_are_whitened_half_way() -> None:
+    # Deviations 3 and 1 around 0: variances 9 and 1, sphere 5; half of each: 7 and 3. All values of an encoder that
+    # declares no looks stay as they are.
+    vectors = np.array([[3, 1], [-3, 1], [3, -1], [-3, -1]], np.float32)
+    found = view_of(vectors, (0, 2), False, "auto", np.arange(4), 0)
+    assert found.turn is not None
+    assert np.allclose(found.turn, np.diag([7**-0.5, 3**-0.5]), atol=1e-6)
+    assert view_of(vectors, None, False, "auto", np.arange(4), 0).turn is None

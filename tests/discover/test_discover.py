@@ -192,7 +192,8 @@ def test_the_picture_darkens_all_but_the_objects(trained: Trained, model: Model)
 
 def test_foreground_is_compared_with_foreground_centroids_only() -> None:
     eye = np.eye(4, dtype=np.float32)
-    clusters = Centroids(eye, 2, 2, "set", View(0, 4, np.zeros(4, np.float32), None))
+    view = View(0, 4, np.zeros(4, np.float32), None, None)
+    clusters = Centroids(eye, 2, 2, "set", {"foreground": view, "background": view})
     tokens, weight = np.arange(4, dtype=np.int16), np.ones(4, np.float32)
     number, distance = assign_clusters(
         eye[[0, 2, 3, 3]], np.array([True, True, False, False]), clusters, tokens[None], tokens, weight
