@@ -30,7 +30,7 @@ class ClusterSettings(Settings):
     """Cosine above which touching regions are joined; auto reads it from pairs of regions of different photos."""
     iterations: Count = 30
     """Iterations of k-means."""
-    restarts: Count = 10
+    restarts: Count = 3
     """Starts of k-means; the one of least inertia is kept."""
     points_per_centroid: Annotated[int, Field(ge=1)] = 4096
     """Training points a centroid at most; FAISS samples 256 unless told."""
