@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from heap.cluster import index as region_index
 from heap.cluster.choice import choose_k
 from heap.cluster.geometry import Extent, extents
 from heap.cluster.kmeans import KMeans, spherical_kmeans
+from heap.cluster.objects import View, objects_of, pooled, view_of
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, lists, write
 from heap.errors import DataError, HeapError
 from heap.group import regions as region_table
@@ -98,9 +99,9 @@ def cluster_regions(
 
     Args:
         settings: how to cluster.
-        table: one row a region: region_id, image_id, token, foreground.
+        table: one row a region: region_id, image_id, token, area_share, foreground.
         embeddings: `(regions, D)` float32 of length 1.
-        info: of the region table (dataset, model, encoder, ...).
+        info: of the region table (dataset, model, encoder, looks, ...).
         maps: patch maps of the same photos.
     """
     out = pd.DataFrame(
@@ -113,9 +114,22 @@ def cluster_regions(
     )
     is_foreground = out["foreground"].to_numpy() > FOREGROUND_ABOVE
     out["kind"] = np.where(is_foreground, FOREGROUND, BACKGROUND)
+    photos = pd.factorize(out["image_id"])[0].astype(np.int64)
+    of_kind = {kind: np.flatnonzero(out["kind"] == kind) for kind in (FOREGROUND, BACKGROUND)}
+    views = {
+        kind: view_of(
+            embeddings[rows], info.get("looks"), kind == FOREGROUND and settings.join == "touching",
+            settings.join_above, photos[rows], settings.seed,
+        )
+        for kind, rows in of_kind.items()
+    }  # fmt: skip
+    weight = (table["area_share"].to_numpy(np.float32) * out["foreground"].to_numpy()).astype(np.float32)
+    owner = _objects(views[FOREGROUND], out, embeddings, weight, is_foreground, maps)
+    out["object"] = out["region_id"].to_numpy()[owner]
+    is_first = owner == np.arange(len(out))
     asked = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
     for kind in asked:
-        check_k(kind, most_of(asked[kind]), int((out["kind"] == kind).sum()), str(info["dataset"]))
+        check_k(kind, most_of(asked[kind]), int((is_first & (out["kind"] == kind)).sum()), str(info["dataset"]))
 
     parts: dict[str, KMeans] = {}
     number = np.empty(len(out), dtype=np.int32)
@@ -124,28 +138,33 @@ def cluster_regions(
     chosen: dict[str, dict[str, Any]] = {}
     before = 0
     for kind, wanted in asked.items():
-        rows = np.flatnonzero(out["kind"] == kind)
+        rows = of_kind[kind]
+        # Regions of one object are of one kind, so its first region is among these rows.
+        vectors = pooled(views[kind], embeddings[rows], weight[rows], np.searchsorted(rows, owner[rows]))
+        vectors = vectors[is_first[rows]]
+        things = rows[is_first[rows]]
         if isinstance(wanted, ChosenK):
             chosen[kind] = choose_k(
-                embeddings[rows], *wanted.choose, iterations=settings.iterations, restarts=settings.restarts,
+                vectors, *wanted.choose, iterations=settings.iterations, restarts=settings.restarts,
                 seed=settings.seed,
             )  # fmt: skip
             wanted = int(chosen[kind]["k"])
         k[kind] = wanted
         parts[kind] = spherical_kmeans(
-            embeddings[rows],
+            vectors,
             k[kind],
             iterations=settings.iterations,
             restarts=settings.restarts,
             points_per_centroid=settings.points_per_centroid,
             seed=settings.seed,
         )
-        number[rows] = parts[kind].assigned + before
+        of_thing = np.searchsorted(things, owner[rows])
+        number[rows] = parts[kind].assigned[of_thing] + before
         before += k[kind]
-        distance[rows] = parts[kind].distance
-        log.info("cluster: %d %s regions in %d clusters, %s", len(rows), kind, k[kind], parts[kind].info["device"])
+        distance[rows] = parts[kind].distance[of_thing]
+        log.info("cluster: %d %s regions of %d objects in %d clusters, %s",
+                 len(rows), kind, len(things), k[kind], parts[kind].info["device"])  # fmt: skip
     out["cluster"], out["distance"] = number, distance
-    photos = pd.factorize(out["image_id"])[0].astype(np.int64)
     out["foreground_cluster"] = foreground_clusters(embeddings, photos, is_foreground, number)
 
     of_regions = _extents(out, maps)
@@ -163,6 +182,7 @@ def cluster_regions(
         "k": k,
         "k_chosen": chosen,
         "kmeans": {kind: part.info for kind, part in parts.items()},
+        "views": {kind: view.as_json() for kind, view in views.items()},
         "index": index_info,
         "neighbours": settings.neighbours,
     }
@@ -200,18 +220,51 @@ def foreground_clusters(
     return chosen
 
 
+def _objects(
+    view: View,
+    table: pd.DataFrame,
+    embeddings: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+    is_foreground: npt.NDArray[np.bool_],
+    maps: Maps,
+) -> npt.NDArray[np.int64]:
+    """Return for each region of the dataset the row of its object's first region."""
+    owner = np.arange(len(table))
+    if view.join_above is None:
+        return owner
+    row_of_photo = _row_of_photo(maps)
+    tokens = table["token"].to_numpy()
+    for image_id, rows in table.groupby("image_id", sort=False).indices.items():
+        owner[rows] = rows[
+            objects_of(
+                view, maps.region(row_of_photo(str(image_id))), tokens[rows], embeddings[rows], weight[rows],
+                is_foreground[rows],
+            )
+        ]  # fmt: skip
+    return owner
+
+
+def _row_of_photo(maps: Maps) -> Callable[[str], int]:
+    """Return what gives the row of a photo in the maps, or refuses a photo that they lack."""
+    rows: dict[str, int] = dict(zip(maps.images["image_id"], range(len(maps.images)), strict=True))
+
+    def row(image_id: str) -> int:
+        if image_id not in rows:
+            raise DataError(f"photo {image_id!r} has regions but no patch map in the maps of {maps.receipt['dataset']}")
+        return rows[image_id]
+
+    return row
+
+
 def _extents(table: pd.DataFrame, maps: Maps) -> list[Extent]:
     """Return area and box of each region, in the order of `table`."""
-    row_of_photo: dict[str, int] = dict(zip(maps.images["image_id"], range(len(maps.images)), strict=True))
+    row_of_photo = _row_of_photo(maps)
     columns = ["height_px", "width_px", "input_h_px", "input_w_px"]
     sizes = maps.images[columns].to_numpy(np.int64)
     found = [NO_EXTENT] * len(table)
     by_photo = table.reset_index(drop=True).groupby("image_id", sort=False)
     for key, rows in track(by_photo, by_photo.ngroups, "photos", f"clusters of {maps.receipt['dataset']}"):
-        image_id = str(key)
-        if image_id not in row_of_photo:
-            raise DataError(f"photo {image_id!r} has regions but no patch map in the maps of {maps.receipt['dataset']}")
-        photo = row_of_photo[image_id]
+        photo = row_of_photo(str(key))
         height, width, input_h, input_w = (int(side) for side in sizes[photo])
         of_tokens = extents(maps.region(photo), (height, width), (input_h, input_w), int(maps.receipt["patch_px"]))
         for position, token in zip(rows.index, rows["token"], strict=True):

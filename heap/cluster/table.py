@@ -15,7 +15,8 @@ the regions of its datasets one after the other, numbered and clustered together
 | kind | string | "foreground" where p_k > 0.5, else "background" |
 | cluster | int32 | foreground 0..kf-1, background kf..kf+kb-1, in each the largest first |
 | foreground_cluster | int32 | `cluster`; of a background region the most similar foreground region's, or -1 |
-| distance | float | 1 - cosine to the cluster's centroid |
+| object | int64 | region_id of the first region of its object: touching, similar foreground regions are one object |
+| distance | float | 1 - cosine of the object's embedding to the cluster's centroid |
 | nearest | list<int64> | region_ids of other photos, nearest first |
 | nearest_similarity | list<float> | their cosines |
 
@@ -54,6 +55,7 @@ _SCHEMA = pa.schema(
         ("kind", pa.string()),
         ("cluster", pa.int32()),
         ("foreground_cluster", pa.int32()),
+        ("object", pa.int64()),
         ("distance", pa.float32()),
         ("nearest", pa.list_(pa.int64())),
         ("nearest_similarity", pa.list_(pa.float32())),
@@ -67,8 +69,8 @@ class Clusters:
 
     Attributes:
         table: one row a region, columns as above.
-        centroids: `(kf + kb, D)` float32 of length 1; row = cluster.
-        info: dataset, datasets, model, encoder, k, kmeans, index.
+        centroids: `(kf + kb, values of the view)` float32 of length 1; row = cluster.
+        info: dataset, datasets, model, encoder, k, kmeans, index, views (how embeddings of a kind are compared).
     """
 
     table: pd.DataFrame

@@ -290,11 +290,9 @@ def _problem_of_k(config: Config, dataset: str) -> list[str]:
     if images is None or model not in config.models:
         return []
     regions = images * config.train_settings(model).head.tokens
+    foreground = config.datasets[dataset].foreground_clusters or config.cluster.foreground
     return [
         f"cluster.{which}: {k} clusters, but {dataset} can have at most {regions} regions"
-        for which, k in (
-            ("foreground", most_of(config.cluster.foreground)),
-            ("background", most_of(config.cluster.background)),
-        )
+        for which, k in (("foreground", most_of(foreground)), ("background", most_of(config.cluster.background)))
         if k > regions
     ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from heap.settings.base import Count, Name, Settings, Share
+from heap.settings.base import Count, Name, Real, Settings, Share
 from heap.settings.baselines import Method
 
 
@@ -53,6 +53,10 @@ class ClusterSettings(Settings):
     """k of the foreground regions (VOC has 20 classes); or a range that it is chosen from: {choose: [5, 40]}."""
     background: K = 20
     """k of the background regions, which are clustered apart; or a range."""
+    join: Literal["touching", "none"] = "touching"
+    """Touching, similar foreground regions of a photo are clustered as one object; none clusters each region alone."""
+    join_above: Annotated[Real, Field(ge=-1, le=1)] | Literal["auto"] = "auto"
+    """Cosine above which touching regions are joined; auto reads it from pairs of regions of different photos."""
     iterations: Count = 30
     """Iterations of k-means."""
     restarts: Count = 3

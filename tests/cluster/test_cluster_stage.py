@@ -79,10 +79,19 @@ def test_what_was_done_is_recorded_and_the_index_holds_all_regions(world: World,
     assert found.info["kmeans"]["foreground"]["points"] == 12
     assert {"seed", "restarts", "iterations", "inertia", "device"} <= set(found.info["kmeans"]["background"])
     assert found.foreground_clusters == 3
+    # The planted objects are one region each, so an object's embedding is its region's, around the mean of its kind.
     vectors = regions.read(world.regions).embeddings
+    for kind in ("foreground", "background"):
+        rows = (found.table["kind"] == kind).to_numpy()
+        vectors[rows] -= vectors[rows].mean(0)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert found.table["object"].tolist() == found.table["region_id"].tolist()
     own = found.centroids[found.table["cluster"]]
     assert np.allclose(found.table["distance"], 1 - (vectors * own).sum(1), atol=1e-6)
     assert index.read(tmp_path / "c.faiss").ntotal == len(vectors)
+    assert {"first": 0, "last": 16, "turn": None}.items() <= found.info["views"]["foreground"].items()
+    assert found.info["views"]["background"]["join_above"] is None
+    assert run(world, tmp_path, join="none").info["views"]["foreground"]["join_above"] is None
 
 
 def test_twice_the_same_bytes(world: World, tmp_path: Path) -> None:

@@ -40,11 +40,17 @@ class Trained:
 
 def config(**encoder: Any) -> Any:
     raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-    raw["datasets"]["scenes"] |= {"train_images": 8, "val_images": 4, "height_px": 96, "width_px": 128}
+    raw["datasets"]["scenes"] |= {
+        "train_images": 8,
+        "val_images": 4,
+        "height_px": 96,
+        "width_px": 128,
+        "foreground_clusters": 3,
+    }
     raw["train"] |= {"iterations": 12, "batch_images": 8}
     raw["train"]["head"]["tokens"] = 6
     raw["models"]["demo"] |= {"min_train_images": 4, "overrides": {"seeds": [0]}}
-    raw["cluster"] |= {"foreground": 3, "background": 3, "restarts": 1}
+    raw["cluster"] |= {"background": 3, "restarts": 1}
     raw["encoders"]["descriptors"] |= encoder
     return parse(raw)
 
