@@ -35,6 +35,7 @@ scattergather:
 
 wildcard_constraints:
     benchmark="|".join(CONFIG.benchmarks),
+    collection="|".join(CONFIG.collections) or "(?!)",
     dataset="|".join(CONFIG.datasets),
     encoder="|".join(CONFIG.encoders),
     files="|".join(CONFIG.datasets),
