@@ -26,7 +26,7 @@ rule evaluate:
         "../../envs/heap.yaml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=240,
     params:
         manifests=lambda wildcards, input: [
@@ -54,7 +54,7 @@ rule compare:
         "../../envs/heap.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=grows(1000),
         runtime=10,
     shell:
         "python -m heap compare {input.metrics:q} --out {output.table:q} 2>&1 | tee {log:q}"
@@ -86,7 +86,7 @@ rule report:
         "../../envs/heap.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         manifests=lambda wildcards, input: [
