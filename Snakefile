@@ -3,6 +3,7 @@
 #   results/{benchmark}_table.md        the same figures as a table for people
 #   results/{benchmark}_seeds.csv       mean and deviation over the seeds of the training; nothing else asks for it
 #   results/report/{benchmark}.html     the same figures with pictures
+#   results/models/{model}.json         a trained model as one folder beside it (heap.load, heap predict)
 #   results/masks/{dataset}.json        masks of every photo of a dataset (photos: your own folder)
 # The way of the data: fetch, manifest, extract (scattered, gathered), train, group, cluster, segment, evaluate, report.
 from snakemake.utils import min_version
@@ -18,6 +19,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/head.smk"
 include: "workflow/rules/regions.smk"
+include: "workflow/rules/model.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/seeds.smk"
 

@@ -15,6 +15,7 @@ import typer
 
 from heap import __version__
 from heap.cache.commands import app as cache_app
+from heap.discover import commands as discover_commands
 from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
@@ -226,11 +227,12 @@ def segment(
     clusters: Annotated[Path, typer.Option("--clusters", help="Clustered regions.")],
     manifest: ManifestFile,
     out: Out,
+    out_table: Annotated[Path, typer.Option("--out-table", help="Table of instances; indexed PNGs beside it.")],
 ) -> None:
-    """Write masks at image resolution: a PNG for each photo and COCO instances for all."""
+    """Write masks at image resolution: PNGs for each photo, COCO instances and a table for all."""
     from heap.segment.stage import segment as run
 
-    run(settings, maps, clusters, manifest, out)
+    run(settings, maps, clusters, manifest, out, out_table)
 
 
 @app.command("method-masks")
@@ -292,6 +294,8 @@ def report(
     run(settings, metrics, manifest, maps, clusters, masks, history, out)
 
 
+for command in (discover_commands.model, discover_commands.export, discover_commands.predict, discover_commands.search):
+    app.command()(command)
 app.command()(show)
 app.command()(compare)
 app.command()(encoders)

@@ -35,3 +35,7 @@ class CacheError(HeapError):
 
 class TrainingError(HeapError):
     """Training cannot start or go on."""
+
+
+class ModelError(HeapError):
+    """A model's folder is missing, incomplete, or does not fit the encoder that is there."""

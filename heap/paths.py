@@ -53,6 +53,11 @@ def history(model: str) -> str:
     return f"{RESULTS}/head/{model}.csv"
 
 
+def model(model: str) -> str:
+    """Receipt of a trained model's folder, which can be moved to another machine and lies beside it."""
+    return f"{RESULTS}/models/{model}.json"
+
+
 def found_head(model: str) -> str:
     """Weights of FOUND's linear head (a baseline), trained on the same features as the model's own head."""
     return f"{RESULTS}/found/{model}.safetensors"
@@ -106,6 +111,11 @@ def index(dataset: str) -> str:
 def masks(dataset: str) -> str:
     """COCO instances of the dataset; one PNG a photo lies in the folder of the same name beside it."""
     return f"{RESULTS}/masks/{dataset}.json"
+
+
+def instances(dataset: str) -> str:
+    """One row an object found; an indexed PNG of clusters a photo lies in the folder of the same name beside it."""
+    return f"{RESULTS}/instances/{dataset}.parquet"
 
 
 def method_masks(method: str, dataset: str) -> str:

@@ -14,7 +14,7 @@ from heap.cli import app
 
 STAGES = (
     "fetch", "weights", "manifest", "extract", "gather", "train", "group", "baseline", "cluster", "segment",
-    "evaluate", "seeds", "report",
+    "model", "evaluate", "seeds", "report",
 )  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -23,7 +23,18 @@ def heap(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "heap", *arguments], capture_output=True, text=True, check=False)
 
 
-OTHERS = ["train-found", "method-masks", "show", "compare", "encoders", "check", "schema"]
+OTHERS = [
+    "train-found",
+    "method-masks",
+    "show",
+    "compare",
+    "encoders",
+    "check",
+    "schema",
+    "export",
+    "predict",
+    "search",
+]
 
 
 @pytest.mark.parametrize("command", [*STAGES, *OTHERS])

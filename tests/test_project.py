@@ -36,7 +36,19 @@ def test_the_conda_environment_has_the_pinned_versions() -> None:
 
 
 def test_no_stage_imports_a_later_one() -> None:
-    order = ["settings", "data", "encoders", "cache", "head", "group", "cluster", "segment", "evaluate", "report"]
+    order = [
+        "settings",
+        "data",
+        "encoders",
+        "cache",
+        "head",
+        "group",
+        "cluster",
+        "segment",
+        "evaluate",
+        "report",
+        "discover",
+    ]
     for number, room in enumerate(order):
         for path in (REPOSITORY / "heap" / room).rglob("*.py"):
             imported = set(re.findall(r"^\s*from heap\.(\w+)", path.read_text(), re.MULTILINE))

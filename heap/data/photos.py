@@ -86,7 +86,7 @@ def photo_size(path: str | Path) -> tuple[int, int]:
         PhotoError: the file is no photo that can be read; names it and the reason.
     """
     with open_image(path) as image:
-        return _upright_size(image)
+        return upright_size(image)
 
 
 def read_photo(
@@ -109,20 +109,50 @@ def read_photo(
     """
     with open_image(path) as image:
         orientation = _orientation(image)
-        size = input_size(*_upright_size(image), max_px, resize_px)
+        size = input_size(*upright_size(image), max_px, resize_px)
         if max_px is not None and image.format in ("JPEG", "MPO"):
             stored = size[::-1] if orientation >= 5 else size
             _refuse_bomb(path, image, MAX_DRAFT_PX)
             image.draft(None, (2 * stored[1], 2 * stored[0]))
-        _refuse_bomb(path, image, MAX_DECODED_PX)
-        rgb = _rgb(path, image)
-        # Not ImageOps.exif_transpose: it looks at EXIF again once the pixels are read, where a PNG may hold more of it,
-        # and would then contradict the size told from the header.
-        if orientation in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[orientation])
-        if (rgb.height, rgb.width) != size:
-            rgb = rgb.resize((size[1], size[0]), Image.Resampling.BICUBIC)
-        return np.array(rgb, dtype=np.uint8)
+        return _pixels(path, image, orientation, size)
+
+
+def image_pixels(
+    image: Image.Image, name: str, max_px: int | None = None, resize_px: Sequence[int] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Return an image that is open already as `read_photo` returns a file's: upright, RGB, of the size asked for.
+
+    Nothing is decoded at a fraction, because the image is its owner's: a large JPEG that is scaled down by half or more
+    differs by about one level from what `read_photo` makes of its file.
+
+    Args:
+        image: of any mode `read_photo` takes, its EXIF still in it or applied already.
+        name: what errors call it.
+        max_px: longest side allowed, as in `read_photo`.
+        resize_px: (height, width), as in `read_photo`.
+
+    Raises:
+        PhotoError: it has no pixels, cannot be decoded, or has values without a fixed range.
+    """
+    try:
+        if 0 in image.size:
+            raise PhotoError(f"{name}: has no pixels ({image.height} x {image.width})")
+        return _pixels(name, image, _orientation(image), input_size(*upright_size(image), max_px, resize_px))
+    except _DAMAGE as error:
+        raise PhotoError(f"{name}: not readable as a photo ({error})") from error
+
+
+def _pixels(path: str | Path, image: Image.Image, orientation: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Decode an opened image, turn it upright and bring it to `size` (height, width)."""
+    _refuse_bomb(path, image, MAX_DECODED_PX)
+    rgb = _rgb(path, image)
+    # Not ImageOps.exif_transpose: it looks at EXIF again once the pixels are read, where a PNG may hold more of it,
+    # and would then contradict the size told from the header.
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    if (rgb.height, rgb.width) != size:
+        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.array(rgb, dtype=np.uint8)
 
 
 @contextmanager
@@ -177,7 +207,8 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _UPRIGHT else 1
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return an opened image's (height, width) in pixels, upright."""
     return (image.width, image.height) if _orientation(image) >= 5 else (image.height, image.width)
 
 

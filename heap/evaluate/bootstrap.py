@@ -110,7 +110,7 @@ def of_queries(
 
 
 def of_semantic(photos: Sequence[semantic.Described]) -> Statistic:
-    """Return the statistic of `semantic.summary`, matching included; not of `miou_shuffled`, itself a mean of deals."""
+    """Return the statistic of `semantic.summary`, matching included; not of the shuffled figures, means of deals."""
     classes = len(photos[0].outside)
     k = 1 + max((int(photo.clusters.max()) for photo in photos if len(photo.clusters)), default=-1)
     # A photo shows few clusters and classes, so its counts are mostly zeros: dense, COCO's would be gigabytes.
@@ -123,11 +123,12 @@ def of_semantic(photos: Sequence[semantic.Described]) -> Statistic:
 
     def statistic(drawn: Values) -> dict[str, Values]:
         # A row at a time: (b, (1 + k) x classes) at once would not be small for 80 classes.
-        mious, nmis = np.empty(len(drawn)), np.empty(len(drawn))
+        mious, objects, nmis = np.empty(len(drawn)), np.empty(len(drawn)), np.empty(len(drawn))
         for i, row in enumerate(drawn):
-            mious[i] = semantic.miou((row @ pixels).reshape(1 + k, classes).astype(np.int64))
+            by_class = semantic.ious((row @ pixels).reshape(1 + k, classes).astype(np.int64))
+            mious[i], objects[i] = by_class.mean(), by_class[1:].mean()
             nmis[i] = semantic.nmi_of((row @ votes).reshape(k, classes).astype(np.int64)) if k else 0.0
-        return {f"miou_{classes}": mious, "nmi": nmis}
+        return {f"miou_{classes}": mious, "miou_objects": objects, "nmi": nmis}
 
     return statistic
 
@@ -137,4 +138,4 @@ def _pixels(photo: semantic.Described, k: int) -> npt.NDArray[np.int64]:
 
 
 def _votes(photo: semantic.Described, k: int) -> npt.NDArray[np.int64]:
-    return semantic.votes_of([photo], k)
+    return semantic.votes_of([photo], photo.clusters, k)

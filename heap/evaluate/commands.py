@@ -226,8 +226,8 @@ def semantic(
     --list VOC2012/ImageSets/Segmentation/val.txt --out mine.csv`
 
     Cluster maps are PNGs of the photo's size whose stored values are cluster numbers (grey or palette). From COCO's
-    JSON class masks are painted: crowds are ignored, of overlapping objects the smaller is on top. `miou_shuffled` is
-    what the same maps are worth with their clusters dealt out at random.
+    JSON class masks are painted: crowds are ignored, of overlapping objects the smaller is on top. The `_shuffled`
+    figures are what the same maps are worth with their clusters dealt out at random.
     """
     from heap.evaluate.score.tasks import score_semantic
 

@@ -139,7 +139,7 @@ def of_retrieval(
 
 
 def of_semantic(kept: Kept[semantic.Described], variant: str, resampling: Resampling) -> Measured:
-    """Return the mIoU after matching, the same with shuffled clusters, and the NMI."""
+    """Return the mIoU after matching, with and without background, and the NMI; each for shuffled clusters too."""
     photos = _sorted(kept)
     described = [one for _, one in photos]
     figures = {(variant, metric): value for metric, value in semantic.summary(described).items()}

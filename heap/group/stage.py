@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from heap import paths
 from heap.cache.maps import write_maps
@@ -16,8 +15,9 @@ from heap.cache.reader import FeatureReader
 from heap.encoders.open import choose_device
 from heap.errors import TrainingError
 from heap.files import file_sha256
+from heap.group.apply import group_photos
 from heap.group.regions import Regions, write
-from heap.head.batches import collate, photo_of
+from heap.head.batches import photo_of
 from heap.head.folder import load, weights_of
 from heap.progress import track
 from heap.settings import read_frozen, section
@@ -63,38 +63,30 @@ def group(
     rows: list[pd.DataFrame] = []
     embeddings: list[npt.NDArray[np.float32]] = []
 
-    def photos() -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
+    def mapped() -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
         for start in range(0, len(reader), _BATCH):
             indices = list(range(start, min(start + _BATCH, len(reader))))
-            batch = collate([photo_of(reader, i, "no_seed") for i in indices])
-            with torch.inference_mode():
-                out = head(batch.features.to(chosen), batch.mask.to(chosen))
-            for number, i in enumerate(indices):
-                n = reader.patches(i)
-                mass = out.mass[number].cpu().numpy()
-                region = out.assignment[number, :, :n].argmax(dim=0).cpu().numpy().astype(np.int16)
-                area = np.bincount(region, minlength=len(mass))
-                keep = np.flatnonzero((mass / n >= settings.min_area) & (area > 0))
+            photos = [photo_of(reader, i, "no_seed") for i in indices]
+            for i, found in zip(indices, group_photos(head, photos, settings.min_area, chosen), strict=True):
                 rows.append(
                     pd.DataFrame(
                         {
                             "image_id": reader.images["image_id"].iat[i],
-                            "token": keep.astype(np.int16),
-                            "area_share": (mass[keep] / n).astype(np.float32),
-                            "area_patches": area[keep].astype(np.int32),
-                            "foreground": out.score[number].cpu().numpy()[keep].astype(np.float32),
+                            "token": found.tokens,
+                            "area_share": found.area_share,
+                            "area_patches": found.area_patches,
+                            "foreground": found.score,
                         }
                     )
                 )
-                values = torch.nn.functional.normalize(out.regions[number], dim=-1).cpu().numpy()
-                embeddings.append(values[keep].astype(np.float32))
-                yield out.foreground[number, :n].float().cpu().numpy(), region
+                embeddings.append(found.embeddings)
+                yield found.foreground, found.region
 
     name = reader.receipt["dataset"]
     sha256 = file_sha256(weights)
     made_by = {"head_sha256": sha256, "model": description["model"], "seed": description["seed"], **choice}
     progress_file = paths.beside(out_maps).parent / f"progress.{name}.json"
-    maps = track(photos(), len(reader), "photos", f"grouping {name}", progress_file)
+    maps = track(mapped(), len(reader), "photos", f"grouping {name}", progress_file)
     write_maps(out_maps, reader, "heap", maps, made_by)
     progress_file.unlink(missing_ok=True)
     table = pd.concat(rows, ignore_index=True)

@@ -26,7 +26,7 @@ from heap.report.words import encoder_kind, metric_name, task_name
 ALREADY_PERCENT = tables.PERCENT
 LOWER_IS_BETTER = ("mae",)
 # What chance alone gives: more of it is no merit.
-NOT_RANKED = ("miou_shuffled",)
+NOT_RANKED = ("miou_shuffled", "miou_objects_shuffled", "nmi_shuffled")
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",

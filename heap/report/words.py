@@ -34,6 +34,9 @@ METRICS = {
     "ap50_95": "AP50:95",
     "ar100": "AR100",
     "miou_shuffled": "mIoU, clusters shuffled",
+    "miou_objects": "mIoU without background",
+    "miou_objects_shuffled": "mIoU without background, clusters shuffled",
+    "nmi_shuffled": "NMI, clusters shuffled",
 }
 # What the columns of history.csv mean, and which way is good. Unknown ones are drawn without words.
 COLUMNS = {

@@ -30,6 +30,12 @@ class Instance:
     mask: Mask
     score: float
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(x1, y1, x2, y2), half open: all its pixels are in `mask[y1:y2, x1:x2]`."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -116,13 +122,12 @@ def annotation(instance: Instance, image: int, category: int) -> dict[str, Any]:
         category: id of the category.
     """
     rle = coco.encode(np.asfortranarray(instance.mask, dtype=np.uint8))
-    rows, columns = np.flatnonzero(instance.mask.any(axis=1)), np.flatnonzero(instance.mask.any(axis=0))
-    x, y = int(columns[0]), int(rows[0])
+    x1, y1, x2, y2 = instance.box
     return {
         "image_id": image,
         "category_id": category,
         "segmentation": {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")},
-        "bbox": [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1],
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
         "area": int(instance.mask.sum()),
         "iscrowd": 0,
         "score": round(instance.score, 6),

@@ -14,14 +14,15 @@ from PIL import Image
 from heap import __version__, paths
 from heap.cache.maps import MapReader
 from heap.cluster import table as cluster_table
-from heap.cluster.geometry import enlarge
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters
 from heap.data import manifest as manifests
 from heap.errors import DataError
 from heap.files import atomic_path, write_json
 from heap.progress import track
-from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation, clusters_of_patches, instances
+from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation
 from heap.segment.names import mask_names, mask_path, remove_stale
+from heap.segment.photo import segment_map
+from heap.segment.table import MOST_VALUES, indexed, write_indexed, write_table
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import SegmentSettings
 from heap.upsample import logits_of, soft_map
@@ -29,9 +30,15 @@ from heap.workers import spread
 
 
 def segment(
-    frozen: Path, maps: Path, clusters: Path, manifest: Path, out_json: Path, workers: int | None = None
+    frozen: Path,
+    maps: Path,
+    clusters: Path,
+    manifest: Path,
+    out_json: Path,
+    out_table: Path,
+    workers: int | None = None,
 ) -> None:
-    """Write one PNG mask a photo and the COCO instances of a dataset.
+    """Write one PNG mask a photo, one indexed PNG of its clusters, and the instances of a dataset.
 
     Args:
         frozen: frozen settings of the stage.
@@ -39,10 +46,12 @@ def segment(
         clusters: table of clusters of the same dataset.
         manifest: of the same dataset.
         out_json: COCO JSON to write; the masks go to the folder of its name, one 8-bit PNG (0 or 255) a photo.
+        out_table: table of instances to write, see `heap.segment.table`; the indexed PNGs go to the folder of its name.
         workers: processes; None chooses by cores and photos.
 
     Raises:
-        DataError: the inputs are of different datasets, or an image id cannot name a file inside the folder.
+        DataError: the inputs are of different datasets, an image id cannot name a file inside the folder, or there are
+            more clusters than an indexed PNG has values.
     """
     settings: SegmentSettings = section(read_frozen(frozen, "segment"), "segment", SegmentSettings)
     reader, found, listed = MapReader(maps), cluster_table.read(clusters), manifests.read(manifest)
@@ -53,19 +62,26 @@ def segment(
     image_ids = [str(image_id) for image_id in reader.images["image_id"]]
     names = mask_names(image_ids)
     files = _files(listed, reader, str(manifest))
-    folder = paths.beside(out_json)
-    folder.mkdir(parents=True, exist_ok=True)
+    categories = Categories(int(found.info["k"][FOREGROUND]), int(found.info["k"][BACKGROUND]))
+    if categories.number(UNCLUSTERED) > MOST_VALUES:
+        raise DataError(
+            f"{clusters}: has {categories.foreground} foreground and {categories.background} background clusters, "
+            f"expected at most {MOST_VALUES - 1} together: an indexed PNG holds no more"
+        )
+    folder, indexed_folder = paths.beside(out_json), paths.beside(out_table)
+    for new in (folder, indexed_folder):
+        new.mkdir(parents=True, exist_ok=True)
 
     tokens = _tokens(found)
     photos = [(i, image_id, tokens.get(image_id, {})) for i, image_id in enumerate(image_ids)]
-    categories = Categories(int(found.info["k"][FOREGROUND]), int(found.info["k"][BACKGROUND]))
     annotations: list[dict[str, Any]] = []
     progress_file = folder.parent / f"progress.{dataset}.json"
-    done = spread(_Job(settings, maps, folder, categories), photos, workers)
+    done = spread(_Job(settings, maps, folder, indexed_folder, categories), photos, workers)
     for objects in track(done, len(photos), "photos", f"segmenting {dataset}", progress_file):
         annotations += [{"id": number, **one} for number, one in enumerate(objects, start=len(annotations) + 1)]
     progress_file.unlink(missing_ok=True)
     remove_stale(folder, names)
+    remove_stale(indexed_folder, names)
     # The JSON last: once it is there, every mask is.
     info = {
         "description": f"Objects found by HEAP in {dataset}, without labels; categories are cluster numbers",
@@ -76,6 +92,7 @@ def segment(
         "threshold": settings.threshold,
         "min_area": settings.min_area,
     }
+    write_table(out_table, annotations, image_ids, categories.number(UNCLUSTERED), info)
     write_json(out_json, {"info": info, "images": files, "annotations": annotations, "categories": categories.listed()})
 
 
@@ -108,6 +125,7 @@ class _Job:
     settings: SegmentSettings
     maps: Path
     folder: Path
+    indexed_folder: Path
     categories: Categories
 
     @cached_property
@@ -115,11 +133,13 @@ class _Job:
         return MapReader(self.maps)
 
     def __call__(self, photo: tuple[int, str, dict[int, int]]) -> list[dict[str, Any]]:
-        """Write the mask of a photo (row, image_id, cluster of each token) and return its annotations."""
+        """Write mask and indexed map of a photo (row, image_id, cluster of each token); return its annotations."""
         i, image_id, cluster_of_token = photo
         mask, objects = segment_photo(self.settings, self.reader, i, cluster_of_token)
         write_mask(mask_path(self.folder, image_id), mask)
-        return [annotation(one, i + 1, self.categories.number(one.cluster)) for one in objects]
+        values = [self.categories.number(one.cluster) for one in objects]
+        write_indexed(mask_path(self.indexed_folder, image_id), indexed(objects, values, mask.shape))
+        return [annotation(one, i + 1, value) for one, value in zip(objects, values, strict=True)]
 
 
 def soft_mask(maps: MapReader, i: int) -> npt.NDArray[np.float32]:
@@ -141,13 +161,12 @@ def segment_photo(
         i: the photo's row.
         cluster_of_token: the foreground cluster of each of its listed regions.
     """
-    soft = soft_mask(maps, i)
     photo = maps.images.iloc[i]
-    input_hw = (int(photo["input_h_px"]), int(photo["input_w_px"]))
-    patch_px = int(maps.receipt["patch_px"])
-    foreground = np.asarray(soft > settings.threshold)
-    cluster = enlarge(clusters_of_patches(maps.region(i), cluster_of_token), soft.shape, input_hw, patch_px)
-    return foreground, instances(foreground, cluster, soft, settings.min_area)
+    _, foreground, objects = segment_map(
+        settings, maps.foreground(i), maps.region(i), cluster_of_token, int(maps.receipt["patch_px"]),
+        (int(photo["input_h_px"]), int(photo["input_w_px"])), (int(photo["height_px"]), int(photo["width_px"])),
+    )  # fmt: skip
+    return foreground, objects
 
 
 def write_mask(path: Path, mask: Mask) -> None:

@@ -27,8 +27,9 @@ STAGE_VERSION = {
     "group": 1,
     "maps": 2,
     "cluster": 1,
-    "segment": 1,
-    "evaluate": 2,
+    "segment": 2,  # 2: also the table of instances and the indexed maps
+    "model": 1,
+    "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
     "report": 1,
 }
 # Which keys of the configuration give the names of a stage's jobs.
@@ -43,6 +44,7 @@ NAMED_BY = {
     "maps": "method",
     "cluster": "dataset",
     "segment": "dataset",
+    "model": "model",
     "evaluate": "benchmark",
     "report": "benchmark",
 }
@@ -104,6 +106,10 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {"cluster": config.cluster.model_dump(mode="json")}
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
+    if stage == "model":
+        reading = config.datasets[config.models[name].train_on].model_dump(mode="json", include={*_READING})
+        later = {key: getattr(config, key).model_dump(mode="json") for key in ("group", "segment")}
+        return {"reading": reading, **later}
     if stage == "evaluate":
         return {
             "benchmark": config.benchmarks[name].model_dump(mode="json"),

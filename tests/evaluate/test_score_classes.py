@@ -109,7 +109,8 @@ def test_clusters_are_matched_to_classes(tmp_path: Path) -> None:
     assert done.value("nmi") == pytest.approx(1)
     assert done.photos["acc"].tolist() == [1, 1]
     assert done.table.set_index("metric")["low"].isna().to_dict() == {
-        "miou_3": False, "miou_shuffled": True, "nmi": False,
+        "miou_3": False, "miou_shuffled": True, "miou_objects": False, "miou_objects_shuffled": True, "nmi": False,
+        "nmi_shuffled": True,
     }  # fmt: skip
     assert "label 2, expected 0 to 1 or 255" in semantic(tmp_path, "--classes", "2").error
     save(tmp_path / "pred" / "b.png", np.full((6, 8), 255))

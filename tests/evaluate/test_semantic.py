@@ -92,7 +92,27 @@ def test_classes_left_over_have_an_iou_of_0() -> None:
 
 def test_without_instances_only_background_is_right() -> None:
     figures = summary([photo([], [6, 4, 0])])
-    assert figures == {"miou_3": pytest.approx(0.6 / 3), "miou_shuffled": pytest.approx(0.6 / 3), "nmi": 0}
+    background = pytest.approx(0.6 / 3)
+    assert figures == {
+        "miou_3": background, "miou_shuffled": background, "miou_objects": 0, "miou_objects_shuffled": 0, "nmi": 0,
+        "nmi_shuffled": 0,
+    }  # fmt: skip
+
+
+def test_background_is_no_object() -> None:
+    # 10 of 20 pixels of the one class are found, and background is all right but for them.
+    figures = summary([photo([(0, [0, 10])], [90, 10])])
+    assert figures["miou_objects"] == pytest.approx(10 / 20)
+    assert figures["miou_2"] == pytest.approx((90 / 100 + 10 / 20) / 2)
+
+
+def test_many_clusters_tell_of_classes_by_chance_alone() -> None:
+    random = np.random.default_rng(0)
+    photos = [photo([(int(random.integers(20)), np.eye(8, dtype=int)[1 + i % 7].tolist())], [0] * 8) for i in range(98)]
+    figures = summary(photos)
+    # Nothing links these clusters to the classes: the figure is far above 0, and no further from its chance level.
+    assert figures["nmi"] > 0.2
+    assert figures["nmi"] == pytest.approx(figures["nmi_shuffled"], abs=0.05)
 
 
 def test_perfect_clusters() -> None:

@@ -36,7 +36,8 @@ def prepared(folder: Path, **world: Any) -> World:
     )
     values = SegmentSettings().model_dump(mode="json")
     frozen = freeze(folder, "segment", segment=values)
-    segment(frozen, made.maps, folder / "c.parquet", made.manifest, folder / "masks/tiny.json")
+    table = folder / "instances/tiny.parquet"
+    segment(frozen, made.maps, folder / "c.parquet", made.manifest, folder / "masks/tiny.json", table)
     (folder / "metrics.csv").write_text(CSV)
     (folder / "metrics.json").write_text('{"warnings": ["something is <odd>"], "seed": 3}')
     (folder / "<model>.csv").write_text("iteration,loss,<i>\n0,2.0,1\n10,1.0,2\n")

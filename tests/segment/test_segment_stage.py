@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from cluster.world import World, freeze, make
 from PIL import Image
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from scipy import ndimage
 
+from heap.cluster import table as cluster_table
 from heap.cluster.stage import cluster
 from heap.errors import DataError
 from heap.segment.stage import segment
@@ -46,7 +49,15 @@ def prepared(folder: Path, **world: Any) -> World:
 def run(world: World, workers: int | None = None, **settings: Any) -> Path:
     out = world.folder / "masks/tiny.json"
     frozen = freeze(world.folder, "segment", segment=SegmentSettings(**settings).model_dump(mode="json"))
-    segment(frozen, world.maps, world.folder / "c.parquet", world.manifest, out, workers)
+    segment(
+        frozen,
+        world.maps,
+        world.folder / "c.parquet",
+        world.manifest,
+        out,
+        world.folder / "instances/tiny.parquet",
+        workers,
+    )
     return out
 
 
@@ -86,6 +97,57 @@ def test_categories_are_the_clusters_and_follow_the_planted_classes(world: World
     assert {c: coco.cats[c]["name"] for c in coco.cats} == {
         1: "cluster 0", 2: "cluster 1", 3: "cluster 2", 6: "unclustered",
     }  # fmt: skip
+
+
+def test_indexed_maps_hold_the_categories_of_the_instances(world: World) -> None:
+    out = run(world)
+    coco = COCO(out)
+    for number, image_id in enumerate(ODD, start=1):
+        with Image.open(world.folder / "instances/tiny" / f"{image_id}.png") as image:
+            assert image.mode == "P"
+            # VOC's first colours: black, maroon, green, olive.
+            assert image.getpalette()[:12] == [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]
+            values = np.asarray(image)
+        painted = np.zeros(values.shape, dtype=np.uint8)
+        for one in coco.loadAnns(coco.getAnnIds(imgIds=number)):
+            painted[coco.annToMask(one).astype(bool)] = one["category_id"]
+        assert painted.any()
+        assert np.array_equal(values, painted)
+
+
+def test_the_table_and_the_json_say_the_same(world: World) -> None:
+    coco = COCO(run(world))
+    table = pd.read_parquet(world.folder / "instances/tiny.parquet")
+    assert table["instance_id"].tolist() == list(coco.anns)
+    for row in table.itertuples():
+        one = coco.anns[row.instance_id]
+        assert row.image_id == coco.imgs[one["image_id"]]["heap_id"]
+        assert (row.value, row.cluster) == (one["category_id"], one["category_id"] - 1)
+        ys, xs = np.nonzero(rle.decode({"size": list(row.rle_size), "counts": row.rle_counts}))
+        assert row.area_px == len(ys)
+        assert row.box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        assert row.score == pytest.approx(one["score"], abs=1e-6)
+
+
+def test_annotation_tools_find_the_keys_they_ask_for(world: World) -> None:
+    whole = json.loads(run(world).read_text())
+    assert {"images", "annotations", "categories"} <= set(whole)
+    assert all({"id", "file_name", "height", "width"} <= set(one) for one in whole["images"])
+    keys = {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"}
+    assert all(keys <= set(one) for one in whole["annotations"])
+    assert all({"id", "name", "supercategory"} <= set(one) for one in whole["categories"])
+    assert len({one["id"] for one in whole["annotations"]}) == len(whole["annotations"])
+
+
+def test_more_clusters_than_an_indexed_png_holds_are_refused(world: World, tmp_path: Path) -> None:
+    found = cluster_table.read(world.folder / "c.parquet")
+    many = cluster_table.Clusters(
+        found.table, found.centroids, {**found.info, "k": {"foreground": 200, "background": 54}}
+    )
+    cluster_table.write(tmp_path / "c.parquet", many)
+    frozen = freeze(tmp_path, "segment", segment={})
+    with pytest.raises(DataError, match="200 foreground and 54 background clusters, expected at most 253 together"):
+        segment(frozen, world.maps, tmp_path / "c.parquet", world.manifest, tmp_path / "m.json", tmp_path / "i.parquet")
 
 
 def test_scores_are_high_where_the_map_is(world: World) -> None:
@@ -132,4 +194,4 @@ def test_another_dataset_is_refused(world: World, tmp_path: Path) -> None:
     other.with_suffix("").symlink_to(world.maps.with_suffix(""))
     frozen = freeze(tmp_path, "segment", segment={})
     with pytest.raises(DataError, match=r"c\.parquet: is of tiny, but .* is of other"):
-        segment(frozen, other, world.folder / "c.parquet", world.manifest, tmp_path / "m.json")
+        segment(frozen, other, world.folder / "c.parquet", world.manifest, tmp_path / "m.json", tmp_path / "i.parquet")

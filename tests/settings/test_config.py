@@ -167,7 +167,10 @@ def test_an_edit_changes_just_the_settings_of_what_depends_on_it(
 ) -> None:
     before, after = jobs(parse(raw)), jobs(parse(edited(raw, path, value)))
     found = {key for key in before if before[key] != after[key]}
-    expected = {("segment", name) for name in raw["datasets"]} if changed is None else changed
+    if changed is None:
+        expected = {("segment", name) for name in raw["datasets"]} | {("model", name) for name in raw["models"]}
+    else:
+        expected = changed
     if path.startswith("encoders/descriptors"):
         found.discard(("weights", "descriptors"))
         expected = expected - {("weights", "descriptors")}

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from workflow.running import Run
 
-from heap import paths
+from heap import load, paths
 
 DEMO = paths.metrics("demo")
 
@@ -37,7 +37,9 @@ def test_the_demo_fills_its_table_and_its_page(done: Run) -> None:
     assert set(table["task"]) == {"saliency", "discovery", "instances", "retrieval", "semantic"}
     assert set(table.loc[table["task"] == "instances", "metric"]) == {"ap50", "ap50_95", "ar100"}
     # Every figure has an interval but the mean of ten shuffles.
-    assert set(table.loc[table["low"].isna(), "metric"]) == {"miou_shuffled"}
+    assert set(table.loc[table["low"].isna(), "metric"]) == {
+        "miou_shuffled", "miou_objects_shuffled", "nmi_shuffled",
+    }  # fmt: skip
     assert not (table["low"] > table["high"]).any()
     assert table["value"].notna().all()
     everything = table[(table["method"] == "everything") & (table["metric"] == "iou")]["value"]
@@ -57,6 +59,15 @@ def test_a_baseline_gets_masks_of_its_own(done: Run) -> None:
     ours = {p.name for p in (done.folder / "results/masks/scenes").glob("*.png")}
     assert {p.name for p in (done.folder / "results/masks/tokencut/scenes").glob("*.png")} == ours
     assert json.loads((done.folder / target).read_text())["method"] == "tokencut"
+
+
+def test_a_trained_model_becomes_one_folder(done: Run) -> None:
+    target = paths.model("demo")
+    assert done.planned(target, "--set-scatter", "extract=3") == {"freeze", "model"}
+    done.snakemake(target, "--set-scatter", "extract=3")
+    made, trained = (load(done.folder / name) for name in ("results/models/demo", "results/head"))
+    assert made.identity == trained.identity == json.loads((done.folder / target).read_text())["identity"]
+    assert made.clusters == 4
 
 
 def test_the_demo_says_how_much_hangs_on_the_seed(done: Run) -> None:

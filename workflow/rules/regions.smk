@@ -54,6 +54,7 @@ rule segment:
         manifest=paths.manifest("{dataset}"),
     output:
         masks=paths.masks("{dataset}"),
+        instances=paths.instances("{dataset}"),
     log:
         paths.log("segment", "{dataset}"),
     benchmark:
@@ -66,4 +67,4 @@ rule segment:
         runtime=120,
     shell:
         "python -m heap segment --settings {input.settings:q} --maps {input.maps:q} --clusters {input.clusters:q}"
-        " --manifest {input.manifest:q} --out {output.masks:q} 2>&1 | tee {log:q}"
+        " --manifest {input.manifest:q} --out {output.masks:q} --out-table {output.instances:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,102 @@
+"""The encoder that a model was trained with: found, checked to be the same, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from heap.cache.quantise import quantise, restore
+from heap.cache.store import to_float16
+from heap.discover.folder import Parts
+from heap.encoders.base import Encoder
+from heap.encoders.open import open_encoder
+from heap.encoders.weights import locate
+from heap.errors import EncoderError, ModelError
+from heap.files import file_sha256
+from heap.settings.models import DescriptorEncoder
+from heap.settings.models import Encoder as EncoderSettings
+
+
+def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str | None) -> tuple[Encoder, int]:
+    """Return the encoder of a model, and how many photos it takes at once.
+
+    Args:
+        parts: the model.
+        device: torch device.
+        weights: file of the encoder's weights; None looks where `heap weights` puts them, and downloads them there.
+        asked: architecture (or kind) that the caller expects; None takes the model's.
+
+    Raises:
+        ModelError: the model's encoder is another than the one asked for, or than the weights that are there.
+    """
+    description = parts.description
+    settings: EncoderSettings = TypeAdapter(EncoderSettings).validate_python(description["encoder_settings"])
+    own = settings.kind if isinstance(settings, DescriptorEncoder) else settings.architecture
+    if asked is not None and asked != own:
+        raise ModelError(f"{parts.source}: was made with the encoder {own} ({description['encoder']}), not {asked}")
+    recorded: dict[str, Any] = description["weights"]
+    if isinstance(settings, DescriptorEncoder):
+        if weights is not None:
+            raise ModelError(f"{parts.source}: its encoder ({description['encoder']}) has no weights, found {weights}")
+        receipt = recorded
+    else:
+        receipt = _weights(parts, settings.architecture, settings.weights, weights)
+    try:
+        encoder = open_encoder(settings, receipt, device)
+    except EncoderError as error:
+        raise ModelError(f"{parts.source}: its encoder {own} cannot be opened ({error})") from error
+    for what, found, expected in (
+        ("values a patch", encoder.dim, description["dim"]),
+        ("attention", encoder.attention_kind, description["attention_kind"]),
+    ):
+        if found != expected:
+            raise ModelError(
+                f"{parts.source}: was made with {description['encoder']} ({what}: {expected}), "
+                f"but the encoder that is there, {encoder.label}, has {found}"
+            )
+    return encoder, getattr(settings, "batch_images", 8)
+
+
+def _weights(parts: Parts, architecture: str, configured: str, given: str | Path | None) -> dict[str, Any]:
+    """Return the receipt of weights that are the model's own, wherever they lie."""
+    recorded: dict[str, Any] = parts.description["weights"]
+    label = parts.description["encoder"]
+    if recorded["source"] == "random":
+        if given is not None:
+            raise ModelError(f"{parts.source}: was made with {label}, but weights were given: {given}")
+        return recorded
+    if given is not None:
+        file = Path(given).expanduser()
+        if not file.is_file():
+            raise ModelError(f"{parts.source}: the weights file {file} does not exist")
+        sha256 = file_sha256(file)
+    else:
+        try:
+            found = locate(architecture, configured, None)
+        except EncoderError as error:
+            raise ModelError(
+                f"{parts.source}: the weights of its encoder are not there ({error})\n"
+                f"They may also be given: weights=FILE, --weights FILE (sha256 {recorded['sha256']})"
+            ) from error
+        file, sha256 = Path(str(found["file"])), str(found["sha256"])
+    if sha256 != recorded["sha256"]:
+        raise ModelError(
+            f"{parts.source}: was made with {label}, weights of sha256 {recorded['sha256']}; "
+            f"{file} is another encoder, sha256 {sha256}"
+        )
+    return {**recorded, "file": str(file)}
+
+
+def as_stored(features: npt.NDArray[np.float32], storage: str, name: str) -> npt.NDArray[np.float16]:
+    """Return features `(N, D)` as they come back from the cache: what the head was trained on, and is given.
+
+    Raises:
+        CacheError: values that the cache could not hold.
+    """
+    if storage == "uint8":
+        return restore(*quantise(features, name)).astype(np.float16)
+    return to_float16(features, name)

@@ -1,0 +1,64 @@
+"""Pictures of what was found in one photo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from heap.report import pictures
+from heap.segment.instances import UNCLUSTERED
+
+if TYPE_CHECKING:
+    from heap.discover.result import Discovery
+
+Pixels = npt.NDArray[np.uint8]
+# As in the report: a tint that leaves the photo readable, and a darkness that shows where the mask ends.
+_TINT = 0.25
+_OUTSIDE = 0.5
+
+
+def objects_over(found: Discovery, longest_px: int) -> Pixels:
+    """Return a photo `(h, w, 3)` with its objects tinted, outlined and boxed, and all else darkened."""
+    photo = found.photo.read(longest_px)
+    if not found.mask.any():
+        return photo
+    size = photo.shape[:2]
+    out = np.where(resized(found.mask, size)[..., None], photo, _OUTSIDE * photo)
+    colours = pictures.palette(max(0, *(one.cluster for one in found.instances)) + 1) if found.instances else None
+    boxes: list[tuple[tuple[float, ...], pictures.Colour]] = []
+    for one in found.instances:
+        assert colours is not None
+        colour = pictures.FOUND if one.cluster == UNCLUSTERED else colour_of(colours[one.cluster])
+        mask = resized(one.mask, size)
+        out[mask] = (1 - _TINT) * out[mask] + _TINT * np.asarray(colour)
+        out[outline(mask)] = colour
+        scale = (size[1] / found.size[1], size[0] / found.size[0]) * 2
+        boxes.append((tuple(side * by for side, by in zip(one.box, scale, strict=True)), colour))
+    drawn = np.rint(out).astype(np.uint8)
+    for box, colour in boxes:
+        drawn = pictures.draw_boxes(drawn, [box], colour)
+    return drawn
+
+
+def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the edge of a mask, two pixels wide, inside it: one is lost when a picture is shown smaller."""
+    first = pictures.edge(mask)
+    return first | pictures.edge(mask & ~first)
+
+
+def resized(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return a mask at another size, nearest pixel centre."""
+    if mask.shape == size:
+        return mask
+    rows, columns = (
+        (2 * np.arange(wanted) + 1) * side // (2 * wanted) for wanted, side in zip(size, mask.shape, strict=True)
+    )
+    return mask[rows[:, None], columns[None, :]]
+
+
+def colour_of(row: npt.NDArray[np.uint8]) -> pictures.Colour:
+    """Return a row of a palette as a colour."""
+    red, green, blue = (int(value) for value in row)
+    return red, green, blue

@@ -1,0 +1,158 @@
+"""`heap predict`: what lies in the folder, what a rerun keeps, what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from discover.small import Trained
+from PIL import Image
+from pycocotools.coco import COCO
+from typer.testing import CliRunner, Result
+
+from heap.cli import app
+from heap.discover import predict as command
+from heap.discover.model import Model
+from heap.discover.predict import predict
+from heap.errors import DataError
+
+NAMES = ["plain", "a b", "$(touch x)", "-rf", "deep/er/ä", "[bold]", "=1+1"]
+
+
+@pytest.fixture
+def photos(trained: Trained, tmp_path: Path) -> Path:
+    folder = tmp_path / "my photos"
+    for number, name in enumerate(NAMES, start=1):
+        path = folder / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(trained.photos / f"train_000{number}.jpg", path)
+    (folder / "broken.jpg").write_text("no photo")
+    return folder
+
+
+def heap(trained: Trained, *arguments: str) -> Result:
+    model = ["--model", str(trained.path("results/models/demo")), "--device", "cpu"]
+    return CliRunner().invoke(app, ["predict", *model, *arguments])
+
+
+def test_masks_tables_and_pictures_of_a_folder(trained: Trained, model: Model, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found"
+    done = heap(trained, str(photos), "--out", str(out))
+    assert done.exit_code == 1, "a photo could not be read"
+    assert "8 photos (7 looked at, 0 done before, 1 unreadable)" in done.output
+    assert "broken.jpg" in done.output
+    coco = COCO(out / "instances.json")
+    assert len(coco.imgs) == len(NAMES)
+    objects = pd.read_parquet(out / "objects.parquet")
+    assert len(objects) == len(coco.anns) > 0
+    assert len(pd.read_csv(out / "objects.csv")) == len(objects)
+    for number, image in coco.imgs.items():
+        found = model.discover(photos / image["file_name"])
+        name = image["heap_id"]
+        with Image.open(out / f"masks/{name}.png") as mask:
+            assert np.array_equal(np.asarray(mask) > 0, found.mask)
+        with Image.open(out / f"overlays/{name}.jpg") as overlay:
+            assert overlay.size == found.size[::-1]
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=number))
+        assert [item["category_id"] for item in annotations] == [one.cluster + 1 for one in found.instances]
+        for item, one in zip(annotations, found.instances, strict=True):
+            assert np.array_equal(coco.annToMask(item) > 0, one.mask)
+        mine = objects[objects["photo"] == name]
+        assert [tuple(row) for row in mine[["x1", "y1", "x2", "y2"]].to_numpy()] == [o.box for o in found.instances]
+    listed = pd.read_csv(out / "photos.csv").set_index("photo")
+    assert set(listed.index) == {*NAMES, "broken"}
+    assert listed.loc["broken", "state"] == "unreadable"
+    assert "not a photo" in listed.loc["broken", "reason"]
+    assert listed["objects"].sum() == len(objects)
+    assert not list(tmp_path.rglob("x")), "a file name was run as a command"
+
+
+def test_a_rerun_computes_what_changed_and_nothing_else(
+    model: Model, trained: Trained, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "found"
+    (photos / "broken.jpg").unlink()
+    assert predict(model, [photos], out).computed == 7
+    before = {name: (out / name).read_bytes() for name in ("instances.json", "objects.csv", "photos.csv")}
+    again = predict(model, [photos], out)
+    assert (again.computed, again.kept) == (0, 7)
+    assert before == {name: (out / name).read_bytes() for name in before}
+    shutil.copy(trained.photos / "val_0004.jpg", photos / "plain.jpg")  # another photo under its name
+    (out / "masks/a b.png").unlink()
+    again = predict(model, [photos], out)
+    assert (again.computed, again.kept) == (2, 5)
+    assert predict(model, [photos], out, max_px=64).computed == 7, "other features"
+
+
+def test_a_killed_run_keeps_what_was_finished(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "broken.jpg").unlink()
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "found"
+    predict(model, [photos], undisturbed)
+    written = 0
+    real = command.write_json
+
+    def killed(path: Path, value: object) -> None:
+        nonlocal written
+        if written == 3:
+            raise KeyboardInterrupt  # after this photo's pictures, before its record
+        written += 1
+        real(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict(model, [photos], out)
+    assert not (out / "instances.json").exists(), "tables of half a folder"
+    resumed = predict(model, [photos], out)
+    assert (resumed.computed, resumed.kept) == (4, 3)
+    for path in (p for p in undisturbed.rglob("*") if p.is_file() and p.suffix != ".parquet"):
+        assert (out / path.relative_to(undisturbed)).read_bytes() == path.read_bytes(), path
+
+
+def test_results_inside_the_folder_of_photos_are_no_photos(model: Model, photos: Path) -> None:
+    (photos / "broken.jpg").unlink()
+    for _ in range(2):
+        assert predict(model, [photos], photos / "found").photos == 7
+    with pytest.raises(DataError, match="is the folder of photos itself"):
+        predict(model, [photos], photos)
+
+
+def test_single_photos_and_odd_names_on_the_command_line(
+    trained: Trained, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    done = heap(trained, "--out", "../found", "--no-overlays", "--", "-rf.jpg", "a b.jpg")
+    assert done.exit_code == 0, done.output
+    files = sorted(str(path.relative_to("../found")) for path in Path("../found").rglob("*.*") if path.is_file())
+    assert [name for name in files if not name.startswith(".")] == [
+        "instances.json", "masks/-rf.png", "masks/a b.png", "objects.csv", "objects.parquet", "photos.csv",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_meant_is_refused(model: Model, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.jpg: no such photo or folder"):
+        predict(model, [tmp_path / "none.jpg"], tmp_path / "found")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: no photo there"):
+        predict(model, [tmp_path / "empty"], tmp_path / "found")
+    shutil.copytree(photos, tmp_path / "other")
+    with pytest.raises(DataError, match="would both be '"):
+        predict(model, [photos, tmp_path / "other"], tmp_path / "found")
+
+
+def test_a_model_without_clusters_names_none(trained: Trained, photos: Path, tmp_path: Path) -> None:
+    from heap.discover.model import load
+
+    shutil.copytree(trained.path("results/head"), tmp_path / "results/head")
+    bare = load(tmp_path / "results/head", device="cpu")
+    assert bare.clusters == 0
+    predict(bare, [photos / "plain.jpg"], tmp_path / "found")
+    coco = json.loads((tmp_path / "found/instances.json").read_text())
+    assert [category["name"] for category in coco["categories"]] == ["unclustered"]
+    assert {item["category_id"] for item in coco["annotations"]} <= {coco["categories"][0]["id"]}
