@@ -3,12 +3,12 @@
     python benchmarks/scale.py --counts 100,300,1000,3000 --out docs/scale.csv --picture docs/scale.png
     python benchmarks/scale.py --counts 60,120          # a look, one minute
 
-Scenes of 96 x 128 px (192 patches) through the descriptors and every stage of the demo's benchmark. Each stage is a
-process of its own, as in the pipeline, with one thread; what the kernel counted of it and of its workers is read when
-it has ended: processor seconds (not the clock's, so that other work on the machine weighs little), the clock's, and
-the largest resident memory of one process.
+Scenes of 96 x 128 px (192 patches) through the descriptors and the rules of the demo's benchmark, one Snakemake call a
+stage, with one thread. What the kernel counted of it and of all it started is read when it has ended: processor seconds
+(not the clock's, so that other work on the machine weighs little), the clock's, and the largest resident memory of one
+process (Snakemake's own, some 200 MB, hides what is smaller).
 
-Starting Python and importing torch costs the same for one photo as for a million, so it is measured with START photos
+Starting Snakemake and Python costs the same for one photo as for a million, so it is measured with START photos
 and taken off: the exponent p of `seconds(n) - seconds(START) ~ (n - START)^p` is 1 for a linear stage. It is fitted on
 logarithms over all counts; its range is that of the exponents between neighbouring counts.
 """
@@ -16,13 +16,11 @@ logarithms over all counts; its range is that of the exponents between neighbour
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +30,8 @@ import numpy.typing as npt
 import yaml
 from measuring import show
 
-from heap import paths, settings
+from heap import paths
 from heap.files import atomic_path
-from heap.settings.freeze import NAMED_BY, frozen_text
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -42,12 +39,12 @@ from matplotlib import pyplot as plt
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Photos of the run that stands for zero photos: the fewest that train a head and fill the clusters.
 START = 20
-DATASET, MODEL, BENCHMARK, ENCODER = "scenes", "demo", "demo", "descriptors"
+DATASET, MODEL, BENCHMARK = "scenes", "demo", "demo"
 # A cheap baseline and the dearest; the others lie between.
 METHODS = ["heap", "found_seed", "tokencut"]
 
 
-def configured(photos: int) -> settings.Config:
+def configured(photos: int) -> dict[str, Any]:
     """Return the shipped configuration with so many small scenes, two thirds of them to train on."""
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
     val = photos // 3
@@ -58,68 +55,38 @@ def configured(photos: int) -> settings.Config:
     config["models"][MODEL]["overrides"] |= {"iterations": 20, "batch_images": 8}
     config["cluster"] |= {"foreground": 8, "background": 8}
     config["benchmarks"][BENCHMARK]["methods"] = METHODS
-    return settings.parse(config, "the scale benchmark's configuration")
+    return config
 
 
-def freeze(config: settings.Config, folder: Path) -> None:
-    names = {"files": DATASET, "dataset": DATASET, "encoder": ENCODER, "model": MODEL, "benchmark": BENCHMARK}
-    jobs = [(stage, names[key]) for stage, key in NAMED_BY.items() if key in names]
-    for stage, name in [*jobs, *(("maps", method) for method in METHODS[1:])]:
-        path = folder / paths.settings(stage, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(frozen_text(config, stage, name))
+def stages() -> dict[str, str]:
+    """Return the stages in order, each with the file that asks the pipeline for it and for nothing later."""
+    return {
+        "fetch (draw)": paths.fetch_receipt(DATASET),
+        "manifest": paths.manifest(DATASET),
+        "extract": paths.features(DATASET),
+        "train": paths.head(MODEL),
+        "group": paths.maps("heap", DATASET),
+        **{method: paths.maps(method, DATASET) for method in METHODS[1:]},
+        "cluster": paths.clusters(DATASET),
+        "segment": paths.masks(DATASET),
+        "evaluate": paths.metrics(BENCHMARK),
+        "report": paths.report(BENCHMARK),
+    }
 
 
-def stages() -> Iterator[tuple[str, list[str | Path]]]:
-    """The stages in order, each with the arguments that its rule in workflow/rules gives it."""
-
-    def frozen(stage: str, name: str = DATASET) -> list[str | Path]:
-        return ["--settings", paths.settings(stage, name)]
-
-    files, weights, manifest = paths.fetch_receipt(DATASET), paths.weights(ENCODER), paths.manifest(DATASET)
-    part, features = paths.features_part(DATASET, "1-of-1"), paths.features(DATASET)
-    store = paths.beside(features)
-    head, history, regions = paths.head(MODEL), paths.history(MODEL), paths.regions(DATASET)
-    clusters, masks = paths.clusters(DATASET), paths.masks(DATASET)
-    maps = {method: paths.maps(method, DATASET) for method in METHODS}
-    listed = ["--manifest", manifest]
-    yield "fetch (draw)", ["fetch", *frozen("fetch"), "--out", files]
-    yield "weights", ["weights", *frozen("weights", ENCODER), "--out", weights]
-    yield "manifest", ["manifest", *frozen("manifest"), "--files", files, "--out", manifest]
-    yield "extract", ["extract", *frozen("extract"), *listed, "--weights", weights, "--folder", store,
-                      "--part", "1-of-1", "--out", part]  # fmt: skip
-    yield "gather", ["gather", part, *listed, "--folder", store, "--out", features]
-    yield "train", ["train", *frozen("train", MODEL), "--features", features, "--out", head, "--history", history]
-    yield "group", ["group", *frozen("group"), "--features", features, "--head", head, "--out-regions", regions,
-                    "--out-maps", maps["heap"]]  # fmt: skip
-    for method in METHODS[1:]:
-        yield method, ["baseline", method, *frozen("maps", method), "--features", features, "--out", maps[method]]
-    yield "cluster", ["cluster", *frozen("cluster"), "--regions", regions, "--maps", maps["heap"], "--out", clusters,
-                      "--out-index", paths.index(DATASET)]  # fmt: skip
-    yield "segment", ["segment", *frozen("segment"), "--maps", maps["heap"], "--clusters", clusters, *listed,
-                      "--out", masks]  # fmt: skip
-    yield "evaluate", ["evaluate", *frozen("evaluate", BENCHMARK), *listed,
-                       *itertools.chain(*(("--maps", path) for path in maps.values())), "--features", features,
-                       "--masks", masks, "--out", paths.metrics(BENCHMARK),
-                       "--out-photos", paths.metrics_photos(BENCHMARK)]  # fmt: skip
-    yield "report", ["report", *frozen("report", BENCHMARK), "--metrics", paths.metrics(BENCHMARK), *listed,
-                     "--maps", maps["heap"], "--clusters", clusters, "--masks", masks, "--history", history,
-                     "--out", paths.report(BENCHMARK)]  # fmt: skip
-
-
-def measured(folder: Path, arguments: list[str | Path]) -> dict[str, float]:
-    """Run a stage to its end; return cpu_s and peak_mb of it and its workers, and wall_s."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+def measured(folder: Path, target: str) -> dict[str, float]:
+    """Make a target; return cpu_s and peak_mb of Snakemake and all that it started, and wall_s."""
+    command = [
+        sys.executable, "-m", "snakemake", target, "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1",
+        "--directory", str(folder), "--configfile", str(folder / "config.yaml"),
+    ]  # fmt: skip
     begun = time.perf_counter()
     with (folder / "log").open("w+") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "heap", *map(str, arguments)],
-            cwd=folder, env={**os.environ, **threads, "PYTHONPATH": str(REPOSITORY)}, stdout=log, stderr=log,
-        )  # fmt: skip
+        child = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            raise SystemExit(f"heap {arguments[0]} failed:\n{(folder / 'log').read_text()[-2000:]}")
+            raise SystemExit(f"{target}:\n{(folder / 'log').read_text()[-3000:]}")
     return {
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "wall_s": time.perf_counter() - begun,
@@ -155,7 +122,7 @@ def fitted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         seconds = np.array([row["cpu_s"] - start["cpu_s"] for row in more])
         memory = np.array([row["peak_mb"] for row in (start, *more)])
         photos = np.array([row["photos"] for row in (start, *more)])
-        # Less than a fifth of a second may be the noise of starting Python instead of the stage's work.
+        # Less than a fifth of a second may be the noise of starting up instead of the stage's work.
         seen = seconds > 0.2
         p, low, high = exponents(beyond[seen], seconds[seen]) if seen.sum() > 1 else (np.nan,) * 3
         found.append(
@@ -198,9 +165,9 @@ def main() -> None:
     for photos in [0, START, *sorted(int(count) for count in asked.counts.split(","))]:
         with tempfile.TemporaryDirectory(prefix="heap-scale-") as name:
             folder = Path(name)
-            freeze(configured(photos or START), folder)
-            for stage, arguments in stages():
-                rows.append({"photos": photos, "stage": stage, **measured(folder, arguments)})
+            (folder / "config.yaml").write_text(yaml.safe_dump(configured(photos or START)))
+            for stage, target in stages().items():
+                rows.append({"photos": photos, "stage": stage, **measured(folder, target)})
                 print(f"{photos} photos, {stage}: {rows[-1]['cpu_s']:.1f} s, {rows[-1]['peak_mb']:.0f} MB", flush=True)
             sizes = bytes_below(folder)
         rows = [row for row in rows if row["photos"]]

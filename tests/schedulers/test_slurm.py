@@ -22,7 +22,8 @@ from workflow.running import Run
 from heap import paths
 
 DEMO = paths.metrics("demo")
-SCATTER = ("--set-scatter", "extract=4")
+# Snakemake gives a job as many threads as its rule may have, and sums of floats depend on how many add them up.
+LIKE_SLURM = ("--set-scatter", "extract=4", "--max-threads", "1")
 # What a first attempt of `train` asks for with `train.resident_gb: 1` (1,000 MB a GB, and 4,000); no other rule does.
 FIRST_TRAIN_MB = 5000
 # Memory of the killed training's second attempt, the most that any job of this test asks for.
@@ -121,7 +122,7 @@ def edited(config: dict[str, Any]) -> dict[str, Any]:
 def local(cluster: Cluster, config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same without a scheduler."""
     run = Run(tmp_path_factory.mktemp("local"), config)
-    run.snakemake(DEMO, *SCATTER)
+    run.snakemake(DEMO, *LIKE_SLURM)
     return run
 
 
@@ -137,7 +138,6 @@ def run(cluster: Cluster, config: dict[str, Any], tmp_path_factory: pytest.TempP
     kernel.write_text(f"{granted} != {FIRST_TRAIN_MB}M ] || kill -9 $$\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BASH_ENV", str(kernel))
-        patch.setenv("OMP_NUM_THREADS", "1")  # sums of floats depend on it, and results shall be the same bytes
         yield Submitted(folder, config, profile, "--slurm-init-seconds-before-status-checks", "2")
 
 
@@ -178,7 +178,7 @@ def test_waiting_jobs_keep_the_values_they_were_submitted_with(told_by_snakemake
     assert extraction["max_px"] is None
     assert training["train"]["learning_rate"] == 5e-4
     # The edit is not forgotten either: it is what the next run would put into force.
-    assert {"freeze", "extract", "train", "evaluate"} <= run.planned(DEMO, *SCATTER)
+    assert {"freeze", "extract", "train", "evaluate"} <= run.planned(DEMO, *LIKE_SLURM)
 
 
 def test_results_are_those_of_a_local_run(told_by_snakemake: str, run: Submitted, local: Run) -> None:
@@ -204,5 +204,5 @@ def test_a_cancelled_job_is_made_up_for_by_the_same_command(
     # Three parts are there; the same command makes the fourth and gathers.
     assert [job.rule for job in jobs_of(run.submit(target))] == ["extract", "gather"]
     local.edit(edited)
-    local.snakemake(target, *SCATTER)
+    local.snakemake(target, *LIKE_SLURM)
     assert (run.folder / target).read_text() == (local.folder / target).read_text()
