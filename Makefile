@@ -24,7 +24,7 @@ demo: $(INSTALLED)  ## install, then find the objects of the embedded scenes: ta
 	@echo "pictures: results/report/demo.html   masks: results/masks/scenes/"
 
 test: $(INSTALLED)  ## install, then run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-slurm: $(INSTALLED)  ## run the demo through a real Slurm that is started for it, or that HEAP_SLURM=account:partition names
 	@if [ -n "$$HEAP_SLURM" ]; then exec $(BIN)/python -m pytest tests/schedulers/test_slurm.py; fi; \
