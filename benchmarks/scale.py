@@ -100,6 +100,7 @@ def bytes_below(folder: Path) -> dict[str, int]:
         "features": folder / "results/features", "maps of one method": folder / "results/maps/heap",
         "regions": folder / "results/regions", "clusters": folder / "results/clusters",
         "manifest": folder / "results/manifests", "masks (PNG)": folder / "results/masks/scenes",
+        "instances": folder / "results/instances",
     }  # fmt: skip
     sizes = {kind: sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) for kind, path in kinds.items()}
     json_bytes = (folder / paths.masks(DATASET)).stat().st_size
