@@ -2,7 +2,8 @@
 """A scheduler as small as it can be, in place of PBS's qsub, qstat and qdel and of kubectl, which no test machine has.
 
 Called under the name of the command it stands for. Jobs are files below $STAND_IN: `ID.json` says what was asked,
-`ID.pid` which process group runs it, `ID.exit` how it ended. Two run at once; none starts while `paused` is there.
+`ID.pid` which process group runs it, `ID.exit` how it ended, `ID.asked-for` that its state was. Two run at
+once; none starts while `paused` is there.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ def qstat(arguments: list[str]) -> None:
     job = arguments[-1]
     if not (FOLDER / f"{job}.json").exists():
         sys.exit(f"qstat: Unknown Job Id {job}")
+    (FOLDER / f"{job}.asked-for").touch()
     status = ended(job)
     started = (FOLDER / f"{job}.pid").exists()
     state = "F" if status is not None else "R" if started else "Q"

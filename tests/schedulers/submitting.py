@@ -58,14 +58,20 @@ class Submitted(Run):
     def submitting(self, *targets: str) -> Iterator[subprocess.Popen[str]]:
         """Start Snakemake; if the test leaves before it ends, Ctrl-C makes it cancel its jobs."""
         running = subprocess.Popen(
-            [*self.command, *targets], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+            [*self.command, *targets], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=_heeds_ctrl_c,
+        )  # fmt: skip
         try:
             yield running
         finally:
             if running.poll() is None:
                 running.send_signal(signal.SIGINT)
                 running.communicate(timeout=PATIENCE_S)
+
+
+def _heeds_ctrl_c() -> None:
+    """Undo what a shell does to `pytest &`: its children ignore SIGINT, and so would theirs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def await_(what: str, found: Callable[[], Any]) -> Any:
