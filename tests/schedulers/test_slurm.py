@@ -21,6 +21,9 @@ from workflow.running import Run
 
 from heap import paths
 
+# The whole demo is one fixture; on a busy machine it takes longer than the ten minutes that stop a hanging test.
+pytestmark = pytest.mark.timeout(3600)
+
 DEMO = paths.metrics("demo")
 # Snakemake gives a job as many threads as its rule may have, and sums of floats depend on how many add them up.
 LIKE_SLURM = ("--set-scatter", "extract=4", "--max-threads", "1")
