@@ -278,6 +278,20 @@ def seeds(
 
 
 @app.command()
+def ablation(
+    settings: Frozen,
+    manifest: Annotated[list[Path], typer.Option("--manifest", help="Manifests of the benchmark's datasets.")],
+    maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of maps, of every variant and seed.")],
+    out: Out,
+    features: Annotated[list[Path] | None, typer.Option("--features", help="Receipts of features (retrieval).")] = None,
+) -> None:
+    """Measure the heads of every variant of the training: mean and deviation over seeds in one table."""
+    from heap.evaluate.ablation import ablation as run
+
+    run(settings, manifest, maps, features or [], out)
+
+
+@app.command()
 def report(
     settings: Frozen,
     metrics: Annotated[Path, typer.Option("--metrics", help="The benchmark's CSV.")],

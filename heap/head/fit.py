@@ -122,9 +122,7 @@ def fit(
 
 def optimiser_of(head: Head, settings: TrainSettings) -> torch.optim.Optimizer:
     """Return AdamW over the head's weights, one pass over them a step."""
-    return torch.optim.AdamW(
-        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
+    return torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def gradients(

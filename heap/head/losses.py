@@ -43,8 +43,8 @@ def intra(normed: Tensor, assignment: Tensor, threshold: float) -> Tensor:
     """L_intra = - mean_nm (C_nm - b0) R_nm: correlated patches into one group, others apart (correlation clustering).
 
     C is the correlation of frozen features around the photo's own mean, R_nm = sum_k A_kn A_km the probability of one
-    group. Everything in one group scores about b0 (C sums to zero), a split along C scores below zero. Neither matrix is
-    made: C = X X^T, so sum C R = |A X|^2 (all entries squared), and sum R is the sum of the groups' squared masses.
+    group. Everything in one group scores about b0 (C sums to zero), a split along C scores below zero. Neither matrix
+    is made: C = X X^T, so sum C R = |A X|^2 (all entries squared); sum R is the sum of the groups' squared masses.
 
     Args:
         normed: xh `(B, n, D)` of sampled real patches (no padding).

@@ -1,7 +1,7 @@
 """Lengths of the moved patches E = x + W x, of which the head needs nothing else in full.
 
-A patch enters the assignment by cos(T, E) = (T + W^T T) . x / |E|: the product is done on the side of the few tokens, so
-E itself is wanted for its length alone. Plain autograd would write four arrays of the features' size for it.
+A patch enters the assignment by cos(T, E) = (T + W^T T) . x / |E|: the product is done on the side of the few tokens,
+so E itself is wanted for its length alone. Plain autograd would write four arrays of the features' size for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def moved_length(x: Tensor, weight: Tensor) -> Tensor:
         x: `(B, N, D)`.
         weight: W `(D, D)`.
     """
-    length: Tensor = _Length.apply(x, weight)  # type: ignore[no-untyped-call]
+    length: Tensor = _Length.apply(x, weight)
     return length
 
 
@@ -43,7 +43,7 @@ class _Length(torch.autograd.Function):
         return length
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         x, length = ctx.saved_tensors
         # d|E| / dW = E x^T / |E|, and E = (I + W) x: of the patches only the sum of weighted x x^T is needed.
@@ -58,5 +58,5 @@ class _Length(torch.autograd.Function):
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
-    """Return a few photos at a time on a CPU: what is made of them stays in its caches, and its memory is used again."""
-    return x.split(_AT_ONCE) if x.device.type == "cpu" else (x,)
+    """Return a few photos at a time on a CPU: what is made of them stays in its caches, its memory is used again."""
+    return torch.split(x, _AT_ONCE) if x.device.type == "cpu" else (x,)
