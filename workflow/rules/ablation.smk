@@ -10,7 +10,7 @@ if CONFIG.ablation:
         input:
             settings=frozen("group"),
             features=paths.features("{dataset}"),
-            head=paths.head(ABLATION + "{variant}"),
+            head=paths.head(f"{ABLATION}{{variant}}"),
         output:
             regions=temp(paths.ablation_regions("{variant}", "{seed}", "{dataset}")),
             maps=paths.ablation_maps("{variant}", "{seed}", "{dataset}"),
