@@ -209,11 +209,11 @@ def _problems_of_references(config: Config) -> list[str]:
                 lines += _problems_of_task(config, key, task)
     if config.ablation is not None:
         ours = config.ablation
-        there = [
+        sound = [
             known("ablation.benchmark", ours.benchmark, config.benchmarks, "benchmarks"),
             known("ablation.model", ours.model, config.models, "models"),
         ]
-        if all(there) and not lines:
+        if all(sound) and not lines:
             lines += _problems_of_ablation(config, ours)
     return lines
 
