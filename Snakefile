@@ -2,6 +2,7 @@
 #   results/{benchmark}_metrics.csv     demo, ecssd, duts_te, dut_omron, voc, coco20k, or your own of config/config.yaml
 #   results/{benchmark}_table.md        the same figures as a table for people
 #   results/{benchmark}_seeds.csv       mean and deviation over the seeds of the training; nothing else asks for it
+#   results/ablation.csv                the same over variants of the training (losses off, tokens), section `ablation`
 #   results/report/{benchmark}.html     the same figures with pictures
 #   results/pictures/{dataset}.json     a picture of each photo: saliency, regions, objects; nothing else asks for it
 #   results/head/{model}_curves.svg     the curves of a training
@@ -30,6 +31,7 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/seeds.smk"
+include: "workflow/rules/ablation.smk"
 
 
 rule all:

@@ -29,7 +29,7 @@ from heap.files import write_json
 from heap.head.bank import Bank
 from heap.head.batches import Batch, TrainingSet, collate
 from heap.head.feed import to_device
-from heap.head.fit import fit, gradients
+from heap.head.fit import fit, gradients, optimiser_of
 from heap.head.initialise import new_head
 from heap.settings.models import LossSettings, TrainSettings, VitEncoder
 
@@ -80,7 +80,7 @@ def step_of(batch: Batch, data: TrainingSet, settings: TrainSettings, device: st
     """Return one whole step: gradients, optimiser, bank."""
     head, calibrated = new_head(data, DIM, settings, 0)
     head.to(device).train()
-    optimiser = torch.optim.AdamW(head.parameters(), calibrated.learning_rate)
+    optimiser = optimiser_of(head, calibrated)
     bank = Bank(calibrated.loss.bank, DIM, device) if calibrated.loss.bank else None
 
     def step() -> None:

@@ -19,6 +19,7 @@ from heap.discover import commands as discover_commands
 from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
+from heap.evaluate.seed_commands import ablation, seeds
 from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
@@ -264,20 +265,6 @@ def evaluate(
 
 
 @app.command()
-def seeds(
-    settings: Frozen,
-    manifest: Annotated[list[Path], typer.Option("--manifest", help="Manifests of the benchmark's datasets.")],
-    maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of HEAP's maps, of every seed.")],
-    out: Out,
-    features: Annotated[list[Path] | None, typer.Option("--features", help="Receipts of features (retrieval).")] = None,
-) -> None:
-    """Measure the head of every seed: mean and deviation of a benchmark's figures (results/settings/evaluate/...)."""
-    from heap.evaluate.seeds import seeds as run
-
-    run(settings, manifest, maps, features or [], out)
-
-
-@app.command()
 def report(
     settings: Frozen,
     metrics: Annotated[Path, typer.Option("--metrics", help="The benchmark's CSV.")],
@@ -296,6 +283,8 @@ def report(
 
 for command in (discover_commands.model, discover_commands.export, discover_commands.predict, discover_commands.search):
     app.command()(command)
+app.command()(seeds)
+app.command()(ablation)
 app.command()(show)
 app.command()(compare)
 app.command()(curves)

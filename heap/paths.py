@@ -93,6 +93,26 @@ def seeds_details(benchmark: str) -> str:
     return f"{RESULTS}/{benchmark}_seeds.json"
 
 
+def ablation_maps(variant: str, seed: str, dataset: str) -> str:
+    """Receipt of the patch maps by the head of one variant of the ablation and one seed."""
+    return f"{RESULTS}/ablation/{variant}/{seed}/maps/{dataset}.json"
+
+
+def ablation_regions(variant: str, seed: str, dataset: str) -> str:
+    """Regions by that head."""
+    return f"{RESULTS}/ablation/{variant}/{seed}/regions/{dataset}.parquet"
+
+
+def ablation() -> str:
+    """Mean and deviation over seeds of the metrics of every variant of the training."""
+    return f"{RESULTS}/ablation.csv"
+
+
+def ablation_details() -> str:
+    """What produced the ablation's table."""
+    return f"{RESULTS}/ablation.json"
+
+
 def regions(dataset: str) -> str:
     """One row a region: image, token, area, foreground score, embedding."""
     return f"{RESULTS}/regions/{dataset}.parquet"

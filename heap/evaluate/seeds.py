@@ -38,7 +38,6 @@ def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], feature
     """
     settings = read_frozen(frozen, "evaluate")
     benchmark: BenchmarkSettings = section(settings, "benchmark", BenchmarkSettings)
-    tasks = [task for task in benchmark.tasks if not isinstance(task, _OF_MASKS)]
     of_seed: dict[int, list[Path]] = {}
     chosen: dict[str, int] = {}  # by dataset
     for path in maps:
@@ -47,22 +46,15 @@ def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], feature
             raise DataError(f"{path}: maps that do not say the seed of their head")
         of_seed.setdefault(int(receipt["seed"]), []).append(path)
         chosen[str(receipt["dataset"])] = int(receipt["seed_chosen"])
-    figures: dict[Key, dict[int, float]] = {}
-    for seed, files in sorted(of_seed.items()):
-        datasets = gather(tasks, manifests, files, features, [])
-        run = Run(progress=out.with_name(f"progress.{out.stem}.json"))
-        for task in tasks:
-            for outcome in run_task(task, benchmark.tasks, datasets[task.dataset], ["heap"], run):
-                for (variant, metric), value in outcome.measured.figures.items():
-                    figures.setdefault((task.dataset, task.task, variant, metric), {})[seed] = value
-    table = over_seeds(figures)
+    run = Run(progress=out.with_name(f"progress.{out.stem}.json"))
+    table = over_seeds(figures_of_seeds(benchmark, manifests, of_seed, features, run))
     write_json(
         out.with_suffix(".json"),
         {
             "benchmark": settings["name"],
             "seeds": sorted(of_seed),
             "chosen": chosen,
-            "left_out": [task.task for task in benchmark.tasks if isinstance(task, _OF_MASKS)],
+            "left_out": left_out(benchmark),
             "settings": settings,
             "versions": versions(),
         },
@@ -70,6 +62,38 @@ def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], feature
     with atomic_path(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.10g")
     out.with_name(f"progress.{out.stem}.json").unlink(missing_ok=True)
+
+
+def left_out(benchmark: BenchmarkSettings) -> list[str]:
+    """Return the kinds of the benchmark's tasks that need masks, of which only the chosen seed has any."""
+    return [task.task for task in benchmark.tasks if isinstance(task, _OF_MASKS)]
+
+
+def figures_of_seeds(
+    benchmark: BenchmarkSettings,
+    manifests: Sequence[Path],
+    of_seed: Mapping[int, Sequence[Path]],
+    features: Sequence[Path],
+    run: Run,
+) -> dict[Key, dict[int, float]]:
+    """Measure HEAP's maps of each seed; return the value of every (dataset, task, variant, metric) by seed.
+
+    Args:
+        benchmark: its tasks; those of masks are left out.
+        manifests: of its datasets.
+        of_seed: receipts of maps.
+        features: receipts of features; only retrieval reads them.
+        run: how.
+    """
+    tasks = [task for task in benchmark.tasks if not isinstance(task, _OF_MASKS)]
+    figures: dict[Key, dict[int, float]] = {}
+    for seed, files in sorted(of_seed.items()):
+        datasets = gather(tasks, manifests, files, features, [])
+        for task in tasks:
+            for outcome in run_task(task, benchmark.tasks, datasets[task.dataset], ["heap"], run):
+                for (variant, metric), value in outcome.measured.figures.items():
+                    figures.setdefault((task.dataset, task.task, variant, metric), {})[seed] = value
+    return figures
 
 
 def over_seeds(figures: Mapping[Key, Mapping[int, float]]) -> pd.DataFrame:

@@ -58,6 +58,11 @@ class Batch:
     photo: Tensor
     counts: tuple[int, ...]
 
+    @property
+    def padded(self) -> bool:
+        """Whether a photo has fewer patches than another."""
+        return min(self.counts) < max(self.counts)
+
 
 class TrainingSet:
     """The photos of one split of a store.

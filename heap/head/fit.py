@@ -76,9 +76,7 @@ def fit(
         log.info("resuming after iteration %d", start)
     head.to(device).train()
     cuda = torch.device(device).type == "cuda"
-    optimiser = torch.optim.AdamW(
-        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=cuda or None
-    )
+    optimiser = optimiser_of(head, settings)
     bank = Bank(settings.loss.bank, dim, device) if settings.loss.bank and settings.loss.inter else None
     if state is not None:
         optimiser.load_state_dict(state["optimiser"])
@@ -122,6 +120,11 @@ def fit(
     return head.eval(), rows, settings
 
 
+def optimiser_of(head: Head, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return AdamW over the head's weights, one pass over them a step."""
+    return torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+
 def gradients(
     head: Head, batch: Batch, settings: TrainSettings, seed: int, iteration: int, bank: Bank | None = None
 ) -> tuple[Grouping, dict[str, Tensor], Tensor]:
@@ -132,7 +135,7 @@ def gradients(
     """
     half = settings.precision == "bfloat16"
     with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
-        grouping = head(batch.features, batch.mask)
+        grouping = head(batch.features, batch.mask if batch.padded else None)
     through = iteration / settings.iterations
     terms = loss_terms(grouping, batch, settings.loss, through, [seed, iteration], bank)
     head.zero_grad(set_to_none=True)

@@ -43,7 +43,8 @@ def intra(normed: Tensor, assignment: Tensor, threshold: float) -> Tensor:
     """L_intra = - mean_nm (C_nm - b0) R_nm: correlated patches into one group, others apart (correlation clustering).
 
     C is the correlation of frozen features around the photo's own mean, R_nm = sum_k A_kn A_km the probability of one
-    group. Everything in one group scores about b0 (C sums to zero), a split along C scores below zero.
+    group. Everything in one group scores about b0 (C sums to zero), a split along C scores below zero. Neither matrix
+    is made: C = X X^T, so sum C R = |A X|^2 (all entries squared); sum R is the sum of the groups' squared masses.
 
     Args:
         normed: xh `(B, n, D)` of sampled real patches (no padding).
@@ -53,8 +54,10 @@ def intra(normed: Tensor, assignment: Tensor, threshold: float) -> Tensor:
     Returns:
         Scalar.
     """
-    together = assignment.transpose(1, 2) @ assignment  # (B, n, n)
-    return -((correlations(normed) - threshold) * together).mean()
+    centred = normed - normed.mean(dim=1, keepdim=True)
+    alike = (assignment @ centred).square().sum(dim=(1, 2))
+    together = assignment.sum(dim=2).square().sum(dim=1)
+    return -(alike - threshold * together).mean() / normed.shape[1] ** 2
 
 
 def correlations(normed: Tensor) -> Tensor:
@@ -91,9 +94,10 @@ def assignment_entropy(assignment: Tensor, mask: Tensor) -> Tensor:
 
 def image_level(grouping: Grouping) -> tuple[Tensor, Tensor]:
     """Return F^f and F^b `(B, D)`: the photo's features summed with weights P and 1 - P."""
-    foreground = torch.einsum("bn,bnd->bd", grouping.foreground, grouping.normed)
-    # xh is zero at padding, so padding adds to neither.
-    return foreground, grouping.normed.sum(dim=1) - foreground
+    # P is the mean score of a patch's groups, so both are sums over the few groups: sum_n A_mn xh_n = mass * G.
+    sums = grouping.regions * grouping.mass.clamp_min(1e-6)[..., None]
+    foreground = (grouping.score[:, None] @ sums).squeeze(1)
+    return foreground, sums.sum(dim=1) - foreground
 
 
 def negative(foreground: Tensor, background: Tensor, own: float) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from heap.encoders.linear import Linear
+from heap.head.moved import moved_length
 from heap.settings.models import HeadSettings
 
 # Share of the attended patches that a block adds to a token at the start: small, so that step 0 is about the
@@ -48,7 +50,7 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
-        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+        self.query, self.key, self.value, self.out = (Linear(dim, dim, bias=False) for _ in range(4))
         # Start as attention by similarity, so that no random rotation stands between tokens and features.
         scale = (_SHARPNESS_AT_START / (dim / heads) ** 0.5) ** 0.5
         for linear, size in ((self.query, scale), (self.key, scale), (self.value, 1.0), (self.out, _UPDATE_AT_START)):
@@ -59,28 +61,30 @@ class Block(nn.Module):
         if self.self_attention is not None:
             nn.init.zeros_(self.self_attention.out_proj.weight)
         self.mlp_norm = nn.LayerNorm(dim)
-        last = nn.Linear(4 * dim, dim)
+        last = Linear(4 * dim, dim)
         # A zero last layer: the block starts as cross-attention alone.
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), last)
+        self.mlp = nn.Sequential(Linear(dim, 4 * dim), nn.GELU(), last)
 
-    def forward(self, tokens: Tensor, normed: Tensor, centre: Tensor, spread: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, normed: Tensor, spread: Tensor, mask: Tensor | None) -> Tensor:
         """Update tokens `(B, M, D)` from unit patches `(B, N, D)`; keys are patches scaled to mean 0 and variance 1.
 
-        `centre` and `spread` `(B, N)` are each patch's mean and deviation over D; mask `(B, N)`.
+        `spread` `(B, N)` is each patch's deviation over D; mask `(B, N)`, None where no patch is padding.
         """
 
         # Tokens are few and patches many, so all that is linear is done on the side of the tokens. Projections:
-        # q . (K x) = (K^T q) . x and sum a (V x) = V (sum a x); scaling: q . (x - c) / s = (q . x - c sum q) / s.
+        # q . (K x) = (K^T q) . x and sum a (V x) = V (sum a x); centring a patch: q . (x - mean x) = (q - mean q) . x.
         # The same attention with a sixth of the operations and no copy of the patches.
         batch, count, dim = tokens.shape
         size = dim // self.heads
         query = self.query(self.norm(tokens)).reshape(batch, count, self.heads, size)
         asked = torch.einsum("bmhs,hsd->bhmd", query, self.key.weight.view(self.heads, size, dim)).flatten(1, 2)
-        scores = asked @ normed.transpose(1, 2) - asked.sum(-1, keepdim=True) * centre[:, None]  # (B, heads * M, N)
-        scores = scores / (size**0.5 * spread)[:, None]
-        weights = scores.masked_fill(~mask[:, None], float("-inf")).softmax(dim=-1)
+        asked = asked - asked.mean(dim=-1, keepdim=True)
+        scores = (asked @ normed.transpose(1, 2)) * (size**-0.5 / spread)[:, None]  # (B, heads * M, N)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None], float("-inf"))
+        weights = scores.softmax(dim=-1)
         found = (weights @ normed).view(batch, self.heads, count, dim)
         attended = torch.einsum("bhmd,hsd->bmhs", found, self.value.weight.view(self.heads, size, dim)).flatten(2)
         tokens = tokens + self.out(attended)
@@ -127,36 +131,43 @@ class Head(nn.Module):
         nn.init.normal_(self.score.weight, std=0.5 * dim**-0.5)
         nn.init.zeros_(self.score.bias)
 
-    def forward(self, features: Tensor, mask: Tensor) -> Grouping:
+    def forward(self, features: Tensor, mask: Tensor | None) -> Grouping:
         """Group photos.
 
         Args:
-            features: x `(B, N, D)` frozen features, padded; values at padding are ignored.
-            mask: `(B, N)` bool, true where a patch is.
+            features: x `(B, N, D)` frozen features, padded; values at padding are ignored. They get no gradient.
+            mask: `(B, N)` bool, true where a patch is; None where all are, which saves the work.
         """
-        normed = F.normalize(features - self.mean, dim=-1) * mask[..., None]
-        centre = normed.mean(dim=-1)
-        # A unit vector's mean square is 1 / D; the small number is a layer norm's, for a vector without spread.
-        spread = (1 / self.dim - centre**2).clamp_min(0).add(1e-5).sqrt()
+        with torch.no_grad():
+            # In place, since memory of this size costs more to get than to use.
+            normed = features - self.mean
+            normed /= normed.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+            if mask is not None:
+                normed *= mask[..., None]
+            # A unit vector's mean square is 1 / D; the small number is a layer norm's, for a vector without spread.
+            spread = (1 / self.dim - normed.mean(dim=-1) ** 2).clamp_min(0).add(1e-5).sqrt()
         tokens = self.tokens.expand(len(features), -1, -1)
         for block in self.blocks:
-            tokens = block(tokens, normed, centre, spread, mask)
-        moved = normed + self.patch(normed)
+            tokens = block(tokens, normed, spread, mask)
+        length = moved_length(normed, self.patch.weight)
         # Under autocast the products above are bfloat16; at temperature 0.05 its rounding would show from here on.
         with torch.autocast(features.device.type, enabled=False):
-            return self._group(tokens.to(normed.dtype), moved.to(normed.dtype), normed, mask)
+            return self._group(tokens.to(normed.dtype), length.to(normed.dtype), normed, mask)
 
-    def _group(self, tokens: Tensor, moved: Tensor, normed: Tensor, mask: Tensor) -> Grouping:
-        """Assign patches E = `moved` `(B, N, D)` to tokens `(B, M, D)`; regions are means of the frozen `normed`."""
-        # cos(T, E), divided by |E| after the product: of D values a patch there is then none to copy.
-        product = torch.einsum("bmd,bnd->bmn", F.normalize(tokens, dim=-1), moved)
-        similarity = product / moved.norm(dim=-1).clamp_min(1e-12)[:, None]
-        assignment = (similarity / self.temperature).softmax(dim=1) * mask[:, None]
+    def _group(self, tokens: Tensor, length: Tensor, normed: Tensor, mask: Tensor | None) -> Grouping:
+        """Assign patches E = x + W x of `length` `(B, N)` to tokens `(B, M, D)`; x is the frozen `normed`."""
+        # cos(T, E) = (T + W^T T) . x / (|T| |E|): of D values a patch there is none to move.
+        unit = F.normalize(tokens, dim=-1)
+        product = (unit + unit @ self.patch.weight) @ normed.transpose(1, 2)
+        similarity = product / length.clamp_min(1e-12)[:, None]
+        assignment = (similarity / self.temperature).softmax(dim=1)
+        if mask is not None:
+            assignment = assignment * mask[:, None]
         mass = assignment.sum(-1)
         # Regions are means of frozen features: an embedding cannot collapse, only a mask can.
-        regions = torch.einsum("bmn,bnd->bmd", assignment, normed) / mass.clamp_min(1e-6)[..., None]
+        regions = (assignment @ normed) / mass.clamp_min(1e-6)[..., None]
         score = self.score(self.score_norm(tokens)).squeeze(-1).sigmoid()
-        foreground = torch.einsum("bm,bmn->bn", score, assignment)
+        foreground = (score[:, None] @ assignment).squeeze(1)
         return Grouping(assignment, mass, regions, score, foreground, normed)
 
     @torch.no_grad()

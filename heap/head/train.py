@@ -16,7 +16,7 @@ from heap.cache.reader import FeatureReader
 from heap.encoders.open import choose_device
 from heap.errors import TrainingError
 from heap.files import atomic_path, file_sha256, write_json
-from heap.head import folder, seeds
+from heap.head import anew, folder, seeds
 from heap.head.batches import TrainingSet
 from heap.head.checkpoint import Checkpoint
 from heap.head.diagnose import Maps, Signs, agreement, survey, warnings_of
@@ -62,7 +62,8 @@ class Training:
 def train(frozen: Path, features: Path, out: Path, history: Path, device: str | None) -> None:
     """Train a head for each seed, choose one, and write the receipt that says which.
 
-    A seed whose head is there already, from an earlier run with the same settings and features, is not trained again.
+    A seed whose head is there already, from an earlier run with the same settings and features, is not trained again,
+    unless nothing at all has changed since the last training and its receipt is gone: then it is forced (`anew`).
 
     Args:
         frozen: frozen settings of the stage.
@@ -88,13 +89,25 @@ def train(frozen: Path, features: Path, out: Path, history: Path, device: str | 
     training = Training(name, reader, data, stage["train_split"], settings, out, identity, chosen)
     log.info("training %s on %d photos, %s, on %s", name, len(data), reader.receipt["encoder"], chosen)
     started = time.monotonic()
+    heads = [training.folder(seed) for seed in settings.seeds]
+    asked = anew.asked_for(stage, Path(features))
+    if anew.begin(out, asked, heads):
+        log.info("%s: forced, nothing has changed since it was trained: every seed is trained anew", name)
     for number, seed in enumerate(settings.seeds, 1):
         which = f"seed {seed} ({number} of {len(settings.seeds)})"
-        if folder.whole(training.folder(seed)):
+        here = training.folder(seed)
+        if folder.whole(here) and not anew.waits(here):
             log.info("%s, %s: trained before with these settings and features, taken from %s", name, which, identity)
         else:
-            _train_seed(training, seed, which)
+            try:
+                _train_seed(training, seed, which)
+            except TrainingError:
+                # The earlier heads are whole: the next run takes them. (A kill goes on where it was.)
+                anew.done(heads)
+                raise
+            anew.done([here])
     _finish(training, history)
+    anew.note(out, asked)
     log.info("trained in %.1f s", time.monotonic() - started)
 
 

@@ -15,18 +15,24 @@ from heap.settings.baselines import BASELINES, BaselineSettings
 from heap.settings.datasets import CocoDataset, Dataset, ScenesDataset, VocDataset
 from heap.settings.models import CnnEncoder, DescriptorEncoder, Encoder, ModelSettings, TrainSettings, VitEncoder
 from heap.settings.stages import (
+    AblationSettings,
     BenchmarkSettings,
     ClusterSettings,
     CollectionSettings,
     EvaluateSettings,
     GroupSettings,
+    InstancesTask,
     PicturesSettings,
     ReportSettings,
     RetrievalTask,
     SegmentSettings,
+    SemanticTask,
     Task,
     most_of,
 )
+
+# The heads of the ablation's variants lie beside those of the models; no model's name begins like theirs.
+ABLATION = "ablation_"
 
 
 class Config(Settings):
@@ -54,6 +60,8 @@ class Config(Settings):
     """Metrics tables by name: `results/{name}_metrics.csv`."""
     evaluate: EvaluateSettings = EvaluateSettings()
     """Evaluation, for every benchmark."""
+    ablation: AblationSettings | None = None
+    """The variants of `results/ablation.csv`; null: there is no such table."""
     pictures: PicturesSettings = PicturesSettings()
     """Pictures of every photo, for every dataset."""
     report: ReportSettings = ReportSettings()
@@ -67,10 +75,25 @@ class Config(Settings):
         """Return the name of the encoder that `dataset` goes through."""
         return self.models[self.datasets[dataset].model].encoder
 
-    def train_settings(self, model: str) -> TrainSettings:
-        """Return `train` with the model's own overrides."""
-        merged = _merge(self.train.model_dump(), self.models[model].overrides)
-        return _check(TypeAdapter(TrainSettings), merged, f"models.{model}.overrides")
+    def heads(self) -> dict[str, ModelSettings]:
+        """Return all that is trained, by name: the models, and each variant of the ablation as a model of its own."""
+        if self.ablation is None:
+            return dict(self.models)
+        base = self.models[self.ablation.model]
+        own = {"seeds": self.ablation.seeds}
+        changed = {
+            ABLATION + variant: base.model_copy(update={"overrides": _merge(_merge(base.overrides, keys), own)})
+            for variant, keys in self.ablation.variants.items()
+        }
+        return {**self.models, **changed}
+
+    def train_settings(self, head: str) -> TrainSettings:
+        """Return `train` with the own overrides of a model, or of a variant of the ablation."""
+        # A model is looked up alone: its settings are also asked for before the ablation is known to be sound.
+        own = self.models[head] if head in self.models else self.heads()[head]
+        merged = _merge(self.train.model_dump(), own.overrides)
+        key = f"models.{head}.overrides" if head in self.models else f"ablation.variants.{head.removeprefix(ABLATION)}"
+        return _check(TypeAdapter(TrainSettings), merged, key)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +145,8 @@ def parse(raw: Any, source: str = "config") -> Config:
     problems = [*_problems_of_references(config), *_problems_of_values(config)]
     if problems:
         raise SettingsError(f"{source}:\n" + "\n".join(f"  {line}" for line in problems))
-    for model in config.models:
-        config.train_settings(model)
+    for head in config.heads():
+        config.train_settings(head)
     return config
 
 
@@ -184,6 +207,41 @@ def _problems_of_references(config: Config) -> list[str]:
             key = f"benchmarks.{name}.tasks.{number}"
             if known(f"{key}.dataset", task.dataset, config.datasets, "datasets"):
                 lines += _problems_of_task(config, key, task)
+    if config.ablation is not None:
+        ours = config.ablation
+        sound = [
+            known("ablation.benchmark", ours.benchmark, config.benchmarks, "benchmarks"),
+            known("ablation.model", ours.model, config.models, "models"),
+        ]
+        if all(sound) and not lines:
+            lines += _problems_of_ablation(config, ours)
+    return lines
+
+
+def _problems_of_ablation(config: Config, ablation: AblationSettings) -> list[str]:
+    """Return a line for each dataset that the variants' heads do not fit, and for names and seeds that clash."""
+    encoder = config.models[ablation.model].encoder
+    tasks = config.benchmarks[ablation.benchmark].tasks
+    lines = [
+        f"ablation.benchmark: {name} is encoded by {config.encoder_of(name)}, ablation.model ({ablation.model}) needs "
+        f"{encoder}"
+        for name in dict.fromkeys(task.dataset for task in tasks)
+        if config.encoder_of(name) != encoder
+    ]
+    if all(isinstance(task, InstancesTask | SemanticTask) for task in tasks):
+        lines.append(
+            f"ablation.benchmark: {ablation.benchmark} has no task but instances and semantic, which need masks"
+        )
+    lines += [
+        f"ablation.variants.{name}.seeds: every variant is trained with ablation.seeds"
+        for name, keys in ablation.variants.items()
+        if "seeds" in keys
+    ]
+    lines += [
+        f"models.{name}: names that begin with {ABLATION} belong to the ablation's variants"
+        for name in config.models
+        if name.startswith(ABLATION)
+    ]
     return lines
 
 

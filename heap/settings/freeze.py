@@ -32,6 +32,7 @@ STAGE_VERSION = {
     "pictures": 1,
     "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
     "report": 2,  # 2: gallery of every region
+    "ablation": 1,
 }
 # Raised when the same seed draws other scenes; downloads are left alone. 2: kinds have surfaces of their own.
 DRAWN = 2
@@ -51,6 +52,7 @@ NAMED_BY = {
     "pictures": "dataset",
     "evaluate": "benchmark",
     "report": "benchmark",
+    "ablation": "ablation",  # its benchmark's name, of the one there is
 }
 # How photos are found and truth is read, as against how pixels are read: an edit of the latter leaves manifests alone.
 _READING = ("resize_px", "max_px", "max_patches")
@@ -94,7 +96,7 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         dataset = config.datasets[name].model_dump(mode="json", include={*_READING, "on_bad_image"})
         return {**dataset, "encoder": config.encoders[config.encoder_of(name)].model_dump(mode="json")}
     if stage in ("train", "found"):
-        model = config.models[name]
+        model = config.heads()[name] if stage == "train" else config.models[name]
         training = config.train_settings(name) if stage == "train" else config.baselines.found
         return {
             "train_split": model.train_split,
@@ -125,6 +127,13 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {
             "benchmark": config.benchmarks[name].model_dump(mode="json"),
             "evaluate": config.evaluate.model_dump(mode="json"),
+        }
+    if stage == "ablation":
+        if config.ablation is None or config.ablation.benchmark != name:
+            raise SettingsError(f"ablation/{name}: the configuration has no ablation of this benchmark")
+        return {
+            "benchmark": config.benchmarks[name].model_dump(mode="json"),
+            "ablation": config.ablation.model_dump(mode="json"),
         }
     if stage == "report":
         return {"benchmark": config.benchmarks[name].model_dump(mode="json"), "report": config.report.model_dump()}

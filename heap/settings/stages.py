@@ -180,6 +180,19 @@ class PicturesSettings(Settings):
     """Longest side of each of the four panels; smaller photos keep their size."""
 
 
+class AblationSettings(Settings):
+    """What each part of the method is worth: `results/ablation.csv`."""
+
+    benchmark: Name
+    """Whose saliency, discovery and retrieval are measured; semantic and instances need masks and are left out."""
+    model: Name
+    """Which model is changed; the benchmark's datasets must go through its encoder."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 1, 2]
+    """Every variant is trained with each of these; the table has mean and deviation over them."""
+    variants: Annotated[dict[Name, dict[str, object]], Field(min_length=1)]
+    """Keys of `train` that a variant changes, nested as there; `{}` is the model as it is."""
+
+
 class ReportSettings(Settings):
     """The HTML report."""
 

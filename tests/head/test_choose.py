@@ -34,7 +34,8 @@ def test_framing_by_hand() -> None:
     def framing(p: list[float]) -> float:
         found = torch.tensor([p], dtype=torch.float32)
         assignment = torch.stack([found, 1 - found], dim=1)
-        out = Grouping(assignment, assignment.sum(-1), zeros, torch.tensor([[1.0, 0.0]]), found, normed)
+        regions = assignment @ normed / assignment.sum(-1, keepdim=True)
+        out = Grouping(assignment, assignment.sum(-1), regions, torch.tensor([[1.0, 0.0]]), found, normed)
         return diagnostics(out, batch)["framing"]
 
     assert framing([0, 1, 0]) == pytest.approx(1 - 0)

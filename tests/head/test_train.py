@@ -39,6 +39,7 @@ class World:
         self.raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
         self.raw["train"] |= {"iterations": 12, "batch_images": 8, "checkpoint_every": 3, **settings}
         self.raw["train"]["head"]["tokens"] = 6
+        self.raw["ablation"] = None  # its variants would have to fit the edits made here
         self.out, self.history, self.frozen = path / "head/m.json", path / "head/m.csv", path / "frozen.json"
 
     def train(self) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def test_only_the_last_few_trainings_are_kept(tmp_path: Path, monkeypatch: pytes
         world.raw["train"]["weight_decay"] = decay
         names.append(world.train()["identity"])
         os.utime(world.out.with_suffix("") / names[-1], (decay * 10, decay * 10))
-    assert {path.name for path in world.out.with_suffix("").iterdir()} == set(names[1:])
+    assert {path.name for path in world.out.with_suffix("").iterdir() if path.is_dir()} == set(names[1:])
 
 
 def test_a_failed_training_leaves_the_earlier_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +144,69 @@ def test_a_failed_training_leaves_the_earlier_head(tmp_path: Path, monkeypatch: 
     assert world.heads() == before
     assert world.out.read_bytes() == receipt
     load(world.out, "cpu")
+
+
+def test_a_forced_training_trains_anew_and_a_setting_put_back_does_not(
+    tmp_path: Path, untrained: Callable[[], list[int]]
+) -> None:
+    world = World(tmp_path, seeds=[0, 1], iterations=4)
+
+    def rerun() -> list[int]:
+        world.out.unlink()  # as Snakemake does before each run
+        world.train()
+        return untrained()  # type: ignore[return-value]
+
+    first = world.train()
+    assert untrained() == [0, 1]
+    before = world.heads()
+    assert rerun() == [0, 1]  # --forcerun train
+    assert rerun() == [0, 1]  # and once more
+    assert world.heads() == before  # the same settings give the same heads
+    assert not list(tmp_path.rglob("anew"))
+    world.train()  # the receipt is there: `heap train` by hand
+    assert untrained() == []
+    os.utime(world.reader.path)  # --forcerun extract: the same features were written again
+    assert rerun() == []
+    world.raw["train"]["seeds"] = [0, 1, 2]
+    assert rerun() == [2]
+    world.raw["train"] |= {"seeds": [0, 1], "learning_rate": 1e-3}
+    assert rerun() == [0, 1]
+    world.raw["train"]["learning_rate"] = 5e-4
+    assert rerun() == []
+    assert json.loads(world.out.read_text())["seeds"] == first["seeds"]
+
+
+def test_a_forced_training_that_is_killed_goes_on_and_one_that_fails_leaves_the_earlier_heads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untrained: Callable[[], list[int]]
+) -> None:
+    import heap.head.train as stage
+
+    world = World(tmp_path, seeds=[0, 1], iterations=4)
+    receipt = world.train()
+    before, counting = world.heads(), stage.fit
+
+    def stop(error: BaseException) -> None:
+        def stopping(*arguments: Any) -> Any:
+            if arguments[4] == 1:
+                raise error
+            return counting(*arguments)
+
+        world.out.unlink()
+        monkeypatch.setattr(stage, "fit", stopping)
+        with pytest.raises(type(error)):
+            world.train()
+        monkeypatch.setattr(stage, "fit", counting)
+
+    untrained()
+    stop(KeyboardInterrupt())
+    assert untrained() == [0]
+    assert world.train() == receipt
+    assert untrained() == [1]  # seed 0 was trained anew before the kill
+    stop(TrainingError("the loss is not finite"))
+    assert untrained() == [0]
+    assert world.heads() == before
+    assert world.train() == receipt
+    assert untrained() == []
 
 
 # Kills itself with SIGKILL at an iteration of a seed: no handler runs, no file is closed.

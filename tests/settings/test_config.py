@@ -102,6 +102,13 @@ def test_every_line_with_a_key_is_explained_in_the_models(raw: dict[str, Any]) -
         ("collections/everyday/datasets", ["voc07"], ["collections.everyday.datasets", "at least 2"]),
         ("collections/voc12", {"datasets": ["voc07", "coco20k"]}, ["collections.voc12", "name of a dataset"]),
         ("datasets/lost", {"layout": "folder"}, ["datasets.lost", "name of a method"]),
+        ("ablation/variants/no_intra", {"loss": {"intraa": 0}}, ["ablation.variants.no_intra.loss.intraa", "unknown"]),
+        ("ablation/variants/no_intra", {"seeds": [1]}, ["ablation.variants.no_intra.seeds", "ablation.seeds"]),
+        ("ablation/variants/no-intra", {}, ["ablation.variants.no-intra"]),
+        ("ablation/benchmark", "dmo", ["ablation.benchmark", "dmo"]),
+        ("ablation/benchmark", "ecssd", ["ablation.benchmark", "ecssd", "descriptors"]),
+        ("ablation/model", "dmo", ["ablation.model", "dmo"]),
+        ("models/ablation_full", {"encoder": "descriptors", "train_on": "scenes"}, ["models.ablation_full"]),
     ],
 )  # fmt: skip
 def test_wrong_values_are_refused_with_their_key(raw: dict[str, Any], path: str, value: Any, words: list[str]) -> None:
@@ -150,7 +157,7 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
     names = {
         "files": [n for n, d in config.datasets.items() if d.files is None],
         "encoder": config.encoders, "dataset": config.datasets, "model": config.models, "benchmark": config.benchmarks,
-        "method": BASELINES,
+        "method": BASELINES, "ablation": [config.ablation.benchmark],
     }  # fmt: skip
     return {
         (stage, name): frozen_text(config, stage, name) for stage in STAGE_VERSION for name in names[NAMED_BY[stage]]
@@ -176,6 +183,8 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
         ("baselines/tokencut/tau", 0.1, {("maps", "tokencut")}),
         ("baselines/found/iterations", 7, {("found", "benchmarks"), ("found", "photos"), ("found", "demo")}),
         ("segment/threshold", 0.6, None),
+        ("ablation/seeds", [5], {("ablation", "demo")}),
+        ("ablation/variants/tokens_4", {"head": {"tokens": 5}}, {("ablation", "demo")}),
         ("pictures/longest_px", 320, {("pictures", name) for name in DATASETS}),
         ("report/gallery_mb", 8, {("report", name) for name in BENCHMARKS}),
     ],
@@ -193,6 +202,19 @@ def test_an_edit_changes_just_the_settings_of_what_depends_on_it(
         found.discard(("weights", "descriptors"))
         expected = expected - {("weights", "descriptors")}
     assert found == expected
+
+
+def test_a_variant_of_the_ablation_is_its_model_but_for_what_it_changes(raw: dict[str, Any]) -> None:
+    config = parse(edited(raw, "models/demo/overrides/loss", {"prior": 0.7}))
+    own, variant = (settings_of(config, "train", name) for name in ("demo", "ablation_no_intra"))
+    assert variant["train"]["loss"] == {**own["train"]["loss"], "intra": 0.0}
+    assert variant["train"]["loss"]["prior"] == 0.7
+    assert variant["train"]["seeds"] == [0, 1, 2] != own["train"]["seeds"]
+    assert variant["train_split"] == own["train_split"] == "train"
+    # Another variant's edit leaves it alone, and without the section there is none.
+    after = parse(edited(raw, "ablation/variants/no_inter", {"loss": {"inter": 0.5}}))
+    assert frozen_text(after, "train", "ablation_no_intra") == frozen_text(parse(raw), "train", "ablation_no_intra")
+    assert set(parse(edited(raw, "ablation", None)).heads()) == set(raw["models"])
 
 
 def test_key_order_and_equal_values_change_nothing(raw: dict[str, Any]) -> None:

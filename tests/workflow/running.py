@@ -59,6 +59,7 @@ def small_config() -> Callable[[], dict[str, Any]]:
         config["models"]["demo"]["min_train_images"] = 4
         config["models"]["demo"]["overrides"] = {"seeds": [0, 1]}
         config["report"]["photos"] = 6
+        config["ablation"] |= {"seeds": [0, 1], "variants": {"no_inter": {"loss": {"inter": 0}}, "full": {}}}
         config["baselines"]["found"] |= {"iterations": 6, "batch_images": 4, "seed_iterations": 3}
         return config
 

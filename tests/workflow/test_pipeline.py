@@ -95,6 +95,27 @@ def test_the_demo_says_how_much_hangs_on_the_seed(done: Run) -> None:
     assert table[f"seed_{chosen}"].tolist() == pytest.approx(ours["value"].tolist(), abs=1e-9)
 
 
+def test_every_variant_of_the_ablation_is_trained_on_the_cache_that_is_there(done: Run) -> None:
+    scatter = ("--set-scatter", "extract=3")
+    needed = {"freeze", "train", "group_variant", "ablation"}
+    assert done.planned(paths.ablation(), *scatter) == needed
+    done.snakemake(paths.ablation(), *scatter)
+    table = pd.read_csv(done.folder / paths.ablation())
+    assert list(dict.fromkeys(table["ablation"])) == ["no_inter", "full"]  # in the configuration's order
+    for _, rows in table.groupby("ablation"):
+        assert set(rows["task"]) == {"saliency", "discovery", "retrieval"}
+        assert (rows["seeds"] == 2).all()
+        assert not rows[["mean", "deviation"]].isna().any(axis=None)
+    # The model as it is gives the figures of its own seeds.
+    done.snakemake(paths.seeds("demo"), *scatter)
+    own = pd.read_csv(done.folder / paths.seeds("demo"))
+    full = table[table["ablation"] == "full"].drop(columns="ablation").reset_index(drop=True)
+    pd.testing.assert_frame_equal(full, own)
+    details = json.loads((done.folder / paths.ablation_details()).read_text())
+    assert set(details["heads"]["no_inter"]) == {"seed 0", "seed 1"}
+    assert done.planned(paths.ablation(), *scatter) == set()
+
+
 def test_pictures_for_people_and_snakemakes_own_report(done: Run) -> None:
     scatter = ("--set-scatter", "extract=3")
     extra = (paths.curves("demo"), paths.comparison("demo"), paths.pictures("scenes"))

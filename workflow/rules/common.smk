@@ -10,6 +10,7 @@ sys.path.insert(0, workflow.basedir)
 from heap import paths, settings
 from heap.errors import SettingsError
 from heap.settings.baselines import BASELINES
+from heap.settings.config import ABLATION
 from heap.settings.freeze import NAMED_BY, STAGE_VERSION
 
 try:

@@ -5,7 +5,7 @@ rule train:
     input:
         settings=frozen("train"),
         features=lambda wildcards: paths.features(
-            CONFIG.models[wildcards.model].train_on
+            CONFIG.heads()[wildcards.model].train_on
         ),
     output:
         # The heads themselves lie beside it: a training that fails leaves the earlier ones, a setting that is put
@@ -21,6 +21,9 @@ rule train:
         paths.log("train", "{model}"),
     benchmark:
         paths.bench("train", "{model}")
+    wildcard_constraints:
+        # Those of the ablation too, of which no other rule knows.
+        model="|".join(CONFIG.heads()),
     conda:
         "../../envs/heap.yaml"
     threads: 8
