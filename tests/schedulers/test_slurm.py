@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from schedulers.submitting import Submitted, await_, with_site
+from schedulers.submitting import PATIENCE_S, Submitted, await_, with_site
 from workflow.running import Run
 
 from heap import paths
@@ -200,7 +200,7 @@ def test_a_cancelled_job_is_made_up_for_by_the_same_command(
         with cluster.occupied():
             await_("four waiting jobs", lambda: snakemake.poll() is not None or len(cluster.waiting()) == 4)
             told("scancel", cluster.waiting()[0])
-        text, _ = snakemake.communicate()
+        text, _ = snakemake.communicate(timeout=PATIENCE_S)
     assert snakemake.returncode != 0
     states = sorted(job.state for job in jobs_of(text))
     assert states == ["CANCELLED", "COMPLETED", "COMPLETED", "COMPLETED"]
