@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import Field
 
 from heap import paths
 from heap.cache.quantise import restore
 from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
-from heap.files import read_json
+from heap.receipts import Positive, Receipt, Skipped, read_receipt
+
+# Sixteen hex digits; anything else (`../x`) would lead out of the folder of stores.
+FINGERPRINT = r"^[0-9a-f]{16}$"
+
+
+class FeatureReceipt(Receipt):
+    """What `gather` tells all later stages of a feature store."""
+
+    dataset: str
+    fingerprint: Annotated[str, Field(pattern=FINGERPRINT)]
+    encoder: str
+    patch_px: Positive
+    dim: Positive
+    heads: Positive
+    attention_kind: str
+    weights: dict[str, str | None]
+    rows_per_shard: Positive
+    shards: Positive
+    skipped: list[Skipped]
 
 
 class FeatureReader:
@@ -30,9 +50,7 @@ class FeatureReader:
 
     def __init__(self, receipt: str | Path) -> None:
         self.path = Path(receipt)
-        self.receipt: dict[str, Any] = read_json(self.path)
-        if not isinstance(self.receipt, dict) or "fingerprint" not in self.receipt:
-            raise CacheError(f"{receipt}: not the receipt of a feature store")
+        self.receipt = read_receipt(self.path, FeatureReceipt, "the receipt of a feature store", CacheError)
         self.folder = store_folder(paths.beside(self.path), self.receipt["fingerprint"])
         require_whole(self.folder, self.receipt, self.path)
         images = read_images(self.folder)

@@ -23,6 +23,7 @@ from heap.errors import DataError
 from heap.evaluate import discovery
 from heap.evaluate.truth import Photo, photos_of, saliency_truth
 from heap.report import pictures
+from heap.segment.masks_json import annotations_of
 from heap.segment.names import mask_path
 from heap.upsample import logits_of, soft_map
 
@@ -67,11 +68,10 @@ class Found:
     @cached_property
     def boxes_of(self) -> dict[str, list[list[int]]]:
         """Boxes (x1, y1, x2, y2) of the instances of each photo."""
-        names = {image["id"]: str(image["heap_id"]) for image in self.coco["images"]}
-        found: dict[str, list[list[int]]] = {name: [] for name in names.values()}
-        for one in self.coco["annotations"]:
-            x, y, width, height = one["bbox"]
-            found[names[one["image_id"]]].append([x, y, x + width, y + height])
+        found: dict[str, list[list[int]]] = {}
+        for image_id, listed in annotations_of(self.coco).items():
+            corners = (one["bbox"] for one in listed)
+            found[image_id] = [[x, y, x + width, y + height] for x, y, width, height in corners]
         return found
 
     def photos(self, splits: Sequence[str | None]) -> list[Photo]:

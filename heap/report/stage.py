@@ -26,6 +26,7 @@ from heap.report.figures import read_history, read_metrics, tables
 from heap.report.gallery import CLUSTERS, ClusterCard, cluster_cards, css
 from heap.report.photos import Card, Found, card, choose, score
 from heap.report.words import encoder_note
+from heap.segment.masks_json import read_masks
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTask
 
@@ -112,7 +113,7 @@ def gather(
         lambda value: value.receipt["dataset"],
     )
     of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
-    of_masks = _by_dataset(((p, (p, read_json(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
+    of_masks = _by_dataset(((p, (p, read_masks(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
     found = []
     for name, manifest in listed.items():
         kinds: dict[str, Mapping[str, object]] = {
