@@ -19,7 +19,7 @@ from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
 from heap.files import DISK_ERRORS
-from heap.report.commands import compare, show
+from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
     name="heap",
@@ -298,6 +298,8 @@ for command in (discover_commands.model, discover_commands.export, discover_comm
     app.command()(command)
 app.command()(show)
 app.command()(compare)
+app.command()(curves)
+app.command()(pictures)
 app.command()(encoders)
 
 

@@ -22,6 +22,10 @@ class _Image(Receipt):
     heap_id: str
 
 
+class _Category(Receipt):
+    id: Positive
+
+
 class _Rle(Receipt):
     size: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     counts: str
@@ -42,6 +46,7 @@ class MasksJson(Receipt):
     info: _Info
     images: list[_Image]
     annotations: list[_Annotation]
+    categories: Annotated[list[_Category], Field(min_length=1)]
 
 
 def read_masks(path: str | Path) -> dict[str, Any]:

@@ -35,9 +35,9 @@ def undisturbed(clone: Clone) -> dict[str, bytes]:
     return results
 
 
-# One history: each run recovers from the kill before it and comes as far as the next. Stages of one line do not wait for
-# each other, so both die in one run. A kind of kill, and the rename at which a stage dies where it is not the usual one:
-# after one shard each in extract, after iteration 10 of the second seed in train.
+# One history: each run recovers from the kill before it and comes as far as the next. Stages of one line do not wait
+# for each other, so both die in one run. A kind of kill, and the rename at which a stage dies where it is not the usual
+# one: after one shard each in extract, after iteration 10 of the second seed in train.
 HISTORY: list[tuple[str, dict[str, int | None]]] = [
     ("rule", {"weights": None, "fetch": None}),
     ("rule", {"manifest": None}),
