@@ -62,13 +62,20 @@ def named(path: Path) -> Iterator[None]:
     except HeapError:
         raise
     except Exception as error:
-        found, file = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
-        if file is not None and Path(file) not in (path, *path.parents) and path.parent not in Path(file).parents:
+        found = error.errno if isinstance(error, OSError) else None
+        files = [Path(os.fsdecode(file)) for file in _files_of(error)]
+        if files and not any(file in (path, *path.parents) or path.parent in file.parents for file in files):
             raise  # of another file, which was read meanwhile
         for code in DISK_ERRORS:
             if found == code or (found is None and os.strerror(code) in str(error)):
                 raise OSError(code, os.strerror(code), str(path)) from error
         raise
+
+
+def _files_of(error: Exception) -> list[str | bytes]:
+    """Return the files an error names; of copying, source and target."""
+    named = (error.filename, error.filename2) if isinstance(error, OSError) else ()
+    return [file for file in named if isinstance(file, str | bytes)]
 
 
 def write_durable(path: str | Path, content: bytes) -> None:
@@ -124,10 +131,14 @@ def read_json(path: str | Path) -> Any:
         DataError: the file is missing, not readable or no JSON (NaN and infinities are none); the message names it.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_number)
+        text = Path(path).read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_no_number)
+        if "\\u" in text:  # half a character, escaped, is JSON and no text: it could not be written, hashed or printed
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: JSON, UTF-8, or an integer of 5,000 digits
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: JSON, UTF-8, or 5,000 digits
         raise DataError(f"{path}: not readable as JSON ({error})") from error
 
 

@@ -17,8 +17,8 @@ from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
 from heap.receipts import Positive, Receipt, Skipped, read_receipt
 
-# Sixteen hex digits; anything else (`../x`) would lead out of the folder of stores.
-FINGERPRINT = r"^[0-9a-f]{16}$"
+# A name of one part: `../x` would lead out of the folder of stores.
+FINGERPRINT = r"^\w{1,64}$"
 
 
 class FeatureReceipt(Receipt):

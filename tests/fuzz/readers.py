@@ -33,11 +33,12 @@ from heap.discover.find import find
 from heap.encoders.weights import check_receipt, read_state, read_weights
 from heap.errors import DataError
 from heap.evaluate import semantic
+from heap.evaluate.tables import read as read_metrics
 from heap.files import write_json
 from heap.group import regions
 from heap.head import folder as heads
 from heap.head.checkpoint import Checkpoint
-from heap.report.figures import read_history, read_metrics, tables
+from heap.report.figures import read_history, tables
 from heap.segment.masks_json import annotations_of, read_masks
 from heap.settings import load
 from heap.settings.freeze import STAGE_VERSION, read_frozen

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
 from workflow.clone import Clone
 from workflow.running import REPOSITORY
@@ -33,6 +36,19 @@ def undisturbed(clone: Clone) -> dict[str, bytes]:
     results = clone.results()
     clone.clear()
     return results
+
+
+def test_no_name_of_a_photo_is_run_or_shown_as_code(clone: Clone, undisturbed: dict[str, bytes]) -> None:
+    """Names with spaces, quotes, commands, newlines and tags went through every stage, in a folder with a space."""
+    assert not list(clone.folder.parent.rglob("pwned")), "no name was run by a shell"
+    masks = json.loads(undisturbed["results/masks/odd.json"])
+    assert {image["heap_id"] for image in masks["images"]} == set(odd_photos.NAMES)
+    assert sum(name.startswith("results/masks/odd/") for name in undisturbed) == len(odd_photos.NAMES)
+    page = undisturbed["results/report/odd.html"].decode()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    table = pd.read_csv(io.BytesIO(undisturbed["results/odd_metrics.csv"]))
+    assert set(table["images"]) == {len(odd_photos.NAMES)}
 
 
 # One history: each run recovers from the kill before it and comes as far as the next. Stages of one line do not wait
