@@ -42,6 +42,14 @@ _NO_FEATURE = ("batch_images", "weights", "sha256", "patch_px")
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
 
 
+class Precision(Receipt):
+    """By how much reduced precision differed from float32, over how many photos."""
+
+    features: float
+    attention: float
+    photos: float
+
+
 class PartReceipt(Receipt):
     """What one part of an extraction tells `gather`."""
 
@@ -60,7 +68,7 @@ class PartReceipt(Receipt):
     root: str
     rows_per_shard: Positive
     shards: Number
-    precision_error: float | None
+    precision_error: Precision | None
     refused: list[Skipped]
 
 

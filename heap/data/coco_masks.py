@@ -79,7 +79,7 @@ def paint(
         ValueError: a segmentation is of another size, or none that can be read.
     """
     labels = np.zeros(size, dtype=np.uint8)
-    rles = [(one, rle_of(one["segmentation"], size)) for one in annotations]
+    rles = [(one, rle_of(one.get("segmentation"), size)) for one in annotations]
     # Crowds first, so that single objects within them count.
     for one, rle in sorted(rles, key=lambda pair: (not pair[0].get("iscrowd"), -float(coco_mask.area(pair[1])))):
         labels[pixels_of(rle)] = IGNORED if one.get("iscrowd") else class_of[one["category_id"]]

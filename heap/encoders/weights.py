@@ -101,9 +101,9 @@ def check_receipt(weights: Mapping[str, str | None]) -> str:
     """Return the path of weights that are still the file of their receipt.
 
     Raises:
-        EncoderError: the file is gone, or another one lies under its name since.
+        EncoderError: no file is named, it is gone, or another one lies under its name since.
     """
-    path = Path(str(weights["file"]))
+    path = Path(str(weights.get("file")))
     again = "run the weights stage again (`heap weights`, or delete its receipt and run snakemake)"
     try:
         there = path.is_file()
@@ -113,9 +113,10 @@ def check_receipt(weights: Mapping[str, str | None]) -> str:
         raise EncoderError(f"weights file {path} is gone since its receipt was written; {again}")
     # All of it is read in any case, and hashing 350 MB takes less than a second: no need to trust times and sizes.
     found = file_sha256(path)
-    if found != weights["sha256"]:
+    expected = weights.get("sha256")
+    if found != expected:
         raise EncoderError(
-            f"weights file {path} was replaced: its sha256 is {found}, the receipt says {weights['sha256']}; {again}"
+            f"weights file {path} was replaced: its sha256 is {found}, the receipt says {expected}; {again}"
         )
     return str(path)
 

@@ -97,7 +97,10 @@ def ours(path: Path) -> None:
     """The masks JSON of `segment`, as evaluate reads it."""
     found = read_masks(path)
     for listed in annotations_of(found).values():
-        semantic.describe(listed, np.zeros((96, 128), np.uint8), 3)
+        try:
+            semantic.describe(listed, np.zeros((96, 128), np.uint8), 3)
+        except ValueError as error:  # the job, which describes, names the photo in the same way
+            raise DataError(f"{path}: {error}") from error
 
 
 def painted(path: Path, annotations: list[dict[str, Any]], classes: dict[int, int]) -> None:

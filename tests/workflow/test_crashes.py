@@ -66,8 +66,7 @@ HISTORY: list[tuple[str, dict[str, int | None]]] = [
     ("snakemake", {"train": 1}),
     ("rule", {"group": None}),
     ("rule", {"cluster": None}),
-    ("rule", {"segment": None}),
-    ("rule", {"evaluate": None}),
+    ("rule", {"segment": None, "evaluate": None}),
     ("rule", {"report": None}),
 ]
 
