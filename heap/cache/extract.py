@@ -9,17 +9,16 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
 
 from heap.cache.lock import claim
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
-from heap.cache.reader import FINGERPRINT, store_folder
+from heap.cache.reader import StoreReceipt, store_folder
 from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
 from heap.data.photos import input_size, read_photo
@@ -50,16 +49,9 @@ class Precision(Receipt):
     photos: float
 
 
-class PartReceipt(Receipt):
+class PartReceipt(StoreReceipt):
     """What one part of an extraction tells `gather`."""
 
-    dataset: str
-    fingerprint: Annotated[str, Field(pattern=FINGERPRINT)]
-    encoder: str
-    patch_px: Positive
-    dim: Positive
-    heads: Positive
-    attention_kind: str
     weights: Weights
     storage: str
     encoder_settings: dict[str, Any]

@@ -18,19 +18,24 @@ from heap.errors import CacheError
 from heap.receipts import Positive, Receipt, Skipped, read_receipt
 
 # A name of one part: `../x` would lead out of the folder of stores.
-FINGERPRINT = r"^\w{1,64}$"
+_FINGERPRINT = r"^\w{1,64}$"
 
 
-class FeatureReceipt(Receipt):
-    """What `gather` tells all later stages of a feature store."""
+class StoreReceipt(Receipt):
+    """What the receipts of a store and of its parts have in common."""
 
     dataset: str
-    fingerprint: Annotated[str, Field(pattern=FINGERPRINT)]
+    fingerprint: Annotated[str, Field(pattern=_FINGERPRINT)]
     encoder: str
     patch_px: Positive
     dim: Positive
     heads: Positive
     attention_kind: str
+
+
+class FeatureReceipt(StoreReceipt):
+    """What `gather` tells all later stages of a feature store."""
+
     weights: dict[str, str | None]
     rows_per_shard: Positive
     shards: Positive
