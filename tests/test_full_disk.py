@@ -79,7 +79,7 @@ class Stages:
     def cluster(self, out: Path) -> None:
         of = self.trained.path
         cluster(
-            self.frozen("cluster", "scenes"), of(paths.regions("scenes")), of(paths.maps("heap", "scenes")),
+            self.frozen("cluster", "scenes"), [of(paths.regions("scenes"))], [of(paths.maps("heap", "scenes"))],
             out / "clusters.parquet", out / "index.faiss",
         )  # fmt: skip
 

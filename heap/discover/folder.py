@@ -23,6 +23,8 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as as_safetensors
 
 from heap import __version__
+from heap.cluster.objects import View
+from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.errors import DAMAGE, ModelError
 from heap.files import digest, file_sha256, named, read_json, write_json
 from heap.head.folder import HEAD
@@ -34,7 +36,7 @@ CLUSTERS = "clusters.safetensors"
 MODEL = "model.json"
 FORMAT = "heap-model"
 # Raised when a folder of an earlier version would be read wrongly.
-VERSION = 1
+VERSION = 2  # 2: with the view of the clusters
 # What a model takes over of the description that stands in its head's file.
 _OF_HEAD = (
     "model", "seed", "dim", "encoder", "encoder_settings", "attention_kind", "weights", "trained_on", "train",
@@ -42,7 +44,16 @@ _OF_HEAD = (
 )  # fmt: skip
 
 
+class _View(Receipt):
+    first: Number
+    last: Number
+    centre: list[float]
+    turn: list[list[float]] | None
+    join_above: float | None
+
+
 class _OfClusters(Receipt):
+    views: dict[str, _View]
     dataset: str
     foreground: Number
     background: Number
@@ -88,16 +99,18 @@ class Centroids:
     """Clusters that regions are assigned to.
 
     Attributes:
-        values: `(kf + kb, D)` float32 of length 1; the row is the cluster's number.
+        values: `(kf + kb, values of the view)` float32 of length 1; the row is the cluster's number.
         foreground: kf.
         background: kb.
         dataset: whose regions were clustered.
+        views: how embeddings of each kind are compared, and which regions are one object.
     """
 
     values: npt.NDArray[np.float32]
     foreground: int
     background: int
     dataset: str
+    views: dict[str, View]
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,7 @@ class Parts:
                 "encoder": {k: v for k, v in self.description["encoder_settings"].items() if k not in _NOT_VALUES},
                 "centroids": None if clusters is None else digest(np.round(clusters.values, 6).tolist()),
                 "k": None if clusters is None else [clusters.foreground, clusters.background],
+                "views": None if clusters is None else {k: view.as_json() for k, view in clusters.views.items()},
                 "reading": self.reading.model_dump(mode="json"),
                 "group": self.group.model_dump(mode="json"),
                 "segment": self.segment.model_dump(mode="json"),
@@ -190,6 +204,7 @@ def _write(work: Path, parts: Parts) -> dict[str, Any]:
             "dataset": parts.clusters.dataset,
             "foreground": parts.clusters.foreground,
             "background": parts.clusters.background,
+            "views": {kind: view.as_json() for kind, view in parts.clusters.views.items()},
             "sha256": file_sha256(work / CLUSTERS),
         }
     told = {
@@ -230,21 +245,22 @@ def read(folder: Path) -> Parts:
     except ValidationError as error:
         raise ModelError(f"{folder / MODEL}: settings that are not valid ({error})") from error
     _check_file(folder / HEAD, told["head_sha256"])
-    clusters = None if told["clusters"] is None else _read_clusters(folder / CLUSTERS, told["clusters"], told["dim"])
+    clusters = None if told["clusters"] is None else _read_clusters(folder / CLUSTERS, told["clusters"])
     description = {key: told[key] for key in _OF_HEAD}
     return Parts(str(folder), folder / HEAD, told["head_sha256"], description, reading, group, segment, clusters)
 
 
-def _read_clusters(path: Path, told: dict[str, Any], dim: int) -> Centroids:
+def _read_clusters(path: Path, told: dict[str, Any]) -> Centroids:
     _check_file(path, told["sha256"])
     try:
         values = load_file(path)["centroids"]
+        views = {kind: View.from_json(told["views"][kind]) for kind in (FOREGROUND, BACKGROUND)}
     except (*DAMAGE, SafetensorError) as error:
         raise ModelError(f"{path}: not readable as centroids ({error})") from error
-    expected = (told["foreground"] + told["background"], dim)
+    expected = (told["foreground"] + told["background"], len(views[FOREGROUND].centre))
     if values.shape != expected:
         raise ModelError(f"{path}: centroids of shape {values.shape}, expected {expected}")
-    return Centroids(values.astype(np.float32), told["foreground"], told["background"], told["dataset"])
+    return Centroids(values.astype(np.float32), told["foreground"], told["background"], told["dataset"], views)
 
 
 def _check_file(path: Path, sha256: str) -> None:
