@@ -23,7 +23,7 @@ rule cluster_collection:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=grows(16000),
         runtime=240,
     params:
         regions=lambda wildcards, input: [f"--regions={path}" for path in input.regions],
