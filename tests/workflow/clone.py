@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from workflow import killing
 
 CLONED = ("Snakefile", "workflow", "heap", "profiles")
 KEPT = (*CLONED, "config")
+# The report's two curves that tell how fast a training was.
+SPEED = re.compile(rb'<figure><div role="img" aria-label="(photos_per_s|waiting_share) .*?</figure>', re.DOTALL)
 
 
 class Clone:
@@ -81,7 +84,7 @@ class Clone:
             for path in sorted((self.folder / top).rglob("*")):
                 name = path.relative_to(self.folder).as_posix()
                 if path.is_file() and not path.name.startswith(".") and promised(name):
-                    found[name] = path.read_bytes()
+                    found[name] = SPEED.sub(b"", path.read_bytes()) if path.suffix == ".html" else path.read_bytes()
         return found
 
     def clear(self) -> None:
