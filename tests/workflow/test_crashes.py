@@ -65,8 +65,8 @@ HISTORY: list[tuple[str, dict[str, int | None]]] = [
     ("group", {"train": 1}),
     ("snakemake", {"train": 1}),
     ("rule", {"group": None}),
-    ("rule", {"cluster": None}),
-    ("rule", {"segment": None, "evaluate": None}),
+    ("rule", {"cluster": None, "evaluate": None}),
+    ("rule", {"segment": None}),
     ("rule", {"report": None}),
 ]
 
