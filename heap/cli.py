@@ -5,7 +5,6 @@ Heavy modules are imported inside the commands, so that `heap --help` and a wron
 
 from __future__ import annotations
 
-import errno
 import logging
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
 from heap.evaluate.seed_commands import ablation, seeds
+from heap.files import DISK_ERRORS
 from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
@@ -322,8 +322,9 @@ def main() -> None:
         sys.stderr.write(f"heap: error: {error}\n")
         sys.exit(2)
     except OSError as error:
-        # A disk that is full or read-only is the user's to mend, whichever file met it; any other is a bug.
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        # A disk that is full or refuses is the user's to mend, whichever file met it; any other is a bug.
+        if error.errno not in DISK_ERRORS:
             raise
-        sys.stderr.write(f"heap: error: {error.filename or 'a file'} could not be written ({error.strerror})\n")
+        file = error.filename or "a file"
+        sys.stderr.write(f"heap: error: {file} could not be written or read ({error.strerror}); mend it, run again\n")
         sys.exit(2)

@@ -4,6 +4,17 @@ Whatever is wrong with a user's input (a file, a key, a device) is raised as a `
 or key, what was found and what was expected. The command line prints these without a traceback; anything else is a bug.
 """
 
+import pickle
+import struct
+import zlib
+
+# What decoders of other libraries raise on damaged files (found by fuzzing them); they have no common base. To be
+# caught around a decoder's own call, and told as an error of ours that names the file.
+DAMAGE = (
+    OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
+    AssertionError, MemoryError, SyntaxError, struct.error, zlib.error, pickle.UnpicklingError,
+)  # fmt: skip
+
 
 class HeapError(Exception):
     """Base of all errors that are the user's to mend."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from heap.errors import DataError
+from heap.errors import DataError, HeapError
+
+# What a disk or its owner refuses; the user mends it, and the same command then goes on.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
 @contextlib.contextmanager
@@ -20,23 +24,58 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     A reader therefore sees the old file or the whole new one, never a part, also after a kill or a full disk.
     The temporary name keeps the suffix, because writers such as pandas and Pillow choose their format by it.
+
+    Raises:
+        OSError: the disk is full or refuses; its `filename` is `path`, whatever a library made of the error.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix="".join(path.suffixes[-1:]))
-    os.close(handle)
-    temporary = Path(name)
+    with named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix="".join(path.suffixes[-1:]))
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            # mkstemp makes files only the owner can read; a result is shared like any other file of its user.
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let an error of the disk bear the name of the file that was to be written.
+
+    A write knows no name, a temporary name helps nobody, and faiss and safetensors raise errors of their own that tell
+    the system's reason in words alone.
+
+    Raises:
+        OSError: in place of such an error.
+    """
     try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        # mkstemp makes files only the owner can read; a result is shared like any other file of its user.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except HeapError:
+        raise
+    except Exception as error:
+        found = error.errno if isinstance(error, OSError) else None
+        files = [Path(os.fsdecode(file)) for file in _files_of(error)]
+        if files and not any(file in (path, *path.parents) or path.parent in file.parents for file in files):
+            raise  # of another file, which was read meanwhile
+        for code in DISK_ERRORS:
+            if found == code or (found is None and os.strerror(code) in str(error)):
+                raise OSError(code, os.strerror(code), str(path)) from error
+        raise
+
+
+def _files_of(error: Exception) -> list[str | bytes]:
+    """Return the files an error names; of copying, source and target."""
+    named = (error.filename, error.filename2) if isinstance(error, OSError) else ()
+    return [file for file in named if isinstance(file, str | bytes)]
 
 
 def write_durable(path: str | Path, content: bytes) -> None:
@@ -89,14 +128,22 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is missing or is not JSON; the message names it.
+        DataError: the file is missing, not readable or no JSON (NaN and infinities are none); the message names it.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_no_number)
+        if "\\u" in text:  # half a character, escaped, is JSON and no text: it could not be written, hashed or printed
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: JSON, UTF-8, or 5,000 digits
         raise DataError(f"{path}: not readable as JSON ({error})") from error
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def digest(value: Any, length: int = 16) -> str:

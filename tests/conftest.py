@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from discover.small import Trained
 
 # A law that takes 0.3 s on a busy machine is no broken law: hypothesis' deadline of 0.2 s looks at a clock.
 hypothesis.settings.register_profile("heap", deadline=None)
@@ -28,3 +32,11 @@ def shared() -> Path:
 def golden(shared: Path) -> Path:
     """Outputs of the peers' own code."""
     return shared / "golden"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One small dataset with everything that the stages make of it, for all tests that only read it."""
+    from discover.small import make  # here, so that other tests do not load torch
+
+    return make(tmp_path_factory.mktemp("trained"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import time
@@ -17,16 +18,18 @@ import pandas as pd
 from heap.cache.lock import claim
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
-from heap.cache.reader import store_folder
+from heap.cache.reader import StoreReceipt, store_folder
 from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
 from heap.data.photos import input_size, read_photo
 from heap.encoders.base import Encoder
 from heap.encoders.open import choose_device, open_encoder
 from heap.encoders.precision import error_of, largest_error
-from heap.errors import CacheError, PhotoError, SettingsError
-from heap.files import read_json, write_json
+from heap.encoders.weights import read_weights
+from heap.errors import CacheError, DataError, PhotoError, SettingsError
+from heap.files import write_json
 from heap.progress import Progress
+from heap.receipts import Number, Positive, Receipt, Skipped, Weights, read_receipt
 from heap.settings import read_frozen, section
 from heap.settings.models import Encoder as EncoderSettings
 
@@ -34,6 +37,31 @@ log = logging.getLogger("heap")
 
 # Settings that change how fast features come, or from where weights are read, but no feature.
 _NO_FEATURE = ("batch_images", "weights", "sha256", "patch_px")
+# What reading tells of a file whose disk vanished.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
+
+
+class Precision(Receipt):
+    """By how much reduced precision differed from float32, over how many photos."""
+
+    features: float
+    attention: float
+    photos: float
+
+
+class PartReceipt(StoreReceipt):
+    """What one part of an extraction tells `gather`."""
+
+    weights: Weights
+    storage: str
+    encoder_settings: dict[str, Any]
+    max_px: Positive | None
+    resize_px: list[Positive] | None
+    root: str
+    rows_per_shard: Positive
+    shards: Number
+    precision_error: Precision | None
+    refused: list[Skipped]
 
 
 def extract(
@@ -57,7 +85,7 @@ def extract(
     encoder_settings: EncoderSettings = section(settings, "encoder", EncoderSettings)
     number, parts = _parse_part(part)
     chosen = choose_device(device)
-    encoder = open_encoder(encoder_settings, read_json(weights), chosen)
+    encoder = open_encoder(encoder_settings, read_weights(weights), chosen)
     photos = manifests.read(manifest)
     max_px, resize_px = settings["max_px"], settings["resize_px"]
 
@@ -139,7 +167,7 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
     Raises:
         CacheError: the parts belong to different stores, or a shard is missing.
     """
-    receipts = [read_json(path) for path in parts]
+    receipts = [read_receipt(path, PartReceipt, "the receipt of a part", CacheError) for path in parts]
     first = receipts[0]
     if len({receipt["fingerprint"] for receipt in receipts}) != 1:
         raise CacheError(f"{out}: its parts were encoded with different settings; run extract again")
@@ -201,8 +229,18 @@ def _read(root: Path, settings: dict[str, Any], photo: Any) -> npt.NDArray[np.ui
 
     Raises:
         PhotoError: it cannot be read, or has another size than the manifest says.
+        DataError: it is gone, though the manifest lists it. That is no bad photo: skipping all photos of a disk that
+            was unmounted would note them as bad for good.
     """
-    pixels = read_photo(root / photo.path, settings["max_px"], settings["resize_px"])
+    try:
+        pixels = read_photo(root / photo.path, settings["max_px"], settings["resize_px"])
+    except PhotoError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _GONE:
+            raise DataError(
+                f"{root / photo.path}: is gone ({error.__cause__.strerror}), but the manifest lists it; if its disk "
+                "was unmounted, mount it and run the same again: finished shards are kept"
+            ) from error
+        raise
     if pixels.shape[:2] != (photo.input_h_px, photo.input_w_px):
         raise PhotoError(
             f"{root / photo.path}: is {pixels.shape[0]} x {pixels.shape[1]} px, the manifest planned "

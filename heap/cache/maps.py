@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import zarr
+from pydantic import Field
 from zarr.codecs import Crc32cCodec
 
 from heap import paths
 from heap.cache.reader import FeatureReader
 from heap.cache.store import open_array, read_images, read_rows
 from heap.errors import CacheError
-from heap.files import atomic_path, digest, read_json, write_json
+from heap.files import atomic_path, digest, named, write_json
+from heap.receipts import Positive, Receipt, Skipped, read_receipt
 
 # Patches a chunk: 256 kB of float32, a few dozen photos.
 _CHUNK = 65536
+
+
+class MapReceipt(Receipt):
+    """What is told of a method's patch maps."""
+
+    store: Annotated[str, Field(pattern=r"^[\w.-]+\.zarr$")]
+    method: str
+    dataset: str
+    encoder: str
+    fingerprint: str
+    patch_px: Positive
+    regions: bool
+    skipped: list[Skipped]
 
 
 def write_maps(
@@ -46,9 +62,45 @@ def write_maps(
     folder = paths.beside(receipt)
     final = folder / f"{digest(identity)}.zarr"
     work = folder / f".{final.name}.part"
-    if work.exists():
+    with _work(work, receipt):
+        has_regions, images = _write(work, receipt, reader.images.copy(), maps)
+        if final.exists():
+            shutil.rmtree(final)
+        work.replace(final)
+    keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
+    known = {key: reader.receipt[key] for key in keep}
+    told = {"store": final.name, "regions": has_regions, "images": images, "notes": dict(notes or {})}
+    write_json(receipt, {**known, **identity, **told})
+    for old in folder.glob("*.zarr"):
+        if old != final:
+            shutil.rmtree(old)
+
+
+@contextmanager
+def _work(work: Path, receipt: Path) -> Iterator[None]:
+    """A fresh folder of what is not whole yet: after a full disk it would take the room that is left.
+
+    Raises:
+        OSError: the disk refuses; bears the receipt's name.
+    """
+    if work.exists():  # of a run that was killed
         shutil.rmtree(work)
-    images = reader.images.copy()
+    try:
+        with named(receipt):
+            yield
+    except BaseException:
+        if work.exists():
+            shutil.rmtree(work)
+        raise
+
+
+def _write(
+    work: Path,
+    receipt: Path,
+    images: pd.DataFrame,
+    maps: Iterable[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16] | None]],
+) -> tuple[bool, int]:
+    """Write the arrays and the plan; return whether a map had regions, and the number of photos."""
     counts = (images["grid_h"] * images["grid_w"]).to_numpy(dtype=np.int64)
     images["offset"] = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
     rows = int(counts.sum())
@@ -81,16 +133,7 @@ def write_maps(
         raise CacheError(f"{receipt}: {written} of {rows} patches were given")
     with atomic_path(work / "images.parquet") as temporary:
         images.to_parquet(temporary, index=False)
-    if final.exists():
-        shutil.rmtree(final)
-    work.replace(final)
-    keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
-    known = {key: reader.receipt[key] for key in keep}
-    told = {"store": final.name, "regions": has_regions, "images": len(images), "notes": dict(notes or {})}
-    write_json(receipt, {**known, **identity, **told})
-    for old in folder.glob("*.zarr"):
-        if old != final:
-            shutil.rmtree(old)
+    return has_regions, len(images)
 
 
 class MapReader:
@@ -103,9 +146,7 @@ class MapReader:
 
     def __init__(self, receipt: str | Path) -> None:
         path = Path(receipt)
-        self.receipt: dict[str, Any] = read_json(path)
-        if not isinstance(self.receipt, dict) or "store" not in self.receipt:
-            raise CacheError(f"{receipt}: not the receipt of patch maps")
+        self.receipt = read_receipt(path, MapReceipt, "the receipt of patch maps", CacheError)
         self.folder = paths.beside(path) / self.receipt["store"]
         self.images: pd.DataFrame = read_images(self.folder)
         self._foreground = open_array(self.folder, "foreground")

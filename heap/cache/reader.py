@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import Field
 
 from heap import paths
 from heap.cache.quantise import restore
 from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
-from heap.files import read_json
+from heap.receipts import Positive, Receipt, Skipped, read_receipt
+
+# A name of one part: `../x` would lead out of the folder of stores.
+_FINGERPRINT = r"^\w{1,64}$"
+
+
+class StoreReceipt(Receipt):
+    """What the receipts of a store and of its parts have in common."""
+
+    dataset: str
+    fingerprint: Annotated[str, Field(pattern=_FINGERPRINT)]
+    encoder: str
+    patch_px: Positive
+    dim: Positive
+    heads: Positive
+    attention_kind: str
+
+
+class FeatureReceipt(StoreReceipt):
+    """What `gather` tells all later stages of a feature store."""
+
+    weights: dict[str, str | None]
+    rows_per_shard: Positive
+    shards: Positive
+    skipped: list[Skipped]
 
 
 class FeatureReader:
@@ -30,9 +55,7 @@ class FeatureReader:
 
     def __init__(self, receipt: str | Path) -> None:
         self.path = Path(receipt)
-        self.receipt: dict[str, Any] = read_json(self.path)
-        if not isinstance(self.receipt, dict) or "fingerprint" not in self.receipt:
-            raise CacheError(f"{receipt}: not the receipt of a feature store")
+        self.receipt = read_receipt(self.path, FeatureReceipt, "the receipt of a feature store", CacheError)
         self.folder = store_folder(paths.beside(self.path), self.receipt["fingerprint"])
         require_whole(self.folder, self.receipt, self.path)
         images = read_images(self.folder)

@@ -137,9 +137,10 @@ def elsewhere(index: faiss.Index, vectors: Floats, photos: Integers, neighbours:
 
 
 def write(index: faiss.Index, path: str | Path) -> None:
-    """Write an index, whole or not at all."""
+    """Write an index, whole or not at all; its bytes are in memory a second time meanwhile."""
+    # Not faiss.write_index: it does not look whether closing the file worked, so a full disk cuts its end off silently.
     with atomic_path(path) as temporary:
-        faiss.write_index(index, str(temporary))
+        temporary.write_bytes(faiss.serialize_index(index).data)
 
 
 def read(path: str | Path) -> faiss.Index:

@@ -39,7 +39,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from heap.errors import DataError
+from heap.errors import DAMAGE, DataError
 from heap.files import atomic_path, dump_json
 
 FOREGROUND, BACKGROUND = "foreground", "background"
@@ -128,8 +128,8 @@ def read(path: str | Path) -> Clusters:
     missing = [name for name in _SCHEMA.names if name not in table.schema.names]
     if b"heap" not in metadata or b"heap.centroids" not in metadata or missing:
         raise DataError(f"{path}: not a table of clusters (missing: {', '.join(missing) or 'metadata'})")
-    return Clusters(
-        table=table.to_pandas(),
-        centroids=np.load(io.BytesIO(metadata[b"heap.centroids"]), allow_pickle=False),
-        info=json.loads(metadata[b"heap"]),
-    )
+    try:
+        centroids = np.load(io.BytesIO(metadata[b"heap.centroids"]), allow_pickle=False)
+        return Clusters(table=table.to_pandas(), centroids=centroids, info=json.loads(metadata[b"heap"]))
+    except DAMAGE as error:
+        raise DataError(f"{path}: its metadata is damaged ({error})") from error

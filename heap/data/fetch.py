@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from heap import paths
+from heap import paths, receipts
 from heap.data.download import Retry, checksums, download, part_of
 from heap.data.items import below
 from heap.data.unpack import is_archive, unpack
@@ -27,6 +27,15 @@ from heap.settings.datasets import Archive, ScenesDataset
 log = logging.getLogger("heap")
 
 DOWNLOADS = ".downloads"
+
+
+class FetchReceipt(receipts.Receipt):
+    """Where a dataset's files are, and how they came there."""
+
+    name: str
+    root: str
+    how: str
+    archives: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -98,10 +107,7 @@ def read_receipt(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: missing, or no such receipt; names it.
     """
-    receipt = read_json(path)
-    if not isinstance(receipt, dict) or not {"name", "root", "how", "archives"} <= set(receipt):
-        raise DataError(f"{path}: no receipt of fetching")
-    return receipt
+    return receipts.read_receipt(path, FetchReceipt, "the receipt of fetching")
 
 
 def file_names(archives: list[Archive]) -> list[str]:

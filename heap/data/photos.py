@@ -10,7 +10,6 @@ Decided here once, because an encoder sees what these lines make of a file:
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile
 
-from heap.errors import PhotoError
+from heap.errors import DAMAGE, PhotoError
 
 # What counts as a photo in a folder. HEIC cannot be read by Pillow: it is listed so that a telephone's photos are
 # reported as unreadable and not overlooked.
@@ -45,11 +44,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow's decoders raise on damaged files; they have no common base.
-_DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
-    ZeroDivisionError, RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
+_DAMAGE = (*DAMAGE, Image.DecompressionBombError)
 
 
 def input_size(

@@ -42,8 +42,11 @@ def is_archive(path: Path) -> bool:
     Raises:
         FetchError: it is named as an archive and is none: a server's error page, or damaged.
     """
-    if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
-        return True
+    try:
+        if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
+            return True
+    except _DAMAGE as error:  # a cut gzip, whose start is whole
+        raise FetchError(f"{path}: is damaged ({error or type(error).__name__})") from error
     if path.name.lower().endswith(SUFFIXES):
         with path.open("rb") as stream:
             start = stream.read(40)

@@ -19,6 +19,7 @@ from heap.errors import ModelError
 from heap.files import file_sha256, read_json
 from heap.head.folder import HEAD, weights_of
 from heap.settings.base import Settings
+from heap.settings.freeze import section
 from heap.settings.stages import GroupSettings, SegmentSettings
 
 log = logging.getLogger("heap")
@@ -102,9 +103,9 @@ def of_stage(settings: dict[str, Any], receipt: Path, clusters: Path | None) -> 
         head_file=head_file,
         head_sha256=sha256,
         description=description,
-        reading=Reading.model_validate(settings["reading"]),
-        group=GroupSettings.model_validate(settings["group"]),
-        segment=SegmentSettings.model_validate(settings["segment"]),
+        reading=section(settings, "reading", Reading),
+        group=section(settings, "group", GroupSettings),
+        segment=section(settings, "segment", SegmentSettings),
         clusters=None if clusters is None else centroids(clusters, sha256, receipt),
     )
 

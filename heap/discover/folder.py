@@ -24,10 +24,11 @@ from safetensors.numpy import save as as_safetensors
 
 from heap import __version__
 from heap.cluster.objects import View
-from heap.cluster.table import FOREGROUND
-from heap.errors import ModelError
-from heap.files import digest, file_sha256, read_json, write_json
+from heap.cluster.table import BACKGROUND, FOREGROUND
+from heap.errors import DAMAGE, ModelError
+from heap.files import digest, file_sha256, named, read_json, write_json
 from heap.head.folder import HEAD
+from heap.receipts import Number, Positive, Receipt, Weights, check
 from heap.settings.base import Count, Settings, Sides
 from heap.settings.stages import GroupSettings, SegmentSettings
 
@@ -41,6 +42,43 @@ _OF_HEAD = (
     "model", "seed", "dim", "encoder", "encoder_settings", "attention_kind", "weights", "trained_on", "train",
     "polarity_flipped", "diagnostics", "warnings",
 )  # fmt: skip
+
+
+class _View(Receipt):
+    first: Number
+    last: Number
+    centre: list[float]
+    turn: list[list[float]] | None
+    join_above: float | None
+
+
+class _OfClusters(Receipt):
+    views: dict[str, _View]
+    dataset: str
+    foreground: Number
+    background: Number
+    sha256: str
+
+
+class _TrainedOn(Receipt):
+    dataset: str
+
+
+class ModelJson(Receipt):
+    """What is relied on in a model's `model.json` beside its settings."""
+
+    head_sha256: str
+    clusters: _OfClusters | None
+    model: str
+    dim: Positive
+    encoder: str
+    encoder_settings: dict[str, Any]
+    attention_kind: str
+    weights: Weights
+    trained_on: _TrainedOn
+    warnings: list[str]
+
+
 # Settings of an encoder that say where weights are read from or how fast, and change no feature.
 _NOT_VALUES = ("weights", "sha256", "batch_images", "patch_px")
 
@@ -134,11 +172,26 @@ def save(folder: Path, parts: Parts) -> dict[str, Any]:
 
     Raises:
         ModelError: `folder` is there and holds something else.
+        OSError: the disk is full or refuses; its `filename` is `folder`.
     """
     if folder.exists() and not is_model(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ModelError(f"{folder}: holds something else than a model; name a new folder")
     # Made beside its place and moved there whole, so that a kill leaves the earlier model or none.
     work = folder.with_name(f".{folder.name}.part")
+    try:
+        with named(folder):
+            told = _write(work, parts)
+            if folder.exists():
+                shutil.rmtree(folder)
+            work.replace(folder)
+    finally:
+        if work.exists():
+            shutil.rmtree(work)
+    return told
+
+
+def _write(work: Path, parts: Parts) -> dict[str, Any]:
+    """Write the files to a fresh folder; return what stands in its `model.json`."""
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
@@ -167,9 +220,6 @@ def save(folder: Path, parts: Parts) -> dict[str, Any]:
         **{key: parts.description[key] for key in _OF_HEAD},
     }
     write_json(work / MODEL, told)
-    if folder.exists():
-        shutil.rmtree(folder)
-    work.replace(folder)
     return told
 
 
@@ -187,6 +237,7 @@ def read(folder: Path) -> Parts:
     missing = [key for key in ("head_sha256", "clusters", "reading", "group", "segment", *_OF_HEAD) if key not in told]
     if missing:
         raise ModelError(f"{folder / MODEL}: lacks {', '.join(missing)}")
+    check(told, ModelJson, f"{folder / MODEL}: not the description of a model", ModelError)
     try:
         reading = Reading.model_validate(told["reading"])
         group = GroupSettings.model_validate(told["group"])
@@ -203,9 +254,9 @@ def _read_clusters(path: Path, told: dict[str, Any]) -> Centroids:
     _check_file(path, told["sha256"])
     try:
         values = load_file(path)["centroids"]
-    except (SafetensorError, KeyError) as error:
+        views = {kind: View.from_json(told["views"][kind]) for kind in (FOREGROUND, BACKGROUND)}
+    except (*DAMAGE, SafetensorError) as error:
         raise ModelError(f"{path}: not readable as centroids ({error})") from error
-    views = {kind: View.from_json(one) for kind, one in told["views"].items()}
     expected = (told["foreground"] + told["background"], len(views[FOREGROUND].centre))
     if values.shape != expected:
         raise ModelError(f"{path}: centroids of shape {values.shape}, expected {expected}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +13,9 @@ from safetensors.torch import load_file
 
 from heap.encoders.layouts import to_timm
 from heap.encoders.registry import shape_of
-from heap.errors import EncoderError
+from heap.errors import DAMAGE, EncoderError
 from heap.files import file_sha256
+from heap.receipts import Weights, read_receipt
 
 M = TypeVar("M", bound=torch.nn.Module)
 # Random weights are drawn from one seed, so that two stores of the same `random` encoder hold the same features.
@@ -88,21 +88,35 @@ def published(architecture: str) -> tuple[str, str]:
     return config.url, config.url.rsplit("/", 1)[1]
 
 
+def read_weights(path: str | Path) -> dict[str, Any]:
+    """Read the receipt of an encoder's weights: source, file, sha256.
+
+    Raises:
+        EncoderError: it is something else; names file and key.
+    """
+    return read_receipt(path, Weights, "the receipt of an encoder's weights", EncoderError)
+
+
 def check_receipt(weights: Mapping[str, str | None]) -> str:
     """Return the path of weights that are still the file of their receipt.
 
     Raises:
-        EncoderError: the file is gone, or another one lies under its name since.
+        EncoderError: no file is named, it is gone, or another one lies under its name since.
     """
-    path = Path(str(weights["file"]))
+    path = Path(str(weights.get("file")))
     again = "run the weights stage again (`heap weights`, or delete its receipt and run snakemake)"
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name of 5,000 letters
+        raise EncoderError(f"weights file {str(path)[:200]}: {error.strerror}; {again}") from error
+    if not there:
         raise EncoderError(f"weights file {path} is gone since its receipt was written; {again}")
     # All of it is read in any case, and hashing 350 MB takes less than a second: no need to trust times and sizes.
     found = file_sha256(path)
-    if found != weights["sha256"]:
+    expected = weights.get("sha256")
+    if found != expected:
         raise EncoderError(
-            f"weights file {path} was replaced: its sha256 is {found}, the receipt says {weights['sha256']}; {again}"
+            f"weights file {path} was replaced: its sha256 is {found}, the receipt says {expected}; {again}"
         )
     return str(path)
 
@@ -159,7 +173,7 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
             state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise EncoderError(f"{path}: not readable as a checkpoint of tensors ({error})") from error
     for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):

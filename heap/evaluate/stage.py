@@ -17,6 +17,7 @@ from heap.evaluate.measures import Resampling
 from heap.evaluate.tables import Figure
 from heap.evaluate.tasks import Dataset, Outcome, Run, run_task
 from heap.files import read_json
+from heap.segment.masks_json import read_masks
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import (
     BenchmarkSettings,
@@ -113,11 +114,8 @@ def gather(
     wanted = {task.dataset for task in tasks if isinstance(task, SemanticTask | InstancesTask)}
     of_masks: dict[str, dict[str, Any]] = {}
     for path in masks if wanted else ():
-        instances = read_json(path)
-        try:
-            name = str(instances["info"]["dataset"])
-        except (KeyError, TypeError):
-            raise DataError(f"{path}: not the COCO instances of a dataset (no info.dataset)") from None
+        instances = read_masks(path)
+        name = str(instances["info"]["dataset"])
         if name in of_masks:
             raise DataError(f"{path}: a second masks JSON of {name}")
         if name in wanted:

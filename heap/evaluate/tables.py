@@ -116,6 +116,10 @@ def read(path: str | Path) -> pd.DataFrame:
         if column not in table:
             table[column] = math.nan if column in ("low", "high") else 0
     names = ["dataset", "task", "method", "variant", "metric"]
+    for column in set(COLUMNS) - set(names):
+        whole = column not in ("value", "low", "high")
+        if not pd.api.types.is_numeric_dtype(table[column]) or (whole and not (table[column] % 1 == 0).all()):
+            raise DataError(f"{path}: not a metrics table ({column} holds what is no {'count' if whole else 'number'})")
     return table.astype(dict.fromkeys(names, str))
 
 

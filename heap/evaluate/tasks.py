@@ -29,6 +29,7 @@ from heap.evaluate.jobs import (
 from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
 from heap.evaluate.truth import Photo, photos_of
 from heap.progress import track
+from heap.segment.masks_json import annotations_of
 from heap.settings.stages import DiscoveryTask, InstancesTask, RetrievalTask, SaliencyTask, SemanticTask, Task
 from heap.workers import spread, workers_for
 
@@ -184,7 +185,7 @@ def _instances(task: InstancesTask, dataset: Dataset, methods: Sequence[str], ru
         raise DataError(f"{dataset.name}: no photo has true boxes, and instances need them (key boxes of the dataset)")
     if dataset.instances is None:
         raise DataError(f"{dataset.name}: instances needs its masks JSON, none of those given is of it")
-    info, found = dataset.instances["info"], _annotations(dataset.instances)
+    info, found = dataset.instances["info"], annotations_of(dataset.instances)
     maps = _maps(dataset, [method for method in methods if method != "heap"])
     job = InstancesJob(maps, float(info["threshold"]), float(info["min_area"]))
     items = [Segmented(photo, found.get(photo.image_id)) for photo in photos]
@@ -231,7 +232,7 @@ def _retrieval(task: RetrievalTask, dataset: Dataset, methods: Sequence[str], ru
 def _semantic(task: SemanticTask, dataset: Dataset, run: Run, mark: str) -> Outcome:
     if dataset.instances is None:
         raise DataError(f"{dataset.name}: semantic needs its masks JSON, none of those given is of it")
-    found = _annotations(dataset.instances)
+    found = annotations_of(dataset.instances)
     photos = dataset.photos(task.split)
     items = [Segmented(photo, found[photo.image_id]) for photo in photos if photo.image_id in found]
     skipped = [{"photo": p.image_id, "reason": "not in the masks JSON"} for p in photos if p.image_id not in found]
@@ -242,15 +243,6 @@ def _semantic(task: SemanticTask, dataset: Dataset, run: Run, mark: str) -> Outc
     kept = [(item.photo.image_id, one) for item, one in described]
     measured = measures.of_semantic(kept, "hungarian" + mark, run.resampling)
     return Outcome("heap", measured, len(items), skipped + dataset.unlisted(), notes=measured.notes)
-
-
-def _annotations(coco: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the annotations of each photo of a masks JSON."""
-    found: dict[str, list[dict[str, Any]]] = {str(image["heap_id"]): [] for image in coco["images"]}
-    name_of = {image["id"]: str(image["heap_id"]) for image in coco["images"]}
-    for annotation in coco["annotations"]:
-        found[name_of[annotation["image_id"]]].append(annotation)
-    return found
 
 
 def _named(kept: Kept) -> list[tuple[str, Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from heap.errors import TrainingError
+from heap.errors import DAMAGE, TrainingError
 from heap.files import atomic_path
 from heap.head.bank import Bank
 from heap.head.model import Head
@@ -45,8 +45,11 @@ class Checkpoint:
             "settings": settings.model_dump(mode="json"),
             "bank": None if bank is None else bank.state(),
         }
+        # By way of memory: torch's own writer tells of a full disk in words that name neither disk nor file.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
         with atomic_path(self.path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     def read(self) -> dict[str, Any] | None:
         """Return the state to resume from, or None.
@@ -59,7 +62,7 @@ class Checkpoint:
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
             return state if state["identity"] == self.identity else None
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        except DAMAGE as error:
             raise TrainingError(
                 f"{self.path}: damaged, not readable as a checkpoint; delete it to train this seed from its start"
             ) from error

@@ -15,16 +15,18 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from heap import paths
-from heap.errors import TrainingError
+from heap.errors import DAMAGE, TrainingError
 from heap.files import atomic_path, digest, dump_json, file_sha256, read_json, write_json
 from heap.head.model import Head
+from heap.receipts import Number, Receipt, read_receipt
 from heap.settings.models import HeadSettings
 
 HEAD = "head.safetensors"
@@ -33,6 +35,23 @@ HISTORY = "history.csv"
 KEPT = 5
 # Settings of the stage that do not touch the weights of a seed's head.
 _OUTSIDE = ("seeds", "resident_gb", "checkpoint_every")
+
+
+class SeedReceipt(Receipt):
+    """One seed's head."""
+
+    seed: Number
+    head_sha256: str
+
+
+class TrainingReceipt(Receipt):
+    """Which heads a training made, and which is used."""
+
+    model: str
+    identity: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    seed: Number
+    why: str
+    seeds: list[SeedReceipt]
 
 
 def identity(stage: dict[str, Any], fingerprint: str) -> str:
@@ -88,9 +107,7 @@ def weights_of(path: str | Path, seed: int | None = None) -> tuple[Path, dict[st
         raise TrainingError(f"{path}: no trained head; run train first")
     if path.suffix != ".json":
         return path, {"seeds": [], "seed_why": "its head was given as a file"}
-    receipt = read_json(path)
-    if not isinstance(receipt, dict) or "identity" not in receipt:
-        raise TrainingError(f"{path}: not the receipt of a training")
+    receipt = read_receipt(path, TrainingReceipt, "the receipt of a training", TrainingError)
     hashes = {row["seed"]: row["head_sha256"] for row in receipt["seeds"]}
     wanted = receipt["seed"] if seed is None else seed
     if wanted not in hashes:
@@ -126,7 +143,7 @@ def load(path: str | Path, device: str) -> tuple[Head, dict[str, Any]]:
         description: dict[str, Any] = json.loads(metadata["heap"])
         head = Head(description["dim"], HeadSettings.model_validate(description["train"]["head"]))
         head.load_state_dict(state)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise TrainingError(f"{weights}: not a HEAP head ({error})") from error
     return head.to(torch.device(device)).eval(), description
 

@@ -167,10 +167,12 @@ def read_lines(path: str | Path) -> list[tuple[str, Lines]]:
         frame = pd.read_csv(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: not readable as CSV ({error})") from error
     if "iteration" not in frame:
         raise DataError(f"{path}: not a training history (no column iteration)")
+    if not pd.api.types.is_numeric_dtype(frame["iteration"]):
+        raise DataError(f"{path}: not a training history (an iteration that is no number)")
     seeds = [frame] if "seed" not in frame else [of_seed for _, of_seed in frame.groupby("seed", sort=True)]
     # The chosen seed first: its line is the one that is described.
     seeds.sort(key=lambda of_seed: "chosen" not in of_seed or not bool(of_seed["chosen"].iat[0]))

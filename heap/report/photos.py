@@ -24,9 +24,9 @@ from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery
 from heap.evaluate.truth import Photo, photos_of, saliency_truth
-from heap.files import read_json
 from heap.report import pictures
 from heap.segment.instances import UNCLUSTERED, clusters_of_patches
+from heap.segment.masks_json import annotations_of, read_masks
 from heap.segment.names import mask_path
 from heap.upsample import logits_of, soft_map
 
@@ -72,11 +72,10 @@ class Found:
     @cached_property
     def boxes_of(self) -> dict[str, list[list[int]]]:
         """Boxes (x1, y1, x2, y2) of the instances of each photo."""
-        names = {image["id"]: str(image["heap_id"]) for image in self.coco["images"]}
-        found: dict[str, list[list[int]]] = {name: [] for name in names.values()}
-        for one in self.coco["annotations"]:
-            x, y, width, height = one["bbox"]
-            found[names[one["image_id"]]].append([x, y, x + width, y + height])
+        found: dict[str, list[list[int]]] = {}
+        for image_id, listed in annotations_of(self.coco).items():
+            corners = (one["bbox"] for one in listed)
+            found[image_id] = [[x, y, x + width, y + height] for x, y, width, height in corners]
         return found
 
     @cached_property
@@ -144,7 +143,7 @@ def gather(
         lambda value: value[0].receipt["dataset"],
     )
     of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
-    of_masks = _by_dataset(((p, (p, read_json(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
+    of_masks = _by_dataset(((p, (p, read_masks(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
     found = []
     for name, manifest in listed.items():
         kinds: dict[str, Mapping[str, object]] = {

@@ -7,14 +7,26 @@ it. So each stage reads a file with just its own settings; Snakemake sees that f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from heap.errors import SettingsError
 from heap.files import dump_json, read_json
-from heap.settings.baselines import BASELINES
+from heap.receipts import in_words
+from heap.settings.base import Count, Settings, Sides
+from heap.settings.baselines import BASELINES, FoundSettings, KmeansSettings, LostSettings, TokenCutSettings
 from heap.settings.config import Config
+from heap.settings.datasets import Archive, Dataset, ScenesDataset
+from heap.settings.models import Encoder, TrainSettings
+from heap.settings.stages import (
+    BenchmarkSettings,
+    ClusterSettings,
+    EvaluateSettings,
+    GroupSettings,
+    ReportSettings,
+    SegmentSettings,
+)
 
 # Raised by hand when the meaning of a stage's output changes, so that old results are recomputed.
 STAGE_VERSION = {
@@ -58,6 +70,33 @@ NAMED_BY = {
 _READING = ("resize_px", "max_px", "max_patches")
 _FETCHING = ("root", "archives")
 _ELSEWHERE = ("model", "files", "foreground_clusters")
+
+
+class _Archives(Settings):
+    """What `fetch` knows of a dataset that is not drawn."""
+
+    archives: list[Archive]
+
+
+# What each stage's file holds beside stage, name and version: a damaged one is named by the key, before any work.
+_HOLDS: dict[str, dict[str, Any]] = {
+    "fetch": {"dataset": ScenesDataset | _Archives, "root": str | None},
+    "weights": {"kind": str, "architecture": str | None, "weights": str | None, "sha256": str | None},
+    "manifest": {"dataset": Dataset},
+    "extract": {
+        "encoder": Encoder, "resize_px": Sides | None, "max_px": Count | None, "max_patches": Count,
+        "on_bad_image": Literal["fail", "skip"],
+    },
+    "train": {"train": TrainSettings, "train_split": str | None, "min_train_images": int},
+    "found": {"found": FoundSettings, "train_split": str | None, "min_train_images": int},
+    "group": {"group": GroupSettings},
+    "maps": {"baseline": KmeansSettings | LostSettings | TokenCutSettings | None},
+    "cluster": {"cluster": ClusterSettings},
+    "segment": {"segment": SegmentSettings},
+    "model": {"reading": dict[str, Any], "group": GroupSettings, "segment": SegmentSettings},
+    "evaluate": {"benchmark": BenchmarkSettings, "evaluate": EvaluateSettings},
+    "report": {"benchmark": BenchmarkSettings, "report": ReportSettings},
+}  # fmt: skip
 
 
 def settings_of(config: Config, stage: str, name: str) -> dict[str, Any]:
@@ -149,19 +188,30 @@ def read_frozen(path: str | Path, stage: str) -> dict[str, Any]:
     """Read a frozen settings file and check that it is one of `stage` and of this version of it.
 
     Raises:
-        SettingsError: it belongs to another stage, or was frozen by another version of the code.
+        SettingsError: it belongs to another stage, was frozen by another version of the code, or is damaged.
     """
     frozen = read_json(path)
     if not isinstance(frozen, dict) or frozen.get("stage") != stage:
         raise SettingsError(f"{path}: not the frozen settings of stage {stage}")
-    if frozen["version"] != STAGE_VERSION[stage]:
+    if frozen.get("version") != STAGE_VERSION[stage]:
         raise SettingsError(
-            f"{path}: frozen by version {frozen['version']} of {stage}, this is version {STAGE_VERSION[stage]}; "
+            f"{path}: frozen by version {frozen.get('version')} of {stage}, this is version {STAGE_VERSION[stage]}; "
             "run snakemake again, it freezes anew"
         )
+    for key, kind in {"name": str, **_HOLDS[stage]}.items():
+        section(frozen, key, kind, f"{path}: ")
     return frozen
 
 
-def section(frozen: dict[str, Any], key: str, kind: Any) -> Any:
-    """Return `frozen[key]` as the settings type `kind` (a model or an annotated union)."""
-    return TypeAdapter(kind).validate_python(frozen[key])
+def section(frozen: dict[str, Any], key: str, kind: Any, told: str = "") -> Any:
+    """Return `frozen[key]` as the settings type `kind` (a model or an annotated union).
+
+    Raises:
+        SettingsError: it is missing or something else; the message begins with `told` and names the key.
+    """
+    if key not in frozen:
+        raise SettingsError(f"{told}frozen settings without {key}")
+    try:
+        return TypeAdapter(kind).validate_python(frozen[key])
+    except ValidationError as error:
+        raise SettingsError(f"{told}{key}: {in_words(error)}") from None

@@ -226,5 +226,5 @@ def test_a_damaged_marker_or_receipt(server) -> None:
     run(archives({"url": f"{server.url}/a.zip"}))
     assert read_json(FOLDER / ".downloads/a.zip.done.json")["top"] == ["images"]
     RECEIPT.write_text("[]")
-    with pytest.raises(DataError, match=r"mine\.json: no receipt of fetching"):
+    with pytest.raises(DataError, match=r"mine\.json: not the receipt of fetching"):
         read_receipt(RECEIPT)

@@ -230,7 +230,7 @@ def test_the_stage(tmp_path: Path, photo: PhotoMaker) -> None:
     write_json(receipt, {"root": "x"})
     frozen, receipt = freeze(tmp_path, {"layout": "folder"}, tmp_path)
     write_json(receipt, {"root": "x"})
-    with pytest.raises(DataError, match=r"receipt\.json: no receipt of fetching"):
+    with pytest.raises(DataError, match=r"receipt\.json: not the receipt of fetching"):
         manifest.make(frozen, receipt, tmp_path / "m.parquet")
 
 

@@ -50,6 +50,13 @@ def test_what_is_no_mask_is_refused_and_not_skipped(tmp_path: Path) -> None:
     [
         ([[0, 0, 4, 4]], "no list of three points"),
         ([3, 4], "no list of three points"),
+        # Each of these ended Python with a segmentation fault, or took all memory.
+        ([[0, 0, None, 0, 2, 3]], r"no number near a photo of \[3, 4\]"),
+        ([[0, 0, float("nan"), 0, 2, 3]], "no number near"),
+        ([[0, 0, 1e9, 0, 2, 3]], "no number near"),
+        ({"size": [3, 4], "counts": [0, 6, 600]}, "do not add up"),
+        ({"size": [3, 4], "counts": [12, -1, 1]}, "do not add up"),
+        ({"size": [3, 4], "counts": "oo"}, "neither a list nor COCO's compressed string"),
         ([], "neither polygons nor RLE"),
         (None, "neither polygons nor RLE"),
         ({"counts": [12]}, "neither polygons nor RLE"),

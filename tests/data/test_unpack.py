@@ -136,6 +136,9 @@ def test_damaged_archives_are_named(tmp_path: Path) -> None:
         with pytest.raises(FetchError, match=name):
             is_archive(archive) and unpack(archive, tmp_path / "out", tmp_path / "work")
         assert not (tmp_path / "out").exists()
+    (tmp_path / "start.tar.gz").write_bytes((tmp_path / "a.tar.gz").read_bytes()[:40])
+    with pytest.raises(FetchError, match=r"start\.tar\.gz"):
+        is_archive(tmp_path / "start.tar.gz")
     archive = zipped(tmp_path / "flip.zip", {"x": content}, zipfile.ZIP_STORED)
     flipped = bytearray(archive.read_bytes())
     flipped[20_000] ^= 1

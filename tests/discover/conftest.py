@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from discover.small import Trained, make
+from discover.small import Trained
 
 from heap.discover.model import Model, load
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return make(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")

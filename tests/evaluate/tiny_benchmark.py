@@ -150,7 +150,8 @@ class Bench:
             )  # fmt: skip
         path = self.folder / "masks" / "tiny.json"
         info = {"dataset": "tiny", "threshold": 0.5, "min_area": 0.002}
-        write_json(path, {"info": info, "images": images, "annotations": annotations})
+        categories = [{"id": number} for number in sorted({one["category_id"] for one in annotations} | {1})]
+        write_json(path, {"info": info, "images": images, "annotations": annotations, "categories": categories})
         return path
 
     def write_frozen(self, tasks: list[dict[str, Any]], methods: list[str]) -> Path:
