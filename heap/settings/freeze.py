@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from heap.errors import SettingsError
 from heap.files import dump_json, read_json
+from heap.settings.base import Settings
 from heap.settings.baselines import BASELINES
 from heap.settings.config import Config
 
@@ -22,7 +23,9 @@ STAGE_VERSION = {
     "weights": 1,
     "manifest": 2,
     "extract": 2,  # 2: photos of one grid stand together
+    "extract_means": 1,
     "train": 1,
+    "train_means": 1,
     "found": 1,
     "group": 1,
     "maps": 2,
@@ -38,7 +41,9 @@ NAMED_BY = {
     "weights": "encoder",
     "manifest": "dataset",
     "extract": "dataset",
+    "extract_means": "dataset",
     "train": "model",
+    "train_means": "model",
     "found": "model",
     "group": "dataset",
     "maps": "method",
@@ -52,6 +57,9 @@ NAMED_BY = {
 _READING = ("resize_px", "max_px", "max_patches")
 _FETCHING = ("root", "archives")
 _ELSEWHERE = ("model", "files")
+# How a stage works, as against what comes out: memory and checkpoints. They stand in a file of their own
+# (`extract_means`), which Snakemake does not compare: an edit re-runs nothing, and the next job that runs reads it.
+MEANS = {"extract": ("batch_images",), "train": ("checkpoint_every", "resident_gb")}
 
 
 def settings_of(config: Config, stage: str, name: str) -> dict[str, Any]:
@@ -71,10 +79,11 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
     if stage == "fetch":
         dataset = config.datasets[name].model_dump(mode="json")
         root = dataset.pop("root")
-        keep = dataset if dataset["layout"] == "scenes" else {"archives": dataset["archives"]}
+        keep = dataset if dataset["layout"] == "scenes" else {key: dataset[key] for key in ("layout", "archives")}
+        outside = (*_READING, *_ELSEWHERE, "on_bad_image", "expected_images")
         # A relative root means the folder the user stood in; the receipt must not depend on who reads it.
         return {
-            "dataset": {k: v for k, v in keep.items() if k not in (*_READING, *_ELSEWHERE, "on_bad_image")},
+            "dataset": {k: v for k, v in keep.items() if k not in outside},
             "root": None if root is None else str(Path(root).expanduser()),
         }
     if stage == "weights":
@@ -85,14 +94,20 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {"dataset": {k: v for k, v in dataset.items() if k not in (*_READING, *_FETCHING, *_ELSEWHERE)}}
     if stage == "extract":
         dataset = config.datasets[name].model_dump(mode="json", include={*_READING, "on_bad_image"})
-        return {**dataset, "encoder": config.encoders[config.encoder_of(name)].model_dump(mode="json")}
+        encoder = config.encoders[config.encoder_of(name)].model_dump(mode="json", exclude={*MEANS["extract"]})
+        return {**dataset, "encoder": encoder}
+    if stage == "extract_means":
+        encoder = config.encoders[config.encoder_of(name)].model_dump(mode="json", include={*MEANS["extract"]})
+        return {"means": encoder}
+    if stage == "train_means":
+        return {"means": config.train_settings(name).model_dump(mode="json", include={*MEANS["train"]})}
     if stage in ("train", "found"):
         model = config.models[name]
-        training = config.train_settings(name) if stage == "train" else config.baselines.found
+        training: Settings = config.train_settings(name) if stage == "train" else config.baselines.found
         return {
             "train_split": model.train_split,
             "min_train_images": model.min_train_images,
-            stage: training.model_dump(mode="json"),
+            stage: training.model_dump(mode="json", exclude={*MEANS["train"]} if stage == "train" else None),
         }
     if stage == "group":
         return {"group": config.group.model_dump(mode="json")}
@@ -140,6 +155,15 @@ def read_frozen(path: str | Path, stage: str) -> dict[str, Any]:
             "run snakemake again, it freezes anew"
         )
     return frozen
+
+
+def read_means(path: str | Path | None, stage: str) -> dict[str, Any]:
+    """Read the frozen means of `stage` (see `MEANS`); None has none, and the settings' own defaults hold.
+
+    Raises:
+        SettingsError: as `read_frozen`.
+    """
+    return {} if path is None else dict(read_frozen(path, f"{stage}_means")["means"])
 
 
 def section(frozen: dict[str, Any], key: str, kind: Any) -> Any:
