@@ -21,7 +21,7 @@ demo: $(INSTALLED)  ## install, then find the objects of the embedded scenes: ta
 	@echo "pictures: results/report/demo.html   masks: results/masks/scenes/"
 
 test: $(INSTALLED)  ## install, then run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: lint types workflow  ## everything that CI checks besides the tests
 

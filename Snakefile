@@ -3,6 +3,8 @@
 #   results/{benchmark}_table.md        the same figures as a table for people
 #   results/{benchmark}_seeds.csv       mean and deviation over the seeds of the training; nothing else asks for it
 #   results/report/{benchmark}.html     the same figures with pictures
+#   results/pictures/{dataset}.json     a picture of each photo: saliency, regions, objects; nothing else asks for it
+#   results/head/{model}_curves.svg     the curves of a training
 #   results/models/{model}.json         a trained model as one folder beside it (heap.load, heap predict)
 #   results/masks/{dataset}.json        masks of every photo of a dataset (photos: your own folder)
 # The way of the data: fetch, manifest, extract (scattered, gathered), train, group, cluster, segment, evaluate, report.
@@ -14,6 +16,9 @@ min_version("9.27")
 configfile: "config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
@@ -21,6 +26,7 @@ include: "workflow/rules/head.smk"
 include: "workflow/rules/regions.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/pictures.smk"
 include: "workflow/rules/seeds.smk"
 
 

@@ -19,7 +19,7 @@ from heap.discover import commands as discover_commands
 from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
-from heap.report.commands import compare, show
+from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
     name="heap",
@@ -304,6 +304,8 @@ for command in (discover_commands.model, discover_commands.export, discover_comm
     app.command()(command)
 app.command()(show)
 app.command()(compare)
+app.command()(curves)
+app.command()(pictures)
 app.command()(encoders)
 
 

@@ -53,6 +53,11 @@ def history(model: str) -> str:
     return f"{RESULTS}/head/{model}.csv"
 
 
+def curves(model: str) -> str:
+    """Picture of the training of every seed: losses and diagnostics over the iterations."""
+    return f"{RESULTS}/head/{model}_curves.svg"
+
+
 def model(model: str) -> str:
     """Receipt of a trained model's folder, which can be moved to another machine and lies beside it."""
     return f"{RESULTS}/models/{model}.json"
@@ -111,6 +116,11 @@ def index(dataset: str) -> str:
 def masks(dataset: str) -> str:
     """COCO instances of the dataset; one PNG a photo lies in the folder of the same name beside it."""
     return f"{RESULTS}/masks/{dataset}.json"
+
+
+def pictures(dataset: str) -> str:
+    """Receipt of a picture of each photo for people; they lie in the folder of the same name beside it."""
+    return f"{RESULTS}/pictures/{dataset}.json"
 
 
 def instances(dataset: str) -> str:

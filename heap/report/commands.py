@@ -1,4 +1,4 @@
-"""The commands `heap show` and `heap compare`: metrics tables for people."""
+"""The commands `heap show`, `compare`, `curves` and `pictures`: tables and pictures for people."""
 
 from __future__ import annotations
 
@@ -42,3 +42,27 @@ def compare(
         typer.echo(comparison.markdown(comparison.compare(sources, metric or []), second, intervals), nl=False)
     else:
         comparison.write(out, sources, metric or [], second, intervals)
+
+
+def curves(
+    history: Annotated[Path, typer.Argument(help="History of a training: results/head/MODEL.csv.")],
+    out: Annotated[Path, typer.Option("--out", help="Picture: .svg, .png or .pdf.")],
+) -> None:
+    """Draw the losses and diagnostics of a training as one picture."""
+    from heap.report.figures import draw_history
+
+    draw_history(history, out)
+
+
+def pictures(
+    settings: Annotated[Path, typer.Option("--settings", help="results/settings/pictures/DATASET.json.")],
+    manifest: Annotated[Path, typer.Option("--manifest", help="Manifest of the dataset (Parquet).")],
+    maps: Annotated[Path, typer.Option("--maps", help="Receipt of HEAP's patch maps.")],
+    clusters: Annotated[Path, typer.Option("--clusters", help="Clustered regions.")],
+    masks: Annotated[Path, typer.Option("--masks", help="COCO instances.")],
+    out: Annotated[Path, typer.Option("--out", help="Receipt; the pictures lie in the folder of its name beside it.")],
+) -> None:
+    """Write a picture of each photo for people: photo, saliency, regions by cluster, objects found."""
+    from heap.report.overlays import write_pictures
+
+    write_pictures(settings, manifest, maps, clusters, masks, out)

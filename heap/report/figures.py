@@ -13,17 +13,17 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from heap.errors import DataError
-from heap.report.words import COLUMNS, method_name, metric_name, task_name
+from heap.files import atomic_path
+from heap.report.compare import ALREADY_PERCENT, LOWER_IS_BETTER, NOT_RANKED
+from heap.report.words import COLUMNS, CURVES, method_name, metric_name, task_name
 
 Values = npt.NDArray[np.floating | np.integer]
+Lines = Sequence[tuple[Values, Values]]
 
-# The only figures of these tables where less is more.
-LOWER_IS_BETTER = {"mae"}
-# Printed in percent by their peers, and so by `heap.evaluate.tables`; all others are fractions.
-ALREADY_PERCENT = {"corloc"}
 # A curve is drawn in this colour and the page's own text colour put in its place, so that it reads in the dark too.
 INK = "#010203"
 LINE = "#010204"
@@ -35,6 +35,7 @@ class Cell:
 
     text: str
     best: bool
+    interval: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Row:
     images: int
     skipped: int
     fallbacks: int
+    ours: bool
 
 
 @dataclass(frozen=True)
@@ -58,23 +60,16 @@ class Table:
     metrics: list[str]
     rows: list[Row]
 
+    @property
+    def columns(self) -> list[str]:
+        """The counts that need a column: photos where they differ between methods, the others where there are any."""
+        told = ["images"] if len({row.images for row in self.rows}) > 1 else []
+        return told + [name for name in ("skipped", "fallbacks") if any(getattr(row, name) for row in self.rows)]
 
-def read_metrics(path: str | Path) -> pd.DataFrame:
-    """Read a metrics table.
-
-    Raises:
-        DataError: missing, or not a metrics table.
-    """
-    try:
-        frame = pd.read_csv(path, keep_default_na=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as CSV ({error})") from error
-    missing = {"dataset", "task", "method", "variant", "metric", "value", "images"} - set(frame.columns)
-    if missing:
-        raise DataError(f"{path}: not a metrics table (missing: {', '.join(sorted(missing))})")
-    return frame
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any figure has an interval."""
+        return any(cell is not None and cell.interval for row in self.rows for cell in row.cells)
 
 
 def tables(metrics: pd.DataFrame) -> list[Table]:
@@ -94,16 +89,21 @@ def tables(metrics: pd.DataFrame) -> list[Table]:
         # Readings in the order of the file, and within one the methods, so that rivals stand below each other.
         part = part.assign(reading=pd.factorize(part["variant"])[0]).sort_values("reading", kind="stable")
         for (variant, method), of_row in part.groupby(["variant", "method"], sort=False):
-            values = dict(zip(of_row["metric"], of_row["value"], strict=True))
+            values = {row.metric: (row.value, row.low, row.high) for row in of_row.itertuples()}
             cells = [
-                Cell(_percent(name, values[name]), bool(rivals[variant] > 1 and values[name] == best[variant, name]))
+                Cell(
+                    _percent(name, values[name][0]),
+                    name not in NOT_RANKED and bool(rivals[variant] > 1 and values[name][0] == best[variant, name]),
+                    "" if pd.isna(values[name][1]) else " to ".join(_percent(name, end) for end in values[name][1:]),
+                )
                 if name in values
                 else None
                 for name in names
             ]
             first = of_row.iloc[0]
-            counts = [int(first.get(column, 0)) for column in ("images", "skipped", "fallbacks")]
-            rows.append(Row(method_name(str(method)), str(variant), cells, *counts))
+            images, skipped, fallbacks = (int(first[column]) for column in ("images", "skipped", "fallbacks"))
+            ours = method == "heap"
+            rows.append(Row(method_name(str(method)), str(variant), cells, images, skipped, fallbacks, ours))
         found.append(Table(str(dataset), task_name(str(task)), [metric_name(name) for name in names], rows))
     return found
 
@@ -136,6 +136,17 @@ class History:
     model: str
     curves: list[Curve]
 
+    @property
+    def groups(self) -> list[tuple[str, str, list[Curve]]]:
+        """The curves under headings that say what they tell: heading, a sentence, curves."""
+        parts = []
+        for title, sentence, names in CURVES:
+            of_part = [curve for curve in self.curves if curve.name in names]
+            parts.append((title, sentence, of_part))
+        known = {name for _, _, names in CURVES for name in names}
+        parts.append(("Others", "", [curve for curve in self.curves if curve.name not in known]))
+        return [part for part in parts if part[2]]
+
 
 def read_history(path: str | Path) -> History:
     """Return the curves of a training: every numeric column of `{model}.csv` over its iterations, a line a seed.
@@ -143,7 +154,15 @@ def read_history(path: str | Path) -> History:
     Raises:
         DataError: missing, or without a column `iteration`.
     """
-    path = Path(path)
+    return History(Path(path).stem, [_curve(name, lines) for name, lines in read_lines(path)])
+
+
+def read_lines(path: str | Path) -> list[tuple[str, Lines]]:
+    """Return for each numeric column of a training's history its lines, x and y `(n,)`, the chosen seed's first.
+
+    Raises:
+        DataError: missing, or without a column `iteration`.
+    """
     try:
         frame = pd.read_csv(path)
     except FileNotFoundError:
@@ -155,16 +174,16 @@ def read_history(path: str | Path) -> History:
     seeds = [frame] if "seed" not in frame else [of_seed for _, of_seed in frame.groupby("seed", sort=True)]
     # The chosen seed first: its line is the one that is described.
     seeds.sort(key=lambda of_seed: "chosen" not in of_seed or not bool(of_seed["chosen"].iat[0]))
-    curves = []
+    found: list[tuple[str, Lines]] = []
     for name in frame.select_dtypes("number").columns.drop(["iteration", "seed"], errors="ignore"):
         points = [of_seed[["iteration", name]].dropna() for of_seed in seeds]
         lines = [(one["iteration"].to_numpy(), one[name].to_numpy()) for one in points if len(one)]
         if lines:
-            curves.append(_curve(str(name), lines))
-    return History(path.stem, curves)
+            found.append((str(name), lines))
+    return found
 
 
-def _curve(name: str, lines: Sequence[tuple[Values, Values]]) -> Curve:
+def _curve(name: str, lines: Lines) -> Curve:
     iterations, values = lines[0]
     alt = (
         f"{name} from {values[0]:.3g} at iteration {iterations[0]:.0f} to {values[-1]:.3g} at iteration "
@@ -175,7 +194,7 @@ def _curve(name: str, lines: Sequence[tuple[Values, Values]]) -> Curve:
     return Curve(name, COLUMNS.get(name, ""), alt, draw(lines, salt=name))
 
 
-def draw(lines: Sequence[tuple[Values, Values]], salt: str) -> str:
+def draw(lines: Lines, salt: str) -> str:
     """Return a small line plot as SVG to stand in a page: no addresses, no ids that clash, the page's own colours.
 
     Args:
@@ -191,12 +210,7 @@ def draw(lines: Sequence[tuple[Values, Values]], salt: str) -> str:
     with mpl.rc_context(settings):
         figure = Figure(figsize=(3.2, 1.7), layout="constrained")
         axes = figure.add_subplot()
-        for number, (x, y) in enumerate(lines):
-            look: dict[str, Any] = {"linewidth": 1.6, "zorder": 3} if number == 0 else {"linewidth": 0.8, "alpha": 0.45}
-            axes.plot(x, y, color=LINE, marker="o" if len(x) == 1 else None, **look)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.locator_params(nbins=4)
-        axes.margins(x=0.01)
+        _plot(axes, lines, LINE)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
@@ -207,3 +221,39 @@ def draw(lines: Sequence[tuple[Values, Values]], salt: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     return svg.replace(INK, "currentColor").replace(LINE, "var(--line)").replace("<svg", '<svg aria-hidden="true"', 1)
+
+
+def _plot(axes: Axes, lines: Lines, colour: str) -> None:
+    """Draw the lines of one column: the first stands out, the others are faint."""
+    for number, (x, y) in enumerate(lines):
+        look: dict[str, Any] = {"linewidth": 1.6, "zorder": 3} if number == 0 else {"linewidth": 0.8, "alpha": 0.45}
+        axes.plot(x, y, color=colour, marker="o" if len(x) == 1 else None, **look)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.locator_params(nbins=4)
+    axes.margins(x=0.01)
+
+
+def draw_history(history: str | Path, out: str | Path) -> None:
+    """Write all curves of a training as one picture on white, a panel a column; the suffix of `out` is its format.
+
+    Raises:
+        DataError: the history is missing, not one, or empty.
+    """
+    found = read_lines(history)
+    if not found:
+        raise DataError(f"{history}: has no figures to draw")
+    columns = 4
+    rows = -(-len(found) // columns)
+    settings: dict[Any, Any] = {"svg.hashsalt": "heap", "font.size": 9, "axes.titlesize": 9}
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(3 * columns, 1.8 * rows + 0.4), layout="constrained")
+        figure.suptitle(f"Training of {Path(history).stem}", fontsize=11)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, (name, lines) in zip(panels, found, strict=False):
+            axes.set_title(name, loc="left")
+            _plot(axes, lines, "#b04a00")
+        for axes in panels[len(found) :]:
+            axes.set_axis_off()
+        with atomic_path(out) as temporary:
+            metadata = {"Date": None} if Path(out).suffix == ".svg" else None
+            figure.savefig(temporary, dpi=150, metadata=metadata)

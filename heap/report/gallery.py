@@ -33,14 +33,14 @@ class ClusterCard:
         colour: CSS colour.
         regions: how many it has.
         photos: in how many photos.
-        crops: its most typical regions.
+        crops: its most typical regions, each with its region_id.
     """
 
     number: int
     colour: str
     regions: int
     photos: int
-    crops: list[Picture]
+    crops: list[tuple[int, Picture]]
 
 
 def css(colour: npt.NDArray[np.uint8]) -> str:
@@ -70,7 +70,10 @@ def cluster_cards(found: Found, colours: npt.NDArray[np.uint8]) -> list[ClusterC
         cluster = int(str(number))
         known = regions[regions["image_id"].isin(files.keys() & found.row_of.keys())]
         crops = [
-            picture("", f"Region of {row['image_id']}", crop(found, row, files[row["image_id"]], colours[cluster]))
+            (
+                int(row["region_id"]),
+                picture("", f"Region of {row['image_id']}", crop(found, row, files[row["image_id"]], colours[cluster])),
+            )
             for _, row in typical(known).iterrows()
         ]
         cards.append(

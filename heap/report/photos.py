@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +15,23 @@ from PIL import Image
 
 from heap import paths
 from heap.cache.maps import MapReader
+from heap.cluster import table as cluster_table
 from heap.cluster.geometry import enlarge
-from heap.cluster.table import FOREGROUND, Clusters
+from heap.cluster.table import Clusters
+from heap.data import manifest as manifest_table
 from heap.data.manifest import Manifest
 from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery
 from heap.evaluate.truth import Photo, photos_of, saliency_truth
+from heap.files import read_json
 from heap.report import pictures
+from heap.segment.instances import UNCLUSTERED, clusters_of_patches
 from heap.segment.names import mask_path
 from heap.upsample import logits_of, soft_map
 
+T = TypeVar("T")
 EPS = 1e-7  # FOUND's, as in the tables
-# How much of the photo shines through the colours of its regions: enough to see which object a region is.
-SHINES_THROUGH = 0.35
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Found:
     Attributes:
         manifest: its photos and truth.
         maps: HEAP's patch maps.
+        maps_receipt: their receipt, for processes that open them for themselves.
         clusters: its regions.
         masks: its COCO JSON; the PNGs lie in the folder of its name.
         coco: the JSON's content.
@@ -45,6 +49,7 @@ class Found:
 
     manifest: Manifest
     maps: MapReader
+    maps_receipt: Path
     clusters: Clusters
     masks: Path
     coco: dict[str, Any]
@@ -73,6 +78,25 @@ class Found:
             x, y, width, height = one["bbox"]
             found[names[one["image_id"]]].append([x, y, x + width, y + height])
         return found
+
+    @cached_property
+    def objects_of(self) -> dict[str, list[tuple[dict[str, Any], int]]]:
+        """Objects of each photo: mask as COCO RLE, and cluster."""
+        names = {image["id"]: str(image["heap_id"]) for image in self.coco["images"]}
+        unclustered = max(one["id"] for one in self.coco["categories"])
+        found: dict[str, list[tuple[dict[str, Any], int]]] = {}
+        for one in self.coco["annotations"]:
+            category = int(one["category_id"])
+            cluster = UNCLUSTERED if category == unclustered else category - 1
+            found.setdefault(names[one["image_id"]], []).append((one["segmentation"], cluster))
+        return found
+
+    def cluster_of_token(self, image_id: str) -> dict[int, int]:
+        """Return the cluster of each listed region of a photo."""
+        regions = self.regions_of.get(image_id)
+        if regions is None:
+            return {}
+        return {int(t): int(c) for t, c in zip(regions["token"], regions["cluster"], strict=True)}
 
     def photos(self, splits: Sequence[str | None]) -> list[Photo]:
         """Return the photos of some splits (all where None is among them) that have maps, in the manifest's order."""
@@ -103,6 +127,46 @@ class Found:
                 return np.asarray(image) > 0
         except (FileNotFoundError, OSError) as error:
             raise DataError(f"{path}: not readable as a mask ({error}); run segment again") from error
+
+
+def gather(
+    manifests: Sequence[Path], maps: Sequence[Path], clusters: Sequence[Path], masks: Sequence[Path]
+) -> list[Found]:
+    """Return the datasets, in the order of the manifests, each with its files.
+
+    Raises:
+        DataError: a dataset has no maps, clusters or masks among the files, or two of a kind.
+    """
+    listed = _by_dataset(((p, manifest_table.read(p)) for p in manifests), lambda value: value.info["dataset"])
+    readers = [(path, MapReader(path)) for path in maps]
+    of_maps = _by_dataset(
+        ((path, (reader, path)) for path, reader in readers if reader.receipt["method"] == "heap"),
+        lambda value: value[0].receipt["dataset"],
+    )
+    of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
+    of_masks = _by_dataset(((p, (p, read_json(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
+    found = []
+    for name, manifest in listed.items():
+        kinds: dict[str, Mapping[str, object]] = {
+            "HEAP maps": of_maps,
+            "table of clusters": of_clusters,
+            "masks": of_masks,
+        }
+        for kind, there in kinds.items():
+            if name not in there:
+                raise DataError(f"no {kind} of dataset {name} among the files given")
+        found.append(Found(manifest, *of_maps[name], of_clusters[name], *of_masks[name]))
+    return found
+
+
+def _by_dataset(values: Iterable[tuple[Path, T]], dataset: Callable[[T], Any]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for path, value in values:
+        name = str(dataset(value))
+        if name in found:
+            raise DataError(f"{path}: a second file of dataset {name}")
+        found[name] = value
+    return found
 
 
 @dataclass(frozen=True)
@@ -229,41 +293,29 @@ def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.
 
     boxes = found.boxes_of.get(image_id, [])
     truth = scored.photo.boxes
-    mask = _resized(found.mask(image_id), small)
+    mask = resized(found.mask(image_id), small)
     overlay = pictures.draw_boxes(pictures.overlay(photo, mask), scaled(boxes), pictures.FOUND)
     if truth is not None and len(truth):
         overlay = pictures.draw_boxes(overlay, scaled(truth.tolist()), pictures.TRUE, dashed=True)
     soft = soft_map(logits_of(found.maps.foreground(row)), patch_px, input_hw, small)
-    labels, clusters = _labels(found, image_id, row)
-    labels = enlarge(labels, small, input_hw, patch_px)
-    grey = np.repeat(photo.mean(axis=-1, keepdims=True), 3, axis=-1)
-    regions = (1 - SHINES_THROUGH) * pictures.colour_regions(labels, colours) + SHINES_THROUGH * grey
+    of_token = found.cluster_of_token(image_id)
+    labels = enlarge(clusters_of_patches(found.maps.region(row), of_token), small, input_hw, patch_px)
+    clusters = sorted({cluster for cluster in of_token.values() if cluster < found.clusters.foreground_clusters})
     share = f"{mask.mean():.0%} of the photo"
     shown = [
         picture("photo", f"Photo {image_id}", photo),
         picture("found", f"Mask found in {image_id}: {share}, {len(boxes)} objects", overlay),
         picture("saliency", f"Soft saliency map of {image_id}, brighter is more foreground", pictures.heat(soft)),
-        picture("regions", f"Regions of {image_id} coloured by cluster", regions.astype(np.uint8)),
+        picture("regions", f"Regions of {image_id} coloured by cluster", pictures.regions_over(photo, labels, colours)),
     ]
     if has_pixels(scored.photo):
-        true = _resized(saliency_truth(scored.photo, "255"), small)
+        true = resized(saliency_truth(scored.photo, "255"), small)
         grey_mask = np.repeat((true * np.uint8(255))[..., None], 3, axis=-1)
         shown.append(picture("truth", f"True mask of {image_id}: {true.mean():.0%} of the photo", grey_mask))
     return Card(image_id, scored.group, scored.iou, clusters, len(boxes), shown)
 
 
-def _labels(found: Found, image_id: str, row: int) -> tuple[npt.NDArray[np.int32], list[int]]:
-    """Return the cluster of each patch (-1 where its region is not listed), and the foreground clusters there are."""
-    tokens = found.maps.region(row)
-    regions = found.regions_of.get(image_id)
-    labels = np.full(tokens.shape, -1, dtype=np.int32)
-    if regions is None:
-        return labels, []
-    for token, cluster in zip(regions["token"], regions["cluster"], strict=True):
-        labels[tokens == token] = cluster
-    return labels, sorted({int(c) for c in regions.loc[regions["kind"] == FOREGROUND, "cluster"]})
-
-
-def _resized(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    resized = Image.fromarray(mask.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return np.asarray(resized) > 0
+def resized(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return a mask `(H, W)` at another size, the nearest pixel's value."""
+    scaled = Image.fromarray(mask.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return np.asarray(scaled) > 0

@@ -24,6 +24,9 @@ SALIENCY = "cividis"
 # Quality at which 256-pixel thumbnails show no blocks; 60 photos of five pictures stay near 3 MB.
 WEBP_QUALITY = 72
 
+# How much of the photo shines through the colours of its regions: enough to see which object a region is.
+SHINES_THROUGH = 0.35
+
 
 def palette(count: int) -> Pixels:
     """Return `count` colours `(count, 3)` that stay as far apart as they can, the first ones farthest.
@@ -42,22 +45,27 @@ def palette(count: int) -> Pixels:
 
 
 def overlay(photo: Pixels, mask: Mask, colour: Colour = FOUND, tint: float = 0.25, outside: float = 0.5) -> Pixels:
-    """Return the photo with a mask tinted and outlined and everything outside it darkened.
+    """Return the photo with a mask tinted and outlined and everything outside it darkened; see `overlays`."""
+    return overlays(photo, [(mask, colour)], tint, outside)
 
-    The darkness is what shows the mask where the photo itself has the tint's colour.
+
+def overlays(photo: Pixels, masks: Sequence[tuple[Mask, Colour]], tint: float = 0.25, outside: float = 0.5) -> Pixels:
+    """Return the photo with masks tinted and outlined, each in its colour, and everything outside them darkened.
+
+    The darkness is what shows a mask where the photo itself has the tint's colour.
 
     Args:
         photo: `(H, W, 3)`.
-        mask: `(H, W)`; where it is empty the photo is returned as it is.
-        colour: of tint and outline.
+        masks: `(H, W)` each, and their colours; where all are empty the photo is returned as it is.
         tint: share of the colour inside.
         outside: brightness kept outside.
     """
-    if not mask.any():
+    if not any(mask.any() for mask, _ in masks):
         return photo.copy()
-    out = np.where(mask[..., None], photo, outside * photo)
-    out[mask] = (1 - tint) * out[mask] + tint * np.asarray(colour)
-    out[edge(mask)] = colour
+    out = outside * photo
+    for mask, colour in masks:
+        out[mask] = (1 - tint) * photo[mask] + tint * np.asarray(colour)
+        out[edge(mask)] = colour
     return np.rint(out).astype(np.uint8)
 
 
@@ -85,12 +93,24 @@ def colour_regions(labels: npt.NDArray[np.integer], colours: Pixels, none: Colou
     return table[np.where(labels < 0, len(colours), labels)]
 
 
+def regions_over(photo: Pixels, labels: npt.NDArray[np.integer], colours: Pixels) -> Pixels:
+    """Return the regions of a photo in their colours, the photo shining through in grey."""
+    grey = np.repeat(photo.mean(axis=-1, keepdims=True), 3, axis=-1)
+    mixed = (1 - SHINES_THROUGH) * colour_regions(labels, colours) + SHINES_THROUGH * grey
+    return mixed.astype(np.uint8)
+
+
 def muted(colours: Pixels) -> Pixels:
     """Return the colours greyed and darkened, for what is to stand back (background regions)."""
     lab = rgb2lab(colours[None])
     lab[..., 0] *= 0.5
     lab[..., 1:] *= 0.25
     return np.rint(255 * np.clip(lab2rgb(lab)[0], 0, 1)).astype(np.uint8)
+
+
+def cluster_colours(foreground: int, background: int) -> Pixels:
+    """Return the colour of each cluster, `(kf + kb, 3)`: bright foreground, muted background."""
+    return np.concatenate([palette(foreground), muted(palette(background))])
 
 
 def heat(probability: npt.NDArray[np.floating]) -> Pixels:
@@ -165,8 +185,25 @@ def shrink(picture: npt.NDArray[np.uint8], longest_px: int, nearest: bool = Fals
     return np.asarray(Image.fromarray(picture).resize(size, how))
 
 
+def webp(picture: Pixels, quality: int = WEBP_QUALITY) -> bytes:
+    """Return a picture as the bytes of a WebP file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="WEBP", quality=quality, method=4)
+    return buffer.getvalue()
+
+
+def beside(panels: Sequence[Sequence[Pixels]], gap_px: int = 8) -> Pixels:
+    """Return pictures of one size as rows and columns on white."""
+    height, width = panels[0][0].shape[:2]
+    rows, columns = len(panels), max(len(row) for row in panels)
+    out = np.full(((height + gap_px) * rows - gap_px, (width + gap_px) * columns - gap_px, 3), 255, dtype=np.uint8)
+    for y, row in enumerate(panels):
+        for x, panel in enumerate(row):
+            top, left = y * (height + gap_px), x * (width + gap_px)
+            out[top : top + height, left : left + width] = panel
+    return out
+
+
 def data_uri(picture: Pixels) -> str:
     """Return a picture as a `data:` address that stands in a page, WebP."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="WEBP", quality=WEBP_QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/webp;base64," + base64.b64encode(webp(picture)).decode("ascii")

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from heap import __version__
-from heap.cache.maps import MapReader
-from heap.cluster import table as cluster_table
 from heap.cluster.table import BACKGROUND, FOREGROUND
-from heap.data import manifest as manifest_table
-from heap.errors import DataError
+from heap.evaluate.tables import read as read_metrics
 from heap.files import dump_json, read_json, write_text
 from heap.progress import track
 from heap.report import pictures
-from heap.report.figures import read_history, read_metrics, tables
+from heap.report.browse import Browser, browse
+from heap.report.figures import read_history, tables
 from heap.report.gallery import CLUSTERS, ClusterCard, cluster_cards, css
-from heap.report.photos import Card, Found, card, choose, score
+from heap.report.photos import Card, Found, card, choose, gather, score
 from heap.report.words import encoder_note
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTask
 
 HERE = Path(__file__).parent
-T = TypeVar("T")
+# One after another they are the page's one script.
+SCRIPTS = ("regions.js", "gallery.js", "photos.js")
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Section:
     clusters: list[ClusterCard]
     all_clusters: int
     colours: list[str]
+    browser: Browser
     made: list[tuple[str, str]]
     warnings: list[str]
 
@@ -79,9 +78,12 @@ def report(
     benchmark: BenchmarkSettings = section(settings, "benchmark", BenchmarkSettings)
     beside = metrics.with_suffix(".json")
     about = read_json(beside) if beside.is_file() else None
+    datasets = gather(manifests, maps, clusters, masks)
+    # Each dataset has its share of the room, by its photos.
+    bytes_a_photo = 1e6 * wanted.gallery_mb / max(1, sum(len(found.maps) for found in datasets))
     sections = [
-        make_section(found, _splits(benchmark, found.name), wanted)
-        for found in gather(manifests, maps, clusters, masks)
+        make_section(found, _splits(benchmark, found.name), wanted, int(bytes_a_photo * len(found.maps)))
+        for found in datasets
     ]
     encoders = sorted({value for one in sections for key, value in one.made if key == "encoder"})
     page = render(
@@ -91,50 +93,11 @@ def report(
         tables=tables(read_metrics(metrics)),
         histories=[read_history(path) for path in sorted(set(histories))],
         sections=sections,
-        warnings=[] if about is None else [str(word) for word in about.get("warnings", [])],
+        warnings=[("", str(word)) for word in (about or {}).get("warnings", [])]
+        + [(one.name, word) for one in sections for word in one.warnings],
         about="" if about is None else dump_json(about),
     )
     write_text(out_html, page)
-
-
-def gather(
-    manifests: Sequence[Path], maps: Sequence[Path], clusters: Sequence[Path], masks: Sequence[Path]
-) -> list[Found]:
-    """Return the datasets, in the order of the manifests, each with its files.
-
-    Raises:
-        DataError: a dataset has no maps, clusters or masks among the files, or two of a kind.
-    """
-    listed = _by_dataset(((p, manifest_table.read(p)) for p in manifests), lambda value: value.info["dataset"])
-    readers = [(path, MapReader(path)) for path in maps]
-    of_maps = _by_dataset(
-        ((path, reader) for path, reader in readers if reader.receipt["method"] == "heap"),
-        lambda value: value.receipt["dataset"],
-    )
-    of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
-    of_masks = _by_dataset(((p, (p, read_json(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
-    found = []
-    for name, manifest in listed.items():
-        kinds: dict[str, Mapping[str, object]] = {
-            "HEAP maps": of_maps,
-            "table of clusters": of_clusters,
-            "masks": of_masks,
-        }
-        for kind, there in kinds.items():
-            if name not in there:
-                raise DataError(f"report: no {kind} of dataset {name} among the files given")
-        found.append(Found(manifest, of_maps[name], of_clusters[name], *of_masks[name]))
-    return found
-
-
-def _by_dataset(values: Iterable[tuple[Path, T]], dataset: Callable[[T], Any]) -> dict[str, T]:
-    found: dict[str, T] = {}
-    for path, value in values:
-        name = str(dataset(value))
-        if name in found:
-            raise DataError(f"{path}: a second file of dataset {name}")
-        found[name] = value
-    return found
 
 
 def _splits(benchmark: BenchmarkSettings, dataset: str) -> list[str | None]:
@@ -146,18 +109,18 @@ def _splits(benchmark: BenchmarkSettings, dataset: str) -> list[str | None]:
     ]
 
 
-def make_section(found: Found, splits: Sequence[str | None], settings: ReportSettings) -> Section:
+def make_section(found: Found, splits: Sequence[str | None], settings: ReportSettings, room: int) -> Section:
     """Return one dataset of the page: its chosen photos and its clusters.
 
     Args:
         found: the dataset.
         splits: photos of these are shown; None among them takes all.
         settings: number and size of the pictures.
+        room: bytes of the page for the gallery's thumbnails.
     """
     info = found.clusters.info
     k = {kind: int(info["k"][kind]) for kind in (FOREGROUND, BACKGROUND)}
-    foreground, background = pictures.palette(k[FOREGROUND]), pictures.muted(pictures.palette(k[BACKGROUND]))
-    colours = np.concatenate([foreground, background])
+    colours = pictures.cluster_colours(k[FOREGROUND], k[BACKGROUND])
     photos = found.photos(splits)
     ranked_by, ious = score(found, photos)
     chosen = choose(photos, ious, settings.photos)
@@ -188,7 +151,8 @@ def make_section(found: Found, splits: Sequence[str | None], settings: ReportSet
         cards=[card(found, one, settings.thumbnail_px, colours) for one in shown],
         clusters=cluster_cards(found, colours),
         all_clusters=k[FOREGROUND],
-        colours=[css(colour) for colour in foreground],
+        colours=[css(colour) for colour in colours],
+        browser=browse(found, ious, settings.thumbnail_px, room),
         made=made,
         warnings=warnings,
     )
@@ -207,8 +171,8 @@ def render(**content: Any) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     style, script = (
-        Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - files of this package
-        for name in ("style.css", "script.js")
+        Markup("".join((HERE / name).read_text(encoding="utf-8") for name in names))  # noqa: S704 - files of this package
+        for names in (("style.css",), SCRIPTS)
     )
     # The browser runs this one script and no other, and asks nobody for anything: a second fence behind the escaping.
     fence = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -58,6 +58,21 @@ COLUMNS = {
     "border": "mean foreground on the photo's edge; low is good",
     "framing": "how much more the edge is like the background than like the foreground; high is good, decides the seed",
 }
+# The headings of a training's curves: what each tells, and the columns below it.
+CURVES = [
+    ("Losses", "What the training minimises, and its parts.", ["loss", "intra", "negative", "inter", "prior"]),
+    (
+        "Signs of a collapse",
+        "None of them reads a label. A head that calls everything foreground, copies the attention, or puts a photo "
+        "into one group shows here.",
+        ["area", "undecided", "entropy", "groups", "border", "framing", "rho"],
+    ),
+    (
+        "Course",
+        "",
+        ["learning_rate", "gradient_norm", "prior_weight", "photos_per_s", "waiting_share"],
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from heap.errors import DataError
 
 
-def mask_name(image_id: str) -> PurePosixPath:
+def mask_name(image_id: str, suffix: str = ".png") -> PurePosixPath:
     """Return the name of a photo's mask inside the folder of masks.
 
-    An image_id may hold slashes (nested folders), spaces and any sign a file name may; `.png` is added and nothing is
-    replaced, so different ids never meet in one file.
+    An image_id may hold slashes (nested folders), spaces and any sign a file name may; the suffix is added and nothing
+    is replaced, so different ids never meet in one file.
 
     Raises:
         DataError: the id would lead out of the folder, or is no file name at all.
@@ -20,19 +20,19 @@ def mask_name(image_id: str) -> PurePosixPath:
     parts = image_id.split("/")
     if "\0" in image_id or any(part in ("", ".", "..") for part in parts):
         raise DataError(f"image id {image_id!r}: cannot name a mask (empty part, `.`, `..` or a zero byte)")
-    return PurePosixPath(*parts[:-1], parts[-1] + ".png")
+    return PurePosixPath(*parts[:-1], parts[-1] + suffix)
 
 
-def mask_path(folder: str | Path, image_id: str) -> Path:
+def mask_path(folder: str | Path, image_id: str, suffix: str = ".png") -> Path:
     """Return where the mask of a photo lies in `folder`.
 
     Raises:
         DataError: as `mask_name`.
     """
-    return Path(folder) / mask_name(image_id)
+    return Path(folder) / mask_name(image_id, suffix)
 
 
-def mask_names(image_ids: Iterable[str]) -> set[PurePosixPath]:
+def mask_names(image_ids: Iterable[str], suffix: str = ".png") -> set[PurePosixPath]:
     """Return the names of all masks of a dataset.
 
     Raises:
@@ -40,7 +40,7 @@ def mask_names(image_ids: Iterable[str]) -> set[PurePosixPath]:
     """
     names: set[PurePosixPath] = set()
     for image_id in image_ids:
-        name = mask_name(image_id)
+        name = mask_name(image_id, suffix)
         if name in names:
             raise DataError(f"image id {image_id!r} stands twice")
         names.add(name)
@@ -51,14 +51,16 @@ def mask_names(image_ids: Iterable[str]) -> set[PurePosixPath]:
     return names
 
 
-def remove_stale(folder: Path, names: set[PurePosixPath]) -> int:
+def remove_stale(folder: Path, names: set[PurePosixPath], suffix: str = ".png") -> int:
     """Remove masks of photos that are no longer in the dataset (and temporary files of a killed run); return how many.
 
     Folders that become empty go too.
     """
     if not folder.is_dir():
         return 0
-    stale = [path for path in folder.rglob("*.png") if PurePosixPath(path.relative_to(folder).as_posix()) not in names]
+    stale = [
+        path for path in folder.rglob("*" + suffix) if PurePosixPath(path.relative_to(folder).as_posix()) not in names
+    ]
     removed = 0
     for path in stale:
         if path.is_dir() and not path.is_symlink():

@@ -19,6 +19,7 @@ from heap.settings.stages import (
     ClusterSettings,
     EvaluateSettings,
     GroupSettings,
+    PicturesSettings,
     ReportSettings,
     RetrievalTask,
     SegmentSettings,
@@ -49,6 +50,8 @@ class Config(Settings):
     """Metrics tables by name: `results/{name}_metrics.csv`."""
     evaluate: EvaluateSettings = EvaluateSettings()
     """Evaluation, for every benchmark."""
+    pictures: PicturesSettings = PicturesSettings()
+    """Pictures of every photo, for every dataset."""
     report: ReportSettings = ReportSettings()
     """Reports, for every benchmark."""
 

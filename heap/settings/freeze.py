@@ -32,8 +32,9 @@ STAGE_VERSION = {
     "cluster": 1,
     "segment": 2,  # 2: also the table of instances and the indexed maps
     "model": 1,
+    "pictures": 1,
     "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
-    "report": 1,
+    "report": 2,  # 2: gallery of every region
 }
 # Which keys of the configuration give the names of a stage's jobs.
 NAMED_BY = {
@@ -50,6 +51,7 @@ NAMED_BY = {
     "cluster": "dataset",
     "segment": "dataset",
     "model": "model",
+    "pictures": "dataset",
     "evaluate": "benchmark",
     "report": "benchmark",
 }
@@ -121,6 +123,8 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {"cluster": config.cluster.model_dump(mode="json")}
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
+    if stage == "pictures":
+        return {"pictures": config.pictures.model_dump(mode="json")}
     if stage == "model":
         reading = config.datasets[config.models[name].train_on].model_dump(mode="json", include={*_READING})
         later = {key: getattr(config, key).model_dump(mode="json") for key in ("group", "segment")}

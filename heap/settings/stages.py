@@ -123,10 +123,19 @@ class EvaluateSettings(Settings):
     """Seed of the resampling."""
 
 
+class PicturesSettings(Settings):
+    """A picture of each photo for people."""
+
+    longest_px: Annotated[int, Field(ge=64, le=8192)] = 640
+    """Longest side of each of the four panels; smaller photos keep their size."""
+
+
 class ReportSettings(Settings):
     """The HTML report."""
 
-    photos: Annotated[int, Field(ge=3, le=10000)] = 60
+    photos: Annotated[int, Field(ge=3, le=600)] = 60
     """Photos shown a dataset: the best, the median and the worst by IoU where there is truth."""
     thumbnail_px: Annotated[int, Field(ge=64, le=1024)] = 256
     """Longest side of the pictures in the page."""
+    gallery_mb: Annotated[float, Field(ge=1, le=500)] = 32
+    """Room of the gallery's thumbnails in the page: they get smaller the more photos there are, down to 64 px."""

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from heap.errors import DataError
-from heap.report.figures import draw, read_history, read_metrics, tables
+from heap.evaluate.tables import read as read_metrics
+from heap.report.figures import draw, draw_history, read_history, tables
 from heap.report.words import encoder_note
 
 CSV = """dataset,task,method,variant,metric,value,images,skipped,fallbacks
@@ -55,12 +56,19 @@ def test_figures_are_percent_and_the_best_of_each_reading_is_marked(metrics: Pat
     assert semantic.metrics == ["mIoU 21"]
 
 
-def test_what_is_no_table_is_told(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match=r"x\.csv: not a metrics table \(missing: dataset"):
-        read_metrics(tmp_path / "x.csv")
-    with pytest.raises(DataError, match="no such file"):
-        read_metrics(tmp_path / "y.csv")
+def test_counts_have_columns_only_where_they_tell_something(metrics: Path) -> None:
+    saliency, discovery, semantic = tables(read_metrics(metrics))
+    assert (saliency.columns, discovery.columns, semantic.columns) == (["skipped"], ["fallbacks"], [])
+    assert [row.ours for row in saliency.rows] == [True, False, True, False]
+
+
+def test_intervals_stand_in_the_unit_of_their_figure(tmp_path: Path) -> None:
+    rows = "a,saliency,heap,multi,iou,0.5,0.45,0.551,9\na,discovery,heap,largest,corloc,50,40.25,60,9\n"
+    (tmp_path / "m.csv").write_text("dataset,task,method,variant,metric,value,low,high,images\n" + rows)
+    found = tables(read_metrics(tmp_path / "m.csv"))
+    intervals = [cell.interval for table in found for cell in table.rows[0].cells if cell]
+    assert intervals == ["45.0 to 55.1", "40.2 to 60.0"]
+    assert all(table.has_intervals for table in found)
 
 
 def test_every_numeric_column_becomes_a_curve(tmp_path: Path) -> None:
@@ -73,6 +81,8 @@ def test_every_numeric_column_becomes_a_curve(tmp_path: Path) -> None:
     assert history.curves[0].alt == "loss from 3 at iteration 0 to 1 at iteration 20; least 1, most 3"
     assert history.curves[0].about
     assert not history.curves[1].about
+    named = [(title, [curve.name for curve in curves]) for title, _, curves in history.groups]
+    assert named == [("Losses", ["loss"]), ("Others", ["new"])]
 
 
 def test_each_seed_is_a_line_and_the_chosen_one_is_described(tmp_path: Path) -> None:
@@ -96,6 +106,24 @@ def test_a_drawing_asks_for_nothing_and_takes_the_pages_colours() -> None:
     ids = re.findall(r' id="([^"]*)"', svg)
     other = re.findall(r' id="([^"]*)"', draw([(np.arange(5), np.arange(5.0))], "y"))
     assert not set(ids) & set(other)
+
+
+def test_all_curves_of_a_training_in_one_picture(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"seed": [0, 0, 1, 1], "iteration": [0, 1, 0, 1], "loss": [4.0, 3, 2, 1], "area": [1, 1, 0, 0]}
+    )
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    draw_history(tmp_path / "m.csv", tmp_path / "m.svg")
+    first = (tmp_path / "m.svg").read_bytes()
+    draw_history(tmp_path / "m.csv", tmp_path / "m.svg")
+    assert (tmp_path / "m.svg").read_bytes() == first
+    assert first.count(b'<g id="axes_') == 4  # two of them are empty places of the row
+    assert first.count(b"stroke: #b04a00") == 4  # two seeds in two panels
+    frame[["iteration"]].to_csv(tmp_path / "e.csv", index=False)
+    with pytest.raises(DataError, match=r"e\.csv: has no figures to draw"):
+        draw_history(tmp_path / "e.csv", tmp_path / "e.svg")
+    with pytest.raises(DataError, match=r"x\.csv: no such file"):
+        draw_history(tmp_path / "x.csv", tmp_path / "x.svg")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,25 @@ def test_overlay_tints_inside_outlines_and_darkens_outside() -> None:
     assert photo.min() == 100  # the photo itself is left alone
 
 
+def test_each_mask_keeps_its_colour() -> None:
+    photo = np.full((4, 8, 3), 100, dtype=np.uint8)
+    left, right = np.zeros((4, 8), dtype=bool), np.zeros((4, 8), dtype=bool)
+    left[:, :3], right[:, 5:] = True, True
+    out = pictures.overlays(photo, [(left, (200, 0, 0)), (right, (0, 0, 200))], tint=0.5, outside=0.5)
+    assert out[1, [0, 2, 3, 5, 7]].tolist() == [
+        [150, 50, 50], [200, 0, 0], [50, 50, 50], [0, 0, 200], [50, 50, 150],
+    ]  # fmt: skip
+
+
+def test_panels_stand_in_rows_on_white() -> None:
+    grey = np.full((2, 3, 3), 9, dtype=np.uint8)
+    out = pictures.beside([[grey, grey], [grey]], gap_px=1)
+    assert out[..., 0].tolist() == [
+        [9, 9, 9, 255, 9, 9, 9], [9, 9, 9, 255, 9, 9, 9], [255] * 7,
+        [9, 9, 9, 255, 255, 255, 255], [9, 9, 9, 255, 255, 255, 255],
+    ]  # fmt: skip
+
+
 def test_regions_take_their_colours_and_unlabelled_ones_none() -> None:
     colours = np.array([[1, 2, 3], [4, 5, 6]], dtype=np.uint8)
     out = pictures.colour_regions(np.array([[1, -1, 0]]), colours, none=(9, 9, 9))

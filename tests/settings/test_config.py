@@ -130,6 +130,12 @@ def test_schema_file_is_the_generated_one_and_accepts_the_config(raw: dict[str, 
         jsonschema.validate(edited(raw, "train/sizze", 224), schema)
 
 
+BENCHMARKS = ("demo", "voc", "coco20k", "ecssd", "duts_te", "dut_omron")
+DATASETS = (
+    "voc07", "voc12", "voc12_seg", "coco20k", "duts_tr", "duts_te", "dut_omron", "ecssd", "photos", "scenes",
+)  # fmt: skip
+
+
 def jobs(config: Any) -> dict[tuple[str, str], str]:
     names = {
         "files": [n for n, d in config.datasets.items() if d.files is None],
@@ -154,12 +160,14 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
         (
             "evaluate/bootstrap",
             0,
-            {("evaluate", name) for name in ("demo", "voc", "coco20k", "ecssd", "duts_te", "dut_omron")},
+            {("evaluate", name) for name in BENCHMARKS},
         ),
         ("benchmarks/ecssd/tasks/0/truth", "nonzero", {("evaluate", "ecssd"), ("report", "ecssd")}),
         ("baselines/tokencut/tau", 0.1, {("maps", "tokencut")}),
         ("baselines/found/iterations", 7, {("found", "benchmarks"), ("found", "photos"), ("found", "demo")}),
         ("segment/threshold", 0.6, None),
+        ("pictures/longest_px", 320, {("pictures", name) for name in DATASETS}),
+        ("report/gallery_mb", 8, {("report", name) for name in BENCHMARKS}),
     ],
 )
 def test_an_edit_changes_just_the_settings_of_what_depends_on_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_the_demo_says_how_much_hangs_on_the_seed(done: Run) -> None:
     assert set(table["task"]) == {"saliency", "discovery", "retrieval"}
     # The chosen seed's figures are those of the benchmark's own table.
     assert table[f"seed_{chosen}"].tolist() == pytest.approx(ours["value"].tolist(), abs=1e-9)
+
+
+def test_pictures_for_people_and_snakemakes_own_report(done: Run) -> None:
+    scatter = ("--set-scatter", "extract=3")
+    extra = (paths.curves("demo"), paths.comparison("demo"), paths.pictures("scenes"))
+    assert done.planned(*extra, *scatter) == {"freeze", "curves", "compare", "pictures"}
+    done.snakemake(*extra, *scatter)
+    ours = {path.stem for path in (done.folder / "results/masks/scenes").glob("*.png")}
+    assert {path.stem for path in (done.folder / "results/pictures/scenes").glob("*.jpg")} == ours
+    # Tables, curves and page: the annotated outputs of every job behind the targets.
+    done.snakemake(DEMO, paths.report("demo"), *extra, *scatter, "--report", "report.zip")
+    with zipfile.ZipFile(done.folder / "report.zip") as archive:
+        names = {name.split("/")[-1] for name in archive.namelist()}
+        page = next(name for name in archive.namelist() if name.endswith("report.html"))
+        text = archive.read(page).decode()
+    assert names == {"report.html", "demo_metrics.csv", "demo_table.md", "demo.html", "demo.csv", "demo_curves.svg"}
+    assert "Signs" not in text  # results lie beside the page, not in it
+    assert "one a row, with its 95 % interval" in text  # the captions
 
 
 def test_extraction_was_scattered(done: Run) -> None:

@@ -12,7 +12,12 @@ rule train:
         # The heads themselves lie beside it: a training that fails leaves the earlier ones, a setting that is put
         # back finds its own again.
         receipt=paths.head("{model}"),
-        history=paths.history("{model}"),
+        history=report(
+            paths.history("{model}"),
+            caption="../report/history.rst",
+            category="Training",
+            labels={"model": "{model}", "shows": "history"},
+        ),
     log:
         paths.log("train", "{model}"),
     benchmark:

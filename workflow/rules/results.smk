@@ -15,7 +15,12 @@ rule evaluate:
             paths.masks, datasets_of(wildcards.benchmark, "instances", "semantic")
         ),
     output:
-        metrics=paths.metrics("{benchmark}"),
+        metrics=report(
+            paths.metrics("{benchmark}"),
+            caption="../report/metrics.rst",
+            category="Figures",
+            labels={"benchmark": "{benchmark}", "shows": "figures with intervals"},
+        ),
         details=paths.metrics_details("{benchmark}"),
         photos=paths.metrics_photos("{benchmark}"),
     log:
@@ -47,7 +52,12 @@ rule compare:
         metrics=paths.metrics("{benchmark}"),
         details=paths.metrics_details("{benchmark}"),
     output:
-        table=paths.comparison("{benchmark}"),
+        table=report(
+            paths.comparison("{benchmark}"),
+            caption="../report/table.rst",
+            category="Figures",
+            labels={"benchmark": "{benchmark}", "shows": "comparison of methods"},
+        ),
     log:
         paths.log("compare", "{benchmark}"),
     conda:
@@ -77,17 +87,22 @@ rule report:
             for name in dict.fromkeys(map(model_of, datasets_of(wildcards.benchmark)))
         ],
     output:
-        page=paths.report("{benchmark}"),
+        page=report(
+            paths.report("{benchmark}"),
+            caption="../report/page.rst",
+            category="Figures",
+            labels={"benchmark": "{benchmark}", "shows": "page with pictures"},
+        ),
     log:
         paths.log("report", "{benchmark}"),
     benchmark:
         paths.bench("report", "{benchmark}")
     conda:
         "../../envs/heap.yaml"
-    threads: 2
+    threads: 8
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=8000,
+        runtime=120,
     params:
         manifests=lambda wildcards, input: [
             f"--manifest={path}" for path in input.manifests

@@ -1,0 +1,47 @@
+# Pictures for people: the curves of a training, and a picture of each photo. Nothing else asks for the latter.
+
+
+rule curves:
+    input:
+        history=paths.history("{model}"),
+    output:
+        picture=report(
+            paths.curves("{model}"),
+            caption="../report/curves.rst",
+            category="Training",
+            labels={"model": "{model}", "shows": "losses and diagnostics"},
+        ),
+    log:
+        paths.log("curves", "{model}"),
+    conda:
+        "../../envs/heap.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python -m heap curves {input.history:q} --out {output.picture:q} 2>&1 | tee {log:q}"
+
+
+rule pictures:
+    input:
+        settings=frozen("pictures"),
+        manifest=paths.manifest("{dataset}"),
+        maps=paths.maps("heap", "{dataset}"),
+        clusters=paths.clusters("{dataset}"),
+        masks=paths.masks("{dataset}"),
+    output:
+        receipt=paths.pictures("{dataset}"),
+    log:
+        paths.log("pictures", "{dataset}"),
+    benchmark:
+        paths.bench("pictures", "{dataset}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    shell:
+        "python -m heap pictures --settings {input.settings:q} --manifest {input.manifest:q} --maps {input.maps:q}"
+        " --clusters {input.clusters:q} --masks {input.masks:q} --out {output.receipt:q} 2>&1 | tee {log:q}"
