@@ -129,6 +129,13 @@ class _Builder:
         needs += [self.masks(name) for name in self.datasets_of(benchmark, "instances", "semantic")]
         return self.add("evaluate", benchmark, "evaluate", benchmark, paths.metrics(benchmark), needs)
 
+    def curves(self, model: str) -> Job:
+        return self.add("curves", model, None, "", paths.curves(model), [self.head(model)])
+
+    def pictures(self, dataset: str) -> Job:
+        needs = [self.manifest(dataset), self.group(dataset), self.clusters(dataset), self.masks(dataset)]
+        return self.add("pictures", dataset, "pictures", dataset, paths.pictures(dataset), needs)
+
     def table(self, benchmark: str) -> Job:
         return self.add("compare", benchmark, None, "", paths.comparison(benchmark), [self.metrics(benchmark)])
 
@@ -161,8 +168,9 @@ def everything(config: Config) -> Graph:
         build.seeds(name)
     for name in config.models:
         build.model(name)
+        build.curves(name)
     for name in config.datasets:
-        build.masks(name)
+        build.pictures(name)
         for method in BASELINES:
             build.method_masks(method, name)
     return build.graph

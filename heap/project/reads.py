@@ -161,4 +161,6 @@ READS: dict[str, Reads] = {
     "evaluate.seed": Reads(("evaluate",)),
     "report.photos": Reads(("report",)),
     "report.thumbnail_px": Reads(("report",)),
+    "report.gallery_mb": Reads(("report",)),
+    "pictures.longest_px": Reads(("pictures",)),
 }

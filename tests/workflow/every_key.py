@@ -225,4 +225,6 @@ VALUES: dict[str | tuple[str, str], Any] = {
     "evaluate.seed": 1,
     "report.photos": 9,
     "report.thumbnail_px": 128,
+    "report.gallery_mb": 5,
+    "pictures.longest_px": 320,
 }
