@@ -139,7 +139,7 @@ VALUES: dict[str | tuple[str, str], Any] = {
     ("datasets.*.model", "VocDataset"): At("datasets.voc12.model", "cnn"),
     ("datasets.*.model", "CocoDataset"): "cnn",
     ("datasets.*.model", "SaliencyDataset"): At("datasets.extra.model", "second"),
-    ("datasets.*.model", "FolderDataset"): At("datasets.more.model", "second"),
+    ("datasets.*.model", "FolderDataset"): At("datasets.more.model", "cnn"),
     ("datasets.*.model", "ScenesDataset"): At("datasets.drawn.model", "cnn"),
     "datasets.*.archives.*.url": "https://mirror.example/a.tar",
     "datasets.*.archives.*.sha256": "cd" * 32,

@@ -49,8 +49,13 @@ class Project:
         with self._workflow(config, "touch", forceall=True):
             pass
 
-    def planned(self, config: dict[str, Any], *targets: str) -> tuple[set[Job], set[str]]:
-        """Return the jobs that would run, in the words of `heap.project.graph`, and the settings frozen anew."""
+    def planned(self, config: dict[str, Any] | str, *targets: str) -> tuple[set[Job], set[str]]:
+        """Return the jobs that would run, in the words of `heap.project.graph`, and the settings frozen anew.
+
+        Args:
+            config: what stands in `config/config.yaml`, or its very text.
+            targets: in place of all.
+        """
         jobs, frozen = set(), set()
         with self._workflow(config, "dryrun", targets=targets) as workflow:
             for job in workflow.dag.needrun_jobs(exclude_finished=False):
@@ -65,11 +70,12 @@ class Project:
 
     @contextlib.contextmanager
     def _workflow(
-        self, config: dict[str, Any], executor: str, targets: tuple[str, ...] = (), forceall: bool = False
+        self, config: dict[str, Any] | str, executor: str, targets: tuple[str, ...] = (), forceall: bool = False
     ) -> Iterator[Workflow]:
         # The file that a user edits; JSON is YAML.
         (self.folder / "config").mkdir(exist_ok=True)
-        (self.folder / "config/config.yaml").write_text(json.dumps(config))
+        text = config if isinstance(config, str) else json.dumps(config)
+        (self.folder / "config/config.yaml").write_text(text)
         said = io.StringIO()
         quiet = OutputSettings(quiet={Quietness.ALL}, dryrun=True)
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said), SnakemakeApi(quiet) as api:
