@@ -19,6 +19,7 @@ from heap.discover import commands as discover_commands
 from heap.encoders.commands import encoders
 from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
+from heap.project.commands import explain, status
 from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
@@ -307,6 +308,8 @@ app.command()(compare)
 app.command()(curves)
 app.command()(pictures)
 app.command()(encoders)
+app.command()(explain)
+app.command()(status)
 
 
 @app.command()
