@@ -96,14 +96,17 @@ def status(
     Reads only, and works in an empty folder. Stale is what was made with other settings or before its inputs; the last
     word has `snakemake -n`.
     """
+    from rich.console import Console
+
     from heap.files import dump_json
     from heap.project.status import look
 
+    console = Console()
     while True:
         seen = look(folder, config or folder / _CONFIG)
         text = dump_json(seen.record()) if as_json else _page(seen)
-        if watch and not as_json and sys.stdout.isatty():
-            typer.clear()
+        if watch and not as_json:
+            console.clear()  # on a terminal only
         sys.stdout.write(text)
         sys.stdout.flush()
         if not watch:
