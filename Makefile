@@ -3,10 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test check lint format types workflow pins schema clean
+# A real Slurm on this machine, from Debian's packages; developers and CI have it beside the project.
+SLURM := ../shared/tools/one-node-slurm
+
+.PHONY: help demo test test-slurm check lint format types workflow pins schema clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(INSTALLED): pyproject.toml envs/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -22,6 +25,17 @@ demo: $(INSTALLED)  ## install, then find the objects of the embedded scenes: ta
 
 test: $(INSTALLED)  ## install, then run every test
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test-slurm: $(INSTALLED)  ## run the demo through a real Slurm that is started for it, or that HEAP_SLURM=account:partition names
+	@if [ -n "$$HEAP_SLURM" ]; then exec $(BIN)/python -m pytest tests/schedulers/test_slurm.py; fi; \
+	if [ ! -x $(SLURM) ]; then echo "skipped: no Slurm here (HEAP_SLURM is not set, $(SLURM) is not there)"; exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "skipped: $(SLURM) needs root"; exit 0; fi; \
+	trap '$(SLURM) stop' EXIT; \
+	if ! $(SLURM) start; then \
+		command -v slurmdbd >/dev/null || { echo "skipped: Slurm could not be installed"; exit 0; }; \
+		exit 1; \
+	fi; \
+	HEAP_SLURM=test:cpu $(BIN)/python -m pytest tests/schedulers/test_slurm.py
 
 check: lint types workflow  ## everything that CI checks besides the tests
 

@@ -6,6 +6,7 @@
 #   results/pictures/{dataset}.json     a picture of each photo: saliency, regions, objects; nothing else asks for it
 #   results/head/{model}_curves.svg     the curves of a training
 #   results/models/{model}.json         a trained model as one folder beside it (heap.load, heap predict)
+#   results/clusters/{collection}.parquet    regions of several datasets, clustered and searched together
 #   results/masks/{dataset}.json        masks of every photo of a dataset (photos: your own folder)
 # The way of the data: fetch, manifest, extract (scattered, gathered), train, group, cluster, segment, evaluate, report.
 from snakemake.utils import min_version
@@ -25,6 +26,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/head.smk"
 include: "workflow/rules/regions.smk"
+include: "workflow/rules/collections.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/pictures.smk"

@@ -216,8 +216,8 @@ def train_found(
 @app.command()
 def cluster(
     settings: Frozen,
-    regions: Annotated[Path, typer.Option("--regions", help="Region table.")],
-    maps: Annotated[Path, typer.Option("--maps", help="Receipt of HEAP's patch maps.")],
+    regions: Annotated[list[Path], typer.Option("--regions", help="Region tables, of one dataset or of several.")],
+    maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of HEAP's patch maps, in the same order.")],
     out: Out,
     out_index: Annotated[Path, typer.Option("--out-index", help="FAISS index over all regions.")],
 ) -> None:

@@ -1,8 +1,9 @@
-"""Stage `cluster`: FAISS over all regions of all photos of a dataset."""
+"""Stage `cluster`: FAISS over all regions of all photos of a dataset, or of several datasets."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,15 +12,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap.cache.maps import MapReader
+from heap.cluster import collection
 from heap.cluster import index as region_index
+from heap.cluster.choice import choose_k
 from heap.cluster.geometry import Extent, extents
 from heap.cluster.kmeans import KMeans, spherical_kmeans
-from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, write
+from heap.cluster.objects import View, objects_of, pooled, view_of
+from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, lists, write
 from heap.errors import DataError, HeapError
 from heap.group import regions as region_table
 from heap.progress import track
 from heap.settings.freeze import read_frozen, section
-from heap.settings.stages import ClusterSettings
+from heap.settings.stages import ChosenK, ClusterSettings, most_of
 
 log = logging.getLogger("heap")
 
@@ -47,27 +51,38 @@ class Maps(Protocol):
         """Return the token of each patch of photo `i`, `(grid_h, grid_w)`."""
 
 
-def cluster(frozen: Path, regions: Path, maps: Path, out_parquet: Path, out_index: Path) -> None:
-    """Cluster the regions of a dataset and index them.
+def cluster(frozen: Path, regions: Sequence[Path], maps: Sequence[Path], out_parquet: Path, out_index: Path) -> None:
+    """Cluster the regions of a dataset, or of several together, and index them.
 
     Args:
-        frozen: frozen settings of the stage.
-        regions: table of regions.
-        maps: receipt of HEAP's patch maps of the same dataset.
+        frozen: frozen settings of the stage; their `name` is the collection's where there are several datasets.
+        regions: table of regions, of each dataset.
+        maps: receipt of HEAP's patch maps, of each dataset in the same order.
         out_parquet: table of clusters to write, see `heap.cluster.table`.
         out_index: FAISS index to write; its ids are region_ids.
 
     Raises:
         ClusterError: k is larger than the number of regions, or an embedding is not a finite unit vector.
-        DataError: maps and regions are of different datasets.
+        DataError: maps and regions are of different datasets, or the datasets went through different heads.
     """
-    settings: ClusterSettings = section(read_frozen(frozen, "cluster"), "cluster", ClusterSettings)
-    found = region_table.read(regions)
-    reader = MapReader(maps)
-    if reader.receipt["dataset"] != found.info["dataset"]:
-        raise DataError(f"{maps}: maps of {reader.receipt['dataset']}, but {regions} is of {found.info['dataset']}")
-    check_embeddings(found.embeddings, str(regions))
+    settled = read_frozen(frozen, "cluster")
+    settings: ClusterSettings = section(settled, "cluster", ClusterSettings)
+    readers = [MapReader(path) for path in maps]
+    reader: Maps
+    if len(regions) == 1:
+        found, reader = region_table.read(regions[0]), readers[0]
+        datasets, image_ids = [str(found.info["dataset"])], found.table["image_id"].to_numpy(object)
+        of_dataset = np.full(len(found.table), datasets[0], dtype=object)
+    else:
+        found, of_dataset, image_ids = collection.read(str(settled["name"]), regions)
+        datasets, reader = list(pd.unique(of_dataset)), collection.JoinedMaps(str(settled["name"]), readers)
+    mapped = [str(one.receipt["dataset"]) for one in readers]
+    if mapped != datasets:
+        raise DataError(f"{maps[0]}: maps of {', '.join(mapped)}, but {regions[0]} is of {', '.join(datasets)}")
+    check_embeddings(found.embeddings, ", ".join(map(str, regions)))
     clusters, index = cluster_regions(settings, found.table, found.embeddings, found.info, reader)
+    clusters.table["dataset"], clusters.table["image_id"] = of_dataset, image_ids
+    clusters.info["datasets"] = datasets
     # The table last: it is what later stages open first, so its presence says that the index is there too.
     region_index.write(index, out_index)
     write(out_parquet, clusters)
@@ -84,9 +99,9 @@ def cluster_regions(
 
     Args:
         settings: how to cluster.
-        table: one row a region: region_id, image_id, token, foreground.
+        table: one row a region: region_id, image_id, token, area_share, foreground.
         embeddings: `(regions, D)` float32 of length 1.
-        info: of the region table (dataset, model, encoder, ...).
+        info: of the region table (dataset, model, encoder, looks, ...).
         maps: patch maps of the same photos.
     """
     out = pd.DataFrame(
@@ -99,43 +114,75 @@ def cluster_regions(
     )
     is_foreground = out["foreground"].to_numpy() > FOREGROUND_ABOVE
     out["kind"] = np.where(is_foreground, FOREGROUND, BACKGROUND)
-    k = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
-    for kind in k:
-        check_k(kind, k[kind], int((out["kind"] == kind).sum()), str(info["dataset"]))
+    photos = pd.factorize(out["image_id"])[0].astype(np.int64)
+    of_kind = {kind: np.flatnonzero(out["kind"] == kind) for kind in (FOREGROUND, BACKGROUND)}
+    views = {
+        kind: view_of(
+            embeddings[rows], info.get("looks"), kind == FOREGROUND and settings.join == "touching",
+            settings.join_above, photos[rows], settings.seed,
+        )
+        for kind, rows in of_kind.items()
+    }  # fmt: skip
+    weight = (table["area_share"].to_numpy(np.float32) * out["foreground"].to_numpy()).astype(np.float32)
+    owner = _objects(views[FOREGROUND], out, embeddings, weight, is_foreground, maps)
+    out["object"] = out["region_id"].to_numpy()[owner]
+    is_first = owner == np.arange(len(out))
+    asked = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
+    for kind in asked:
+        check_k(kind, most_of(asked[kind]), int((is_first & (out["kind"] == kind)).sum()), str(info["dataset"]))
 
     parts: dict[str, KMeans] = {}
     number = np.empty(len(out), dtype=np.int32)
     distance = np.empty(len(out), dtype=np.float32)
-    for kind, before in ((FOREGROUND, 0), (BACKGROUND, settings.foreground)):
-        rows = np.flatnonzero(out["kind"] == kind)
+    k: dict[str, int] = {}
+    chosen: dict[str, dict[str, Any]] = {}
+    before = 0
+    for kind, wanted in asked.items():
+        rows = of_kind[kind]
+        # Regions of one object are of one kind, so its first region is among these rows.
+        vectors = pooled(views[kind], embeddings[rows], weight[rows], np.searchsorted(rows, owner[rows]))
+        vectors = vectors[is_first[rows]]
+        things = rows[is_first[rows]]
+        if isinstance(wanted, ChosenK):
+            chosen[kind] = choose_k(
+                vectors, *wanted.choose, iterations=settings.iterations, restarts=settings.restarts,
+                seed=settings.seed,
+            )  # fmt: skip
+            wanted = int(chosen[kind]["k"])
+        k[kind] = wanted
         parts[kind] = spherical_kmeans(
-            embeddings[rows],
+            vectors,
             k[kind],
             iterations=settings.iterations,
             restarts=settings.restarts,
             points_per_centroid=settings.points_per_centroid,
             seed=settings.seed,
         )
-        number[rows] = parts[kind].assigned + before
-        distance[rows] = parts[kind].distance
-        log.info("cluster: %d %s regions in %d clusters, %s", len(rows), kind, k[kind], parts[kind].info["device"])
+        of_thing = np.searchsorted(things, owner[rows])
+        number[rows] = parts[kind].assigned[of_thing] + before
+        before += k[kind]
+        distance[rows] = parts[kind].distance[of_thing]
+        log.info("cluster: %d %s regions of %d objects in %d clusters, %s",
+                 len(rows), kind, len(things), k[kind], parts[kind].info["device"])  # fmt: skip
     out["cluster"], out["distance"] = number, distance
-    photos = pd.factorize(out["image_id"])[0].astype(np.int64)
     out["foreground_cluster"] = foreground_clusters(embeddings, photos, is_foreground, number)
 
     of_regions = _extents(out, maps)
-    out["area_px"] = [extent.area_px for extent in of_regions]
-    out["box"] = [list(extent.box) for extent in of_regions]
+    out["area_px"] = np.array([extent.area_px for extent in of_regions], dtype=np.int64)
+    boxes = np.array([extent.box for extent in of_regions], dtype=np.int32).reshape(-1, 4)
+    out["box"] = lists(boxes, np.ones(boxes.shape, dtype=bool))
 
     index, index_info = region_index.build(embeddings, settings.seed)
     ids, cosines = region_index.elsewhere(index, embeddings, photos, settings.neighbours)
-    out["nearest"] = [row[row >= 0] for row in ids]
-    out["nearest_similarity"] = [row[~np.isnan(row)] for row in cosines]
+    out["nearest"] = lists(ids, ids >= 0)
+    out["nearest_similarity"] = lists(cosines, ids >= 0)
 
     described = {
         **{key: info.get(key) for key in ("dataset", "model", "encoder", "tokens", "head_sha256", "warnings")},
         "k": k,
+        "k_chosen": chosen,
         "kmeans": {kind: part.info for kind, part in parts.items()},
+        "views": {kind: view.as_json() for kind, view in views.items()},
         "index": index_info,
         "neighbours": settings.neighbours,
     }
@@ -173,18 +220,51 @@ def foreground_clusters(
     return chosen
 
 
+def _objects(
+    view: View,
+    table: pd.DataFrame,
+    embeddings: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+    is_foreground: npt.NDArray[np.bool_],
+    maps: Maps,
+) -> npt.NDArray[np.int64]:
+    """Return for each region of the dataset the row of its object's first region."""
+    owner = np.arange(len(table))
+    if view.join_above is None:
+        return owner
+    row_of_photo = _row_of_photo(maps)
+    tokens = table["token"].to_numpy()
+    for image_id, rows in table.groupby("image_id", sort=False).indices.items():
+        owner[rows] = rows[
+            objects_of(
+                view, maps.region(row_of_photo(str(image_id))), tokens[rows], embeddings[rows], weight[rows],
+                is_foreground[rows],
+            )
+        ]  # fmt: skip
+    return owner
+
+
+def _row_of_photo(maps: Maps) -> Callable[[str], int]:
+    """Return what gives the row of a photo in the maps, or refuses a photo that they lack."""
+    rows: dict[str, int] = dict(zip(maps.images["image_id"], range(len(maps.images)), strict=True))
+
+    def row(image_id: str) -> int:
+        if image_id not in rows:
+            raise DataError(f"photo {image_id!r} has regions but no patch map in the maps of {maps.receipt['dataset']}")
+        return rows[image_id]
+
+    return row
+
+
 def _extents(table: pd.DataFrame, maps: Maps) -> list[Extent]:
     """Return area and box of each region, in the order of `table`."""
-    row_of_photo: dict[str, int] = dict(zip(maps.images["image_id"], range(len(maps.images)), strict=True))
+    row_of_photo = _row_of_photo(maps)
     columns = ["height_px", "width_px", "input_h_px", "input_w_px"]
     sizes = maps.images[columns].to_numpy(np.int64)
     found = [NO_EXTENT] * len(table)
     by_photo = table.reset_index(drop=True).groupby("image_id", sort=False)
     for key, rows in track(by_photo, by_photo.ngroups, "photos", f"clusters of {maps.receipt['dataset']}"):
-        image_id = str(key)
-        if image_id not in row_of_photo:
-            raise DataError(f"photo {image_id!r} has regions but no patch map in the maps of {maps.receipt['dataset']}")
-        photo = row_of_photo[image_id]
+        photo = row_of_photo(str(key))
         height, width, input_h, input_w = (int(side) for side in sizes[photo])
         of_tokens = extents(maps.region(photo), (height, width), (input_h, input_w), int(maps.receipt["patch_px"]))
         for position, token in zip(rows.index, rows["token"], strict=True):

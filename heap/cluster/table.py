@@ -1,11 +1,13 @@
 """The table of clusters: one row a region, and beside the rows how they were made.
 
-`results/clusters/{dataset}.parquet`, rows in the order of the region table:
+`results/clusters/{dataset}.parquet`, rows in the order of the region table; or `results/clusters/{collection}.parquet`,
+the regions of its datasets one after the other, numbered and clustered together:
 
 | column | type | meaning |
 |---|---|---|
-| region_id | int64 | row of the region table and of the index |
-| image_id | string | the photo |
+| region_id | int64 | row of this table and of the index; of a dataset's own table also row of its region table |
+| dataset | string | the dataset of the photo |
+| image_id | string | the photo; unique in its dataset, in a collection only together with `dataset` |
 | token | int16 | the group token that formed the region |
 | area_px | int64 | pixels of the photo |
 | box | list<int32> | [x1, y1, x2, y2], half open: `photo[y1:y2, x1:x2]`; zeros for a region without pixels |
@@ -13,13 +15,14 @@
 | kind | string | "foreground" where p_k > 0.5, else "background" |
 | cluster | int32 | foreground 0..kf-1, background kf..kf+kb-1, in each the largest first |
 | foreground_cluster | int32 | `cluster`; of a background region the most similar foreground region's, or -1 |
-| distance | float | 1 - cosine to the cluster's centroid |
+| object | int64 | region_id of the first region of its object: touching, similar foreground regions are one object |
+| distance | float | 1 - cosine of the object's embedding to the cluster's centroid |
 | nearest | list<int64> | region_ids of other photos, nearest first |
 | nearest_similarity | list<float> | their cosines |
 
-The file's metadata holds `heap` (JSON: dataset, model, encoder, k, how k-means and the index were set and what came of
-it) and `heap.centroids` (.npy bytes). The centroids live in the table and not in a file beside it, so that clusters and
-centroids can never belong to different runs.
+The file's metadata holds `heap` (JSON: dataset (or the collection's name), datasets, model, encoder, k, how k-means and
+the index were set and what came of it) and `heap.centroids` (.npy bytes). The centroids live in the table and not in a
+file beside it, so that clusters and centroids can never belong to different runs.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ FOREGROUND, BACKGROUND = "foreground", "background"
 _SCHEMA = pa.schema(
     [
         ("region_id", pa.int64()),
+        ("dataset", pa.string()),
         ("image_id", pa.string()),
         ("token", pa.int16()),
         ("area_px", pa.int64()),
@@ -51,6 +55,7 @@ _SCHEMA = pa.schema(
         ("kind", pa.string()),
         ("cluster", pa.int32()),
         ("foreground_cluster", pa.int32()),
+        ("object", pa.int64()),
         ("distance", pa.float32()),
         ("nearest", pa.list_(pa.int64())),
         ("nearest_similarity", pa.list_(pa.float32())),
@@ -64,8 +69,8 @@ class Clusters:
 
     Attributes:
         table: one row a region, columns as above.
-        centroids: `(kf + kb, D)` float32 of length 1; row = cluster.
-        info: dataset, model, encoder, k, kmeans, index.
+        centroids: `(kf + kb, values of the view)` float32 of length 1; row = cluster.
+        info: dataset, datasets, model, encoder, k, kmeans, index, views (how embeddings of a kind are compared).
     """
 
     table: pd.DataFrame
@@ -83,9 +88,28 @@ def write(path: str | Path, clusters: Clusters) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(clusters.centroids, dtype=np.float32), allow_pickle=False)
     schema = _SCHEMA.with_metadata({"heap": dump_json(clusters.info).encode(), "heap.centroids": buffer.getvalue()})
-    columns = [pa.array(clusters.table[field.name].tolist(), type=field.type) for field in schema]
+    columns = [_arrow(clusters.table[field.name], field.type) for field in schema]
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary, compression="zstd")
+
+
+def lists(rows: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> pd.Series:
+    """Return a column of lists: of each row of `(n, width)` the values that are present.
+
+    Two flat arrays for Arrow; a NumPy array or a list for each of a million rows would take ten times as much.
+    """
+    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(present.sum(axis=1), out=offsets[1:])
+    return pd.Series(
+        pd.arrays.ArrowExtensionArray(pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[present])))
+    )
+
+
+def _arrow(column: pd.Series, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if isinstance(column.dtype, pd.ArrowDtype):
+        return pa.chunked_array(column.array.__arrow_array__()).cast(kind)
+    # Without from_pandas a NaN stays a NaN and does not become a null.
+    return pa.array(column.to_numpy(), type=kind, from_pandas=False)
 
 
 def read(path: str | Path) -> Clusters:

@@ -112,7 +112,8 @@ def search(
     within: Annotated[
         list[str] | None,
         typer.Option(
-            "--in", help="Dataset to search (results/clusters/NAME.parquet); may be repeated. All by default."
+            "--in",
+            help="Dataset or collection to search (results/clusters/NAME.parquet); may be repeated. All by default.",
         ),
     ] = None,
     region: Annotated[
@@ -137,7 +138,8 @@ def search(
 
     `heap search photo.jpg --point 310,120 --in scenes --top 20 --out near.csv`: with the region at a pixel
 
-    A collection is a dataset that the workflow has clustered: `snakemake --cores all results/clusters/photos.parquet`.
+    A collection is a dataset that the workflow has clustered, `snakemake --cores all results/clusters/photos.parquet`,
+    or several together, by a name below `collections` in the configuration.
     Similarity is the cosine of two regions' embeddings. Where the collection holds the photo itself, its own regions
     are left out. Only regions of one head compare, so a collection by another head than the model's is refused.
     """

@@ -54,7 +54,7 @@ def draw(
     tiles = [_query_tile(found, queries, colours)]
     captions = [f"searched with\n{Path(found.name).name}"]
     for _, hit in hits.iterrows():
-        tiles.append(_hit_tile(by_name[hit["dataset"]], hit, colours[hit["query"]]))
+        tiles.append(_hit_tile(by_name[hit["collection"]], hit, colours[hit["query"]]))
         captions.append(f"{hit['rank']}  cosine {hit['similarity']:.2f}  cluster {hit['cluster']}\n{hit['photo']}")
     with atomic_path(path) as temporary:
         sheet(tiles, captions).save(temporary)
@@ -70,7 +70,7 @@ def _query_tile(found: Discovery, queries: Sequence[Region], colours: dict[int, 
 
 
 def _hit_tile(collection: Collection, hit: pd.Series, colour: pictures.Colour) -> pictures.Pixels:
-    maps = collection.maps
+    maps = collection.maps_of[hit["dataset"]]
     image_id = str(hit["photo"])
     row = np.flatnonzero(maps.images["image_id"] == image_id)
     if not hit["file"] or len(row) != 1:

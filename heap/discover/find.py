@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from heap import paths
 from heap.cluster import table as cluster_table
+from heap.cluster.objects import View
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover import folder
 from heap.discover.folder import MODEL, Centroids, Parts, Reading
@@ -132,7 +133,8 @@ def centroids(table: Path, head_sha256: str, receipt: Path) -> Centroids:
             f"({head_sha256[:12]}); `snakemake {table}` makes them again"
         )
     k = found.info["k"]
-    return Centroids(found.centroids, int(k[FOREGROUND]), int(k[BACKGROUND]), str(found.info["dataset"]))
+    views = {kind: View.from_json(told) for kind, told in found.info["views"].items()}
+    return Centroids(found.centroids, int(k[FOREGROUND]), int(k[BACKGROUND]), str(found.info["dataset"]), views)
 
 
 def _frozen(results: Path, stage: str, name: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as as_safetensors
 
 from heap import __version__
+from heap.cluster.objects import View
+from heap.cluster.table import FOREGROUND
 from heap.errors import ModelError
 from heap.files import digest, file_sha256, read_json, write_json
 from heap.head.folder import HEAD
@@ -33,7 +35,7 @@ CLUSTERS = "clusters.safetensors"
 MODEL = "model.json"
 FORMAT = "heap-model"
 # Raised when a folder of an earlier version would be read wrongly.
-VERSION = 1
+VERSION = 2  # 2: with the view of the clusters
 # What a model takes over of the description that stands in its head's file.
 _OF_HEAD = (
     "model", "seed", "dim", "encoder", "encoder_settings", "attention_kind", "weights", "trained_on", "train",
@@ -59,16 +61,18 @@ class Centroids:
     """Clusters that regions are assigned to.
 
     Attributes:
-        values: `(kf + kb, D)` float32 of length 1; the row is the cluster's number.
+        values: `(kf + kb, values of the view)` float32 of length 1; the row is the cluster's number.
         foreground: kf.
         background: kb.
         dataset: whose regions were clustered.
+        views: how embeddings of each kind are compared, and which regions are one object.
     """
 
     values: npt.NDArray[np.float32]
     foreground: int
     background: int
     dataset: str
+    views: dict[str, View]
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class Parts:
                 "encoder": {k: v for k, v in self.description["encoder_settings"].items() if k not in _NOT_VALUES},
                 "centroids": None if clusters is None else digest(np.round(clusters.values, 6).tolist()),
                 "k": None if clusters is None else [clusters.foreground, clusters.background],
+                "views": None if clusters is None else {k: view.as_json() for k, view in clusters.views.items()},
                 "reading": self.reading.model_dump(mode="json"),
                 "group": self.group.model_dump(mode="json"),
                 "segment": self.segment.model_dump(mode="json"),
@@ -146,6 +151,7 @@ def save(folder: Path, parts: Parts) -> dict[str, Any]:
             "dataset": parts.clusters.dataset,
             "foreground": parts.clusters.foreground,
             "background": parts.clusters.background,
+            "views": {kind: view.as_json() for kind, view in parts.clusters.views.items()},
             "sha256": file_sha256(work / CLUSTERS),
         }
     told = {
@@ -188,21 +194,22 @@ def read(folder: Path) -> Parts:
     except ValidationError as error:
         raise ModelError(f"{folder / MODEL}: settings that are not valid ({error})") from error
     _check_file(folder / HEAD, told["head_sha256"])
-    clusters = None if told["clusters"] is None else _read_clusters(folder / CLUSTERS, told["clusters"], told["dim"])
+    clusters = None if told["clusters"] is None else _read_clusters(folder / CLUSTERS, told["clusters"])
     description = {key: told[key] for key in _OF_HEAD}
     return Parts(str(folder), folder / HEAD, told["head_sha256"], description, reading, group, segment, clusters)
 
 
-def _read_clusters(path: Path, told: dict[str, Any], dim: int) -> Centroids:
+def _read_clusters(path: Path, told: dict[str, Any]) -> Centroids:
     _check_file(path, told["sha256"])
     try:
         values = load_file(path)["centroids"]
     except (SafetensorError, KeyError) as error:
         raise ModelError(f"{path}: not readable as centroids ({error})") from error
-    expected = (told["foreground"] + told["background"], dim)
+    views = {kind: View.from_json(one) for kind, one in told["views"].items()}
+    expected = (told["foreground"] + told["background"], len(views[FOREGROUND].centre))
     if values.shape != expected:
         raise ModelError(f"{path}: centroids of shape {values.shape}, expected {expected}")
-    return Centroids(values.astype(np.float32), told["foreground"], told["background"], told["dataset"])
+    return Centroids(values.astype(np.float32), told["foreground"], told["background"], told["dataset"], views)
 
 
 def _check_file(path: Path, sha256: str) -> None:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from heap.cluster.geometry import extents
 from heap.cluster.kmeans import assign
+from heap.cluster.objects import objects_of, pooled
 from heap.cluster.stage import FOREGROUND_ABOVE, NO_EXTENT, foreground_clusters
+from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover import folder
 from heap.discover.encoder import as_stored, open_for
 from heap.discover.find import find
@@ -178,7 +180,10 @@ class Model:
         patch_px, input_hw = self.encoder.patch_px, (photo.pixels.shape[0], photo.pixels.shape[1])
         tokens = grouped.region.reshape(grid)
         is_foreground = grouped.score > FOREGROUND_ABOVE
-        cluster, distance = assign_clusters(grouped.embeddings, is_foreground, self.parts.clusters)
+        cluster, distance = assign_clusters(
+            grouped.embeddings, is_foreground, self.parts.clusters, tokens, grouped.tokens,
+            grouped.area_share * grouped.score,
+        )  # fmt: skip
         inside = foreground_clusters(grouped.embeddings, np.zeros(len(cluster), np.int64), is_foreground, cluster)
         saliency, mask, objects = segment_map(
             self.parts.segment, grouped.foreground.reshape(grid), tokens,
@@ -204,14 +209,22 @@ class Model:
 
 
 def assign_clusters(
-    embeddings: npt.NDArray[np.float32], is_foreground: npt.NDArray[np.bool_], clusters: Centroids | None
+    embeddings: npt.NDArray[np.float32],
+    is_foreground: npt.NDArray[np.bool_],
+    clusters: Centroids | None,
+    tokens: npt.NDArray[np.int16],
+    listed: npt.NDArray[np.int16],
+    weight: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Return the cluster of each region and its distance, by the rule that clustered the training regions.
+    """Return the cluster of each region of a photo and its distance, by the rule that clustered the training regions.
 
     Args:
         embeddings: `(K, D)` of length 1.
         is_foreground: `(K,)`; foreground regions are compared with foreground centroids only, the others likewise.
         clusters: None gives -1 and NaN.
+        tokens: `(grid_h, grid_w)`, the token of each patch.
+        listed: `(K,)`, the token of each region.
+        weight: `(K,)`, what each region counts in its object.
 
     Returns:
         `(K,)` int32 and `(K,)` float32 (1 - cosine).
@@ -220,13 +233,16 @@ def assign_clusters(
     distance = np.full(len(embeddings), np.nan, np.float32)
     if clusters is None:
         return number, distance
+    owner = objects_of(clusters.views[FOREGROUND], tokens, listed, embeddings, weight, is_foreground)
     kf = clusters.foreground
-    for rows, centroids, before in (
-        (np.flatnonzero(is_foreground), clusters.values[:kf], 0),
-        (np.flatnonzero(~is_foreground), clusters.values[kf:], kf),
+    for kind, rows, centroids, before in (
+        (FOREGROUND, np.flatnonzero(is_foreground), clusters.values[:kf], 0),
+        (BACKGROUND, np.flatnonzero(~is_foreground), clusters.values[kf:], kf),
     ):
         if len(rows) and len(centroids):
-            nearest, cosine = assign(embeddings[rows], centroids)
+            things = np.searchsorted(rows, owner[rows])
+            vectors = pooled(clusters.views[kind], embeddings[rows], weight[rows], things)
+            nearest, cosine = assign(vectors, centroids)
             number[rows], distance[rows] = nearest + before, np.clip(1 - cosine, 0, 2)
     return number, distance
 

@@ -29,10 +29,10 @@ log = logging.getLogger("heap")
 
 @dataclass(frozen=True)
 class Collection:
-    """The clustered regions of one dataset and what leads from them to their photos.
+    """The clustered regions of one dataset or of several, and what leads from them to their photos.
 
     Attributes:
-        name: of the dataset.
+        name: of the dataset or of the collection.
         results: folder `results` that it lies in.
         clusters: its regions.
     """
@@ -45,6 +45,11 @@ class Collection:
         """Return a path of `heap.paths` below this collection's own `results`."""
         return self.results / Path(of).relative_to(paths.RESULTS)
 
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets its regions are of."""
+        return list(self.clusters.info["datasets"])
+
     @cached_property
     def index(self) -> Any:
         """The FAISS index, whose ids are rows of the table.
@@ -55,35 +60,55 @@ class Collection:
         path = self.path(paths.index(self.name))
         found = region_index.read(path)
         if found.ntotal != len(self.clusters.table):
+            rule = "cluster" if self.datasets == [self.name] else "cluster_collection"
             raise DataError(
                 f"{path}: holds {found.ntotal} regions, the table beside it {len(self.clusters.table)}; "
-                f"run `snakemake {paths.clusters(self.name)} --forcerun cluster`"
+                f"run `snakemake {paths.clusters(self.name)} --forcerun {rule}`"
             )
         return found
 
     @cached_property
-    def manifest(self) -> manifests.Manifest:
-        """The dataset's photos."""
-        return manifests.read(self.path(paths.manifest(self.name)))
+    def manifest_of(self) -> dict[str, manifests.Manifest]:
+        """The photos of each dataset."""
+        return {dataset: manifests.read(self.path(paths.manifest(dataset))) for dataset in self.datasets}
 
     @cached_property
-    def maps(self) -> MapReader:
-        """Which patch belongs to which region."""
-        return MapReader(self.path(paths.maps("heap", self.name)))
+    def maps_of(self) -> dict[str, MapReader]:
+        """Which patch belongs to which region, of each dataset."""
+        return {dataset: MapReader(self.path(paths.maps("heap", dataset))) for dataset in self.datasets}
 
     @cached_property
-    def file_of(self) -> dict[str, Path]:
-        """Where each photo lies."""
-        return {str(row.image_id): self.manifest.photo(row) for row in self.manifest.table.itertuples(index=False)}
+    def file_of(self) -> dict[tuple[str, str], Path]:
+        """Where each photo lies, by dataset and image_id."""
+        return {
+            (dataset, str(row.image_id)): manifest.photo(row)
+            for dataset, manifest in self.manifest_of.items()
+            for row in manifest.table.itertuples(index=False)
+        }
 
-    def photos_with(self, content: str) -> set[str]:
-        """Return the ids of photos that are this file, byte for byte."""
-        table = self.manifest.table
-        return set(table.loc[table["content"] == content, "image_id"].astype(str))
+    def photos_with(self, content: str) -> set[tuple[str, str]]:
+        """Return the dataset and image_id of photos that are this file, byte for byte."""
+        return {
+            (dataset, str(image_id))
+            for dataset, manifest in self.manifest_of.items()
+            for image_id in manifest.table.loc[manifest.table["content"] == content, "image_id"]
+        }
+
+    def rows_of(self, photos: set[tuple[str, str]]) -> npt.NDArray[np.int64]:
+        """Return the rows of the regions of some photos."""
+        table = self.clusters.table
+        found = [
+            np.flatnonzero((table["dataset"] == dataset) & (table["image_id"] == image_id))
+            for dataset, image_id in sorted(photos)
+        ]
+        return np.concatenate(found).astype(np.int64) if found else np.array([], np.int64)
 
 
 def collections(results: Path, names: Sequence[str], model: Model) -> list[Collection]:
     """Return the collections to search in: those named, or all whose regions are by the model's head.
+
+    Tables of single datasets come before those of several where none is named, so that a region found in both is told
+    with its number in its own dataset.
 
     Raises:
         DataError: there is none; or one that was named is not there.
@@ -110,6 +135,8 @@ def collections(results: Path, names: Sequence[str], model: Model) -> list[Colle
             )
         else:
             others.append(f"{name} ({one.clusters.info['model']})")
+    if not names:
+        found.sort(key=lambda one: len(one.datasets))
     if not found:
         hint = f"; by other heads: {', '.join(others)}" if others else ""
         raise DataError(f"{folder}: no collection by the model {model.name} ({model.parts.source}){hint}")
@@ -168,7 +195,8 @@ def nearest(
         content: hash of the photo; where a collection holds the same photo, its regions are left out.
 
     Returns:
-        rank, dataset, photo, region_id, token, similarity (cosine), query (token of the query region it is most like),
+        rank, collection (the table searched), dataset, photo, region_id (of that table), token, similarity (cosine),
+        query (token of the query region it is most like),
         kind, cluster, foreground, area_px, x1, y1, x2, y2 and file.
     """
     vectors = np.ascontiguousarray([region.embedding for region in queries], dtype=np.float32)
@@ -176,19 +204,21 @@ def nearest(
     for one in searched:
         table = one.clusters.table
         own = one.photos_with(content) if content is not None else set()
-        skip = np.flatnonzero(table["image_id"].isin(own)) if own else np.array([], np.int64)
+        skip = one.rows_of(own)
         if own:
-            log.info("%s: holds this photo itself (%s), left out", one.name, ", ".join(sorted(own)))
+            told = ", ".join(image_id for _, image_id in sorted(own))
+            log.info("%s: holds this photo itself (%s), left out", one.name, told)
         rows, cosine, query = _search(one.index, vectors, top, skip)
         if not len(rows):
             continue
         chosen = table.iloc[rows]
         boxes = np.array(chosen["box"].tolist(), dtype=np.int64).reshape(-1, 4)
-        image_ids = chosen["image_id"].astype(str)
+        datasets, image_ids = chosen["dataset"].astype(str), chosen["image_id"].astype(str)
         frames.append(
             pd.DataFrame(
                 {
-                    "dataset": one.name,
+                    "collection": one.name,
+                    "dataset": datasets.to_numpy(object),
                     "photo": image_ids.to_numpy(object),
                     "region_id": chosen["region_id"].to_numpy(np.int64),
                     "token": chosen["token"].to_numpy(np.int16),
@@ -199,13 +229,15 @@ def nearest(
                     "foreground": chosen["foreground"].to_numpy(np.float32),
                     "area_px": chosen["area_px"].to_numpy(np.int64),
                     **{name: boxes[:, place] for place, name in enumerate(("x1", "y1", "x2", "y2"))},
-                    "file": [str(one.file_of.get(image_id, "")) for image_id in image_ids],
+                    "file": [str(one.file_of.get(photo, "")) for photo in zip(datasets, image_ids, strict=True)],
                 }
             )
         )
     if not frames:
         raise DataError(f"{', '.join(one.name for one in searched)}: hold no region of another photo")
-    joined = pd.concat(frames).sort_values(["similarity", "dataset", "region_id"], ascending=[False, True, True])
+    # A region may lie in its dataset's own table and in those of collections; the first that was searched tells of it.
+    joined = pd.concat(frames).drop_duplicates(["dataset", "photo", "token"])
+    joined = joined.sort_values(["similarity", "dataset", "region_id"], ascending=[False, True, True])
     joined = joined.head(top).reset_index(drop=True)
     joined.insert(0, "rank", np.arange(1, len(joined) + 1))
     return joined

@@ -22,6 +22,8 @@ from skimage.feature import local_binary_pattern
 from heap.encoders.base import AttentionKind, Encoded, Floats, Photos, grid_of
 from heap.settings.models import DescriptorEncoder
 
+# The first values of a feature are local, the others contrast.
+LOOKS = 35
 # Orientations of the histograms: 22.5 degrees apart, as in HOG (which has 9 of 20).
 _ORIENTATIONS = 8
 # Scales of the gradients and of the band-pass energies, pixels: the finest edges, and up to a patch.

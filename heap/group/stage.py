@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import pandas as pd
 from heap import paths
 from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReader
+from heap.encoders.looks import looks
 from heap.encoders.open import choose_device
 from heap.errors import TrainingError
 from heap.files import file_sha256
@@ -24,6 +26,8 @@ from heap.settings import read_frozen, section
 from heap.settings.stages import GroupSettings
 
 _BATCH = 8
+# Columns of the region table and what they are called in a photo's `Grouped`.
+_COLUMNS = {"token": "tokens", "area_share": "area_share", "area_patches": "area_patches", "foreground": "score"}
 
 
 def group(
@@ -60,26 +64,16 @@ def group(
                 f"{head_path}: was trained on features of another encoder ({key}: {description[key]}) "
                 f"than {features} holds ({reader.receipt[key]})"
             )
-    rows: list[pd.DataFrame] = []
-    embeddings: list[npt.NDArray[np.float32]] = []
+    # Plain arrays until the end: a data frame a photo would take more memory than all that is in it.
+    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in (*_COLUMNS, "embeddings")}
 
     def mapped() -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
         for start in range(0, len(reader), _BATCH):
             indices = list(range(start, min(start + _BATCH, len(reader))))
             photos = [photo_of(reader, i, "no_seed") for i in indices]
-            for i, found in zip(indices, group_photos(head, photos, settings.min_area, chosen), strict=True):
-                rows.append(
-                    pd.DataFrame(
-                        {
-                            "image_id": reader.images["image_id"].iat[i],
-                            "token": found.tokens,
-                            "area_share": found.area_share,
-                            "area_patches": found.area_patches,
-                            "foreground": found.score,
-                        }
-                    )
-                )
-                embeddings.append(found.embeddings)
+            for found in group_photos(head, photos, settings.min_area, chosen):
+                for column, values in columns.items():
+                    values.append(getattr(found, _COLUMNS.get(column, column)))
                 yield found.foreground, found.region
 
     name = reader.receipt["dataset"]
@@ -89,15 +83,22 @@ def group(
     maps = track(mapped(), len(reader), "photos", f"grouping {name}", progress_file)
     write_maps(out_maps, reader, "heap", maps, made_by)
     progress_file.unlink(missing_ok=True)
-    table = pd.concat(rows, ignore_index=True)
-    table.insert(0, "region_id", np.arange(len(table), dtype=np.int64))
+    listed = [len(tokens) for tokens in columns["token"]]
+    table = pd.DataFrame(
+        {
+            "region_id": np.arange(sum(listed), dtype=np.int64),
+            "image_id": np.repeat(reader.images["image_id"].to_numpy(object), listed),
+            **{column: np.concatenate(columns[column]) for column in _COLUMNS},
+        }
+    )
     info = {
         "dataset": name,
         "model": description["model"],
         "encoder": reader.receipt["encoder"],
+        "looks": looks(description["encoder_settings"]),
         "tokens": head.settings.tokens,
         "head_sha256": sha256,
         "seed": description["seed"],
         "warnings": description["warnings"],
     }
-    write(out_regions, Regions(table, np.concatenate(embeddings), info))
+    write(out_regions, Regions(table, np.concatenate(columns["embeddings"]), info))

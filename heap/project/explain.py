@@ -112,7 +112,9 @@ def _reads(config: Config, job: Job, node: Node, stage: str, path: list[str]) ->
         return (config.models[of].train_on if stage == "model" else of) == path[1]
     if section == "baselines":
         return stage == "found" or of == path[1]
-    return of == path[1] if section == "benchmarks" else True
+    if path == ["cluster", "foreground"]:
+        return of in config.collections or config.datasets[of].foreground_clusters is None
+    return of == path[1] if section in ("benchmarks", "collections") else True
 
 
 def _overridden(overrides: Mapping[str, Any], path: list[str]) -> bool:
@@ -134,7 +136,7 @@ def kept(place: Place) -> str:
 def seconds_of(folder: Path, job: Job) -> float | None:
     """Return how long a job took when it last ran (Snakemake's measurement), of all its parts; None: never measured."""
     name = f"{job.name}.*" if job.rule == "extract" else job.name
-    pattern = Path(paths.bench(job.rule, name))
+    pattern = Path(paths.bench("cluster" if job.rule == "cluster_collection" else job.rule, name))
     total = None
     for file in (folder / pattern.parent).glob(pattern.name):
         with file.open(encoding="utf-8", newline="") as stream:

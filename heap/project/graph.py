@@ -107,6 +107,10 @@ class _Builder:
     def clusters(self, dataset: str) -> Job:
         return self.add("cluster", dataset, "cluster", dataset, paths.clusters(dataset), [self.group(dataset)])
 
+    def collection(self, name: str) -> Job:
+        needs = [self.group(dataset) for dataset in self.config.collections[name].datasets]
+        return self.add("cluster_collection", name, "cluster", name, paths.clusters(name), needs)
+
     def masks(self, dataset: str) -> Job:
         needs = [self.group(dataset), self.clusters(dataset), self.manifest(dataset)]
         return self.add("segment", dataset, "segment", dataset, paths.masks(dataset), needs)
@@ -169,6 +173,8 @@ def everything(config: Config) -> Graph:
     for name in config.models:
         build.model(name)
         build.curves(name)
+    for name in config.collections:
+        build.collection(name)
     for name in config.datasets:
         build.pictures(name)
         for method in BASELINES:

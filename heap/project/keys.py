@@ -68,6 +68,8 @@ def _below(annotation: Any) -> tuple[list[type[Settings]], str]:
         return _below(arguments[0])
     if origin in (Union, types.UnionType):
         found = [_below(part)[0] for part in arguments]
+        if not all(parts or part is type(None) for part, parts in zip(arguments, found, strict=True)):
+            return [], ""  # a plain value, or settings in its place: one key
         return [part for parts in found for part in parts], ""
     if origin in (dict, list):
         deeper, _ = _below(arguments[-1])

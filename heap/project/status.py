@@ -163,7 +163,8 @@ def _size(folder: Path) -> int:
 
 def _failures(folder: Path, unmade: set[Job], now: float) -> Iterator[Failure]:
     for job in unmade:
-        pattern = Path(paths.log(job.rule, f"{job.name}.*" if job.rule == "extract" else job.name))
+        rule = "cluster" if job.rule == "cluster_collection" else job.rule
+        pattern = Path(paths.log(rule, f"{job.name}.*" if job.rule == "extract" else job.name))
         for path in (folder / pattern.parent).glob(pattern.name):
             message = last_error(path)
             if message:

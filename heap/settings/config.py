@@ -17,6 +17,7 @@ from heap.settings.models import CnnEncoder, DescriptorEncoder, Encoder, ModelSe
 from heap.settings.stages import (
     BenchmarkSettings,
     ClusterSettings,
+    CollectionSettings,
     EvaluateSettings,
     GroupSettings,
     PicturesSettings,
@@ -24,6 +25,7 @@ from heap.settings.stages import (
     RetrievalTask,
     SegmentSettings,
     Task,
+    most_of,
 )
 
 
@@ -43,7 +45,9 @@ class Config(Settings):
     group: GroupSettings = GroupSettings()
     """Grouping, for every dataset."""
     cluster: ClusterSettings = ClusterSettings()
-    """Clustering, for every dataset."""
+    """Clustering, for every dataset and every collection."""
+    collections: dict[Name, CollectionSettings] = {}
+    """Datasets whose regions are clustered and searched together, by name: `results/clusters/{name}.parquet`."""
     segment: SegmentSettings = SegmentSettings()
     """Masks, for every dataset."""
     benchmarks: dict[Name, BenchmarkSettings]
@@ -89,12 +93,12 @@ def _check(adapter: TypeAdapter[Any], value: Any, prefix: str = "", source: str 
 def _explain(item: dict[str, Any], prefix: str) -> str:
     # pydantic puts the tag of a union into the path ("datasets.ecssd.saliency.root"); no such key stands in the file.
     tags = {"voc", "coco", "saliency", "folder", "scenes", "vit", "cnn", "descriptors"}
-    tags |= {"discovery", "instances", "retrieval", "semantic"}
+    tags |= {"discovery", "instances", "retrieval", "semantic", "fixed", "chosen"}
     parts: list[str] = [prefix] if prefix else []
     location = list(item["loc"])
     for position, part in enumerate(location):
         parent = location[position - 2] if position >= 2 else None
-        if part in tags and (parent in ("datasets", "encoders", "tasks")):
+        if part in tags and (parent in ("datasets", "encoders", "tasks", "cluster")):
             continue
         parts.append(str(part))
     key = ".".join(parts)
@@ -167,6 +171,16 @@ def _problems_of_references(config: Config) -> list[str]:
                 lines.append(f"datasets.{name}.root: belongs to {dataset.files}, whose files this dataset reads")
             if config.datasets[dataset.files].files is not None:
                 lines.append(f"datasets.{name}.files: {dataset.files} itself reads another dataset's files")
+    for name, collection in config.collections.items():
+        key = f"collections.{name}.datasets"
+        there = [
+            each for n, each in enumerate(collection.datasets)
+            if known(f"{key}.{n}", each, config.datasets, "datasets")
+        ]  # fmt: skip
+        models = {each: config.datasets[each].model for each in there}
+        if len(set(models.values())) > 1:
+            told = ", ".join(f"{dataset} by {model}" for dataset, model in models.items())
+            lines.append(f"{key}: regions of different models cannot be compared ({told})")
     for name, benchmark in config.benchmarks.items():
         for number, task in enumerate(benchmark.tasks):
             key = f"benchmarks.{name}.tasks.{number}"
@@ -245,6 +259,8 @@ def _problems_of_values(config: Config) -> list[str]:
                 f"encoders.{name}.block: {encoder.architecture} has blocks {-shape.blocks} to {shape.blocks - 1}, "
                 f"found {encoder.block}"
             )
+    for name in set(config.datasets) & set(config.collections):
+        lines.append(f"collections.{name}: is the name of a dataset, whose clusters would lie in the same file")
     for name in set(config.datasets) & set(BASELINES):
         lines.append(f"datasets.{name}: is the name of a method, whose masks would lie in the folder of the dataset's")
     for name, dataset in config.datasets.items():
@@ -276,8 +292,9 @@ def _problem_of_k(config: Config, dataset: str) -> list[str]:
     if images is None or model not in config.models:
         return []
     regions = images * config.train_settings(model).head.tokens
+    foreground = config.datasets[dataset].foreground_clusters or config.cluster.foreground
     return [
         f"cluster.{which}: {k} clusters, but {dataset} can have at most {regions} regions"
-        for which, k in (("foreground", config.cluster.foreground), ("background", config.cluster.background))
+        for which, k in (("foreground", most_of(foreground)), ("background", most_of(config.cluster.background)))
         if k > regions
     ]

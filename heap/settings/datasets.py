@@ -31,6 +31,8 @@ class DatasetBase(Settings):
     """Another dataset whose files this one reads, so that they are fetched once."""
     model: Name = "benchmarks"
     """The model (key of `models`) whose encoder and head this dataset goes through."""
+    foreground_clusters: Count | None = None
+    """k of its foreground objects; null takes cluster.foreground."""
     archives: list[Archive] = []
     """What fetch downloads."""
     expected_images: Count | None = None

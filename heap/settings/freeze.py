@@ -27,15 +27,17 @@ STAGE_VERSION = {
     "train": 1,
     "train_means": 1,
     "found": 1,
-    "group": 1,
+    "group": 2,  # 2: the region table says which values are looks
     "maps": 2,
-    "cluster": 1,
+    "cluster": 2,  # 2: column dataset, touching regions are one object, an inverted file of measured recall
     "segment": 2,  # 2: also the table of instances and the indexed maps
-    "model": 1,
+    "model": 2,  # 2: with the view of the clusters
     "pictures": 1,
     "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
     "report": 2,  # 2: gallery of every region
 }
+# Raised when the same seed draws other scenes; downloads are left alone. 2: kinds have surfaces of their own.
+DRAWN = 2
 # Which keys of the configuration give the names of a stage's jobs.
 NAMED_BY = {
     "fetch": "files",
@@ -58,7 +60,7 @@ NAMED_BY = {
 # How photos are found and truth is read, as against how pixels are read: an edit of the latter leaves manifests alone.
 _READING = ("resize_px", "max_px", "max_patches")
 _FETCHING = ("root", "archives")
-_ELSEWHERE = ("model", "files")
+_ELSEWHERE = ("model", "files", "foreground_clusters")
 # How a stage works, as against what comes out: memory and checkpoints. They stand in a file of their own
 # (`extract_means`), which Snakemake does not compare: an edit re-runs nothing, and the next job that runs reads it.
 MEANS = {"extract": ("batch_images",), "train": ("checkpoint_every", "resident_gb")}
@@ -81,12 +83,15 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
     if stage == "fetch":
         dataset = config.datasets[name].model_dump(mode="json")
         root = dataset.pop("root")
-        keep = dataset if dataset["layout"] == "scenes" else {key: dataset[key] for key in ("layout", "archives")}
+        drawn = dataset["layout"] == "scenes"
+        keep = dataset if drawn else {key: dataset[key] for key in ("layout", "archives")}
         outside = (*_READING, *_ELSEWHERE, "on_bad_image", "expected_images")
         # A relative root means the folder the user stood in; the receipt must not depend on who reads it.
         return {
             "dataset": {k: v for k, v in keep.items() if k not in outside},
             "root": None if root is None else str(Path(root).expanduser()),
+            # Scenes are drawn by code, so its version is part of what they are.
+            **({"drawn": DRAWN} if drawn else {}),
         }
     if stage == "weights":
         encoder = config.encoders[name].model_dump(mode="json")
@@ -120,7 +125,14 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         own = None if name == "found" else getattr(config.baselines, name, None)
         return {"baseline": None if own is None else own.model_dump(mode="json")}
     if stage == "cluster":
-        return {"cluster": config.cluster.model_dump(mode="json")}
+        # A collection has no dataset of its own, so no k of its own either; its order gives the regions their ids.
+        if name in config.collections:
+            return {
+                "cluster": config.cluster.model_dump(mode="json"),
+                "datasets": list(config.collections[name].datasets),
+            }
+        own = config.datasets[name].foreground_clusters
+        return {"cluster": config.cluster.model_dump(mode="json") | ({} if own is None else {"foreground": own})}
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
     if stage == "pictures":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, field_validator
 
-from heap.settings.base import Count, Name, Settings, Share
+from heap.settings.base import Count, Name, Real, Settings, Share
 from heap.settings.baselines import Method
 
 
@@ -17,13 +18,45 @@ class GroupSettings(Settings):
     """Regions with a smaller share of their photo are not listed (their patches stay in the maps)."""
 
 
+class ChosenK(Settings):
+    """A number of clusters to be chosen by the regions themselves, see `heap.cluster.choice`."""
+
+    choose: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2, max_length=2)]
+    """The fewest and the most clusters, e.g. [5, 40]."""
+
+    @field_validator("choose")
+    @classmethod
+    def _in_order(cls, choose: list[int]) -> list[int]:
+        if choose[0] >= choose[1]:
+            raise ValueError("the first must be below the second")
+        return choose
+
+
+def _is_chosen(value: Any) -> str:
+    return "chosen" if isinstance(value, Mapping | ChosenK) else "fixed"
+
+
+K = Annotated[
+    Annotated[Annotated[int, Field(ge=1)], Tag("fixed")] | Annotated[ChosenK, Tag("chosen")], Discriminator(_is_chosen)
+]
+
+
+def most_of(k: int | ChosenK) -> int:
+    """Return k, or the largest k that may be chosen."""
+    return k.choose[1] if isinstance(k, ChosenK) else k
+
+
 class ClusterSettings(Settings):
     """FAISS over the regions of all photos."""
 
-    foreground: Annotated[int, Field(ge=1)] = 20
-    """k of the foreground regions (VOC has 20 classes)."""
-    background: Annotated[int, Field(ge=1)] = 20
-    """k of the background regions, which are clustered apart."""
+    foreground: K = 20
+    """k of the foreground regions (VOC has 20 classes); or a range that it is chosen from: {choose: [5, 40]}."""
+    background: K = 20
+    """k of the background regions, which are clustered apart; or a range."""
+    join: Literal["touching", "none"] = "touching"
+    """Touching, similar foreground regions of a photo are clustered as one object; none clusters each region alone."""
+    join_above: Annotated[Real, Field(ge=-1, le=1)] | Literal["auto"] = "auto"
+    """Cosine above which touching regions are joined; auto reads it from pairs of regions of different photos."""
     iterations: Count = 30
     """Iterations of k-means."""
     restarts: Count = 3
@@ -34,6 +67,20 @@ class ClusterSettings(Settings):
     """Seed of sampling and starts."""
     neighbours: Annotated[int, Field(ge=1, le=100)] = 5
     """Nearest regions of other photos that are listed for each region."""
+
+
+class CollectionSettings(Settings):
+    """Datasets whose regions are clustered and searched together."""
+
+    datasets: Annotated[list[Name], Field(min_length=2)]
+    """Two or more datasets of one model, each once; region ids follow this order."""
+
+    @field_validator("datasets")
+    @classmethod
+    def _each_once(cls, datasets: list[str]) -> list[str]:
+        if len(set(datasets)) < len(datasets):
+            raise ValueError("a dataset is there twice")
+        return datasets
 
 
 class SegmentSettings(Settings):

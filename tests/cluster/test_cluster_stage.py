@@ -26,7 +26,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def run(world: World, folder: Path, **settings: Any) -> table.Clusters:
     values = ClusterSettings(**{**SETTINGS, **settings}).model_dump(mode="json")
     cluster(
-        freeze(folder, "cluster", cluster=values), world.regions, world.maps, folder / "c.parquet", folder / "c.faiss"
+        freeze(folder, "cluster", cluster=values),
+        [world.regions],
+        [world.maps],
+        folder / "c.parquet",
+        folder / "c.faiss",
     )
     return table.read(folder / "c.parquet")
 
@@ -75,10 +79,19 @@ def test_what_was_done_is_recorded_and_the_index_holds_all_regions(world: World,
     assert found.info["kmeans"]["foreground"]["points"] == 12
     assert {"seed", "restarts", "iterations", "inertia", "device"} <= set(found.info["kmeans"]["background"])
     assert found.foreground_clusters == 3
+    # The planted objects are one region each, so an object's embedding is its region's, around the mean of its kind.
     vectors = regions.read(world.regions).embeddings
+    for kind in ("foreground", "background"):
+        rows = (found.table["kind"] == kind).to_numpy()
+        vectors[rows] -= vectors[rows].mean(0)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert found.table["object"].tolist() == found.table["region_id"].tolist()
     own = found.centroids[found.table["cluster"]]
     assert np.allclose(found.table["distance"], 1 - (vectors * own).sum(1), atol=1e-6)
     assert index.read(tmp_path / "c.faiss").ntotal == len(vectors)
+    assert {"first": 0, "last": 16, "turn": None}.items() <= found.info["views"]["foreground"].items()
+    assert found.info["views"]["background"]["join_above"] is None
+    assert run(world, tmp_path, join="none").info["views"]["foreground"]["join_above"] is None
 
 
 def test_twice_the_same_bytes(world: World, tmp_path: Path) -> None:
@@ -96,6 +109,18 @@ def test_more_clusters_than_regions_names_the_key(world: World, tmp_path: Path, 
     assert not (tmp_path / "c.faiss").exists()
 
 
+def test_k_of_a_range_is_chosen_and_the_choice_recorded(world: World, tmp_path: Path) -> None:
+    found = run(world, tmp_path, foreground={"choose": [2, 6]})
+    assert found.info["k"] == {"foreground": 3, "background": 2}  # planted: three kinds of objects
+    chosen = found.info["k_chosen"]
+    assert list(chosen) == ["foreground"]
+    assert (chosen["foreground"]["range"], list(chosen["foreground"]["silhouette"])) == ([2, 6], list("23456"))
+    assert set(found.table.loc[found.table["kind"] == "background", "cluster"]) == {3, 4}
+    assert len(found.centroids) == 5
+    with pytest.raises(ClusterError, match=r"cluster\.foreground: 13 clusters, but tiny has only 12 foreground"):
+        run(world, tmp_path, foreground={"choose": [2, 13]})
+
+
 def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: Path) -> None:
     whole = regions.read(world.regions)
     whole.embeddings[5] = np.nan
@@ -103,7 +128,7 @@ def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: P
     regions.write(broken.regions, whole)
     with pytest.raises(ClusterError, match="embedding of region 5 has length nan, expected 1"):
         cluster(
-            freeze(tmp_path, "cluster", cluster=SETTINGS), broken.regions, world.maps, tmp_path / "c.parquet",
+            freeze(tmp_path, "cluster", cluster=SETTINGS), [broken.regions], [world.maps], tmp_path / "c.parquet",
             tmp_path / "c.faiss",
         )  # fmt: skip
 

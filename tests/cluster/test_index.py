@@ -41,17 +41,39 @@ def test_one_photo_has_no_neighbours() -> None:
     assert (ids == -1).all()
 
 
-def test_above_the_size_an_inverted_file_with_its_measured_recall() -> None:
+def test_above_the_size_an_inverted_file_that_looks_into_enough_cells() -> None:
     centres = unit(50, seed=1)
     noise = np.random.default_rng(2).normal(size=(3000, 12)) * 0.05
     vectors = centres[np.arange(3000) % 50] + noise
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     built, info = index.build(vectors, seed=0, exact_up_to=1000)
-    assert (info["kind"], info["exact"]) == ("IndexIVFFlat", False)
-    assert 0.8 < info["recall_at_10"] <= 1
+    assert (info["kind"], info["exact"], info["cells"]) == ("IndexIVFScalarQuantizer fp16", False, 109)
+    # Doubled until enough is found, and no further.
+    recalls = info["recall_at_10_by_cells_searched"]
+    assert list(recalls) == [str(2**step) for step in range(len(recalls))]
+    assert info["cells_searched"] == built.nprobe == 2 ** (len(recalls) - 1)
+    assert [recall >= 0.95 for recall in recalls.values()] == [False] * (len(recalls) - 1) + [True]
+    assert info["recall_at_10"] == recalls[str(built.nprobe)]
+    # The share told is that of a comparison of all with all, here without the region itself.
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -2)
+    exact = np.argsort(-similarity, axis=1)[:, :10]
+    found = built.search(vectors, 11)[1]
+    recall = np.mean(
+        [len(set(a[a != i][:10]) & set(b)) / 10 for i, (a, b) in enumerate(zip(found, exact, strict=True))]
+    )
+    assert recall == pytest.approx(info["recall_at_10"], abs=0.02)  # the sample is 500 of 3,000
     photos = np.arange(3000) // 4
-    ids, _ = index.elsewhere(built, vectors, photos, 5)
+    ids, cosines = index.elsewhere(built, vectors, photos, 5)
     assert not (photos[ids] == photos[:, None])[ids >= 0].any()
+    assert cosines[0] == pytest.approx(vectors[ids[0]] @ vectors[0], abs=2e-3)  # of float16 values
+
+
+def test_vectors_without_cells_of_their_own_are_searched_whole() -> None:
+    built, info = index.build(unit(2000, dim=64), seed=0, exact_up_to=100)
+    # Directions drawn at random have no neighbourhoods: nothing less than nearly all cells is enough.
+    assert info["recall_at_10"] >= 0.95
+    assert built.nprobe > info["cells"] / 2
 
 
 def test_an_index_survives_the_disk_and_damage_is_told(tmp_path: Path) -> None:

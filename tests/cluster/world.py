@@ -60,6 +60,7 @@ def make(
     encoder: str = "descriptors",
     truth: bool = True,
     noise: float = 0.05,
+    name: str = "tiny",
 ) -> World:
     """Write the dataset. Objects are rectangles of whole patches; every second photo is resized for the encoder."""
     rng = np.random.default_rng(7)
@@ -115,12 +116,12 @@ def make(
         masks.append(mask)
     world = World(folder, ids, [i % classes for i in range(len(ids))], masks, np.array(planted))
     info = {
-        "dataset": "tiny", "layout": "folder", "root": str(root), "classes": [], "expected_images": None,
+        "dataset": name, "layout": "folder", "root": str(root), "classes": [], "expected_images": None,
         "images": len(rows), "skipped": [], "warnings": [],
     }  # fmt: skip
     manifest.write(world.manifest, manifest.Manifest(pd.DataFrame(rows, dtype=object), info))
     receipt = {
-        "dataset": "tiny", "encoder": encoder, "patch_px": PATCH, "attention_kind": "cls", "skipped": [],
+        "dataset": name, "encoder": encoder, "patch_px": PATCH, "attention_kind": "cls", "skipped": [],
         "weights": {}, "fingerprint": "f",
     }  # fmt: skip
     write_maps(world.maps, SimpleNamespace(receipt=receipt, images=pd.DataFrame(images)), "heap", grids, {"model": "m"})  # type: ignore[arg-type]
@@ -128,6 +129,6 @@ def make(
         {"token": np.int16, "area_patches": np.int32, "area_share": np.float32, "foreground": np.float32}
     )
     frame.insert(0, "region_id", np.arange(len(frame), dtype=np.int64))
-    about = {"dataset": "tiny", "model": "m", "encoder": encoder, "tokens": 3, "head_sha256": "0"}
+    about = {"dataset": name, "model": "m", "encoder": encoder, "tokens": 3, "head_sha256": "0"}
     regions.write(world.regions, regions.Regions(frame, np.array(embeddings, dtype=np.float32), about))
     return world

@@ -40,11 +40,17 @@ class Trained:
 
 def config(**encoder: Any) -> Any:
     raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-    raw["datasets"]["scenes"] |= {"train_images": 8, "val_images": 4, "height_px": 96, "width_px": 128}
+    raw["datasets"]["scenes"] |= {
+        "train_images": 8,
+        "val_images": 4,
+        "height_px": 96,
+        "width_px": 128,
+        "foreground_clusters": 3,
+    }
     raw["train"] |= {"iterations": 12, "batch_images": 8}
     raw["train"]["head"]["tokens"] = 6
     raw["models"]["demo"] |= {"min_train_images": 4, "overrides": {"seeds": [0]}}
-    raw["cluster"] |= {"foreground": 3, "background": 3, "restarts": 1}
+    raw["cluster"] |= {"background": 3, "restarts": 1}
     raw["encoders"]["descriptors"] |= encoder
     return parse(raw)
 
@@ -73,7 +79,7 @@ def make(folder: Path, **encoder: Any) -> Trained:
         gather([part], paths.beside(features), listed, features)
         train(frozen("train", model), features, head, Path(paths.history(model)), "cpu")
         group(frozen("group", set_), features, head, regions, maps, "cpu")
-        cluster(frozen("cluster", set_), regions, maps, clusters, Path(paths.index(set_)))
+        cluster(frozen("cluster", set_), [regions], [maps], clusters, Path(paths.index(set_)))
         masks, table = Path(paths.masks(set_)), Path(paths.instances(set_))
         segment(frozen("segment", set_), maps, clusters, listed, masks, table)
         make_model(frozen("model", model), head, clusters, Path(paths.model(model)))

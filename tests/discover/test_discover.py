@@ -13,6 +13,7 @@ from PIL import Image
 from heap import paths
 from heap.cache.maps import MapReader
 from heap.cluster import table
+from heap.cluster.objects import View
 from heap.discover.folder import Centroids
 from heap.discover.model import Model, assign_clusters, load
 from heap.discover.result import Discovery
@@ -191,12 +192,16 @@ def test_the_picture_darkens_all_but_the_objects(trained: Trained, model: Model)
 
 def test_foreground_is_compared_with_foreground_centroids_only() -> None:
     eye = np.eye(4, dtype=np.float32)
-    clusters = Centroids(eye, 2, 2, "set")
-    number, distance = assign_clusters(eye[[0, 2, 3, 3]], np.array([True, True, False, False]), clusters)
+    view = View(0, 4, np.zeros(4, np.float32), None, None)
+    clusters = Centroids(eye, 2, 2, "set", {"foreground": view, "background": view})
+    tokens, weight = np.arange(4, dtype=np.int16), np.ones(4, np.float32)
+    number, distance = assign_clusters(
+        eye[[0, 2, 3, 3]], np.array([True, True, False, False]), clusters, tokens[None], tokens, weight
+    )
     # The second is orthogonal to both foreground centroids: distance 1, and not the background centroid it equals.
     assert number[[0, 2, 3]].tolist() == [0, 3, 3]
     assert number[1] in (0, 1)
     assert distance.tolist() == [0, 1, 0, 0]
-    number, distance = assign_clusters(eye, np.ones(4, bool), None)
+    number, distance = assign_clusters(eye, np.ones(4, bool), None, tokens[None], tokens, weight)
     assert (number == -1).all()
     assert np.isnan(distance).all()

@@ -15,10 +15,13 @@ from typer.testing import CliRunner, Result
 from heap import paths
 from heap.cli import app
 from heap.cluster import table as cluster_table
+from heap.cluster.stage import cluster
+from heap.discover import contact
 from heap.discover.commands import parse_point
 from heap.discover.model import Model
 from heap.discover.search import Collection, collections, content_of, nearest, query_regions
 from heap.errors import DataError, ModelError
+from heap.files import read_json, write_json
 from heap.group import regions as region_table
 from heap.report.pictures import palette
 
@@ -113,6 +116,46 @@ def test_a_collection_by_another_head_is_refused(trained: Trained, model: Model,
         collections(tmp_path / "results", [], model)
     with pytest.raises(DataError, match=r"none\.parquet: no such collection \(there are: scenes\)"):
         collections(tmp_path / "results", ["none"], model)
+
+
+def test_a_collection_of_two_datasets_tells_their_photos_apart(trained: Trained, model: Model, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+
+    def at(path: str) -> Path:
+        return tmp_path / path
+
+    shutil.copytree(trained.path("results"), results)
+    # The same scenes once more as a dataset of another name: every image_id is there twice.
+    of_scenes, copied = (at(paths.maps("heap", name)) for name in ("scenes", "again"))
+    shutil.copytree(paths.beside(of_scenes), paths.beside(copied))
+    write_json(copied, {**read_json(of_scenes), "dataset": "again"})
+    shutil.copy(at(paths.manifest("scenes")), at(paths.manifest("again")))
+    found = region_table.read(at(paths.regions("scenes")))
+    found.info["dataset"] = "again"
+    region_table.write(at(paths.regions("again")), found)
+    both, frozen = ("scenes", "again"), read_json(at(paths.settings("cluster", "scenes")))
+    write_json(at(paths.settings("cluster", "both")), {**frozen, "name": "both"})
+    cluster(
+        at(paths.settings("cluster", "both")), [at(paths.regions(name)) for name in both],
+        [at(paths.maps("heap", name)) for name in both], at(paths.clusters("both")), at(paths.index("both")),
+    )  # fmt: skip
+
+    photo = trained.photos / "val_0003.jpg"
+    seen = model.discover(photo)
+    searched = collections(results, ["both"], model)
+    hits = nearest(seen.regions[:1], searched, 6, content_of(photo))
+    # Each region is found in both, equally near, and the photo itself in neither.
+    assert set(hits["collection"]) == {"both"}
+    assert sorted(hits["dataset"]) == ["again"] * 3 + ["scenes"] * 3
+    assert hits["similarity"][::2].to_numpy() == pytest.approx(hits["similarity"][1::2].to_numpy(), abs=1e-5)
+    assert "val_0003" not in set(hits["photo"])
+    contact.draw(tmp_path / "near.png", seen, seen.regions[:1], hits, searched)
+    assert (tmp_path / "near.png").is_file()
+    # Without a name everything is searched, and a region that lies in two tables is told once, by its dataset's own.
+    hits = nearest(seen.regions[:1], collections(results, [], model), 6, content_of(photo))
+    assert not hits.duplicated(["dataset", "photo", "token"]).any()
+    assert set(hits.loc[hits["dataset"] == "scenes", "collection"]) == {"scenes"}
+    assert set(hits.loc[hits["dataset"] == "again", "collection"]) == {"both"}
 
 
 def test_an_index_of_other_regions_is_refused(trained: Trained, model: Model, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def prepared(folder: Path, **world: Any) -> World:
     made = make(folder, **world)
     values = ClusterSettings(foreground=3, background=2).model_dump(mode="json")
     cluster(
-        freeze(folder, "cluster", cluster=values), made.regions, made.maps, folder / "c.parquet", folder / "c.faiss"
+        freeze(folder, "cluster", cluster=values), [made.regions], [made.maps], folder / "c.parquet", folder / "c.faiss"
     )
     return made
 

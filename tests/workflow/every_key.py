@@ -28,12 +28,14 @@ def every_kind() -> dict[str, Any]:
         "extra": {"layout": "saliency", "images": "images", "masks": None, "model": "cnn"},
         "more": {"layout": "folder", "root": "more", "model": "photos"},
         "drawn": {"layout": "scenes", "model": "demo"},
+        "again": {"layout": "scenes", "model": "demo"},
         "crowds": {"layout": "coco", "images": "images", "annotations": "crowds.json"},
     }
     config["encoders"]["cnn"] = copy.deepcopy(CNN)
     config["models"]["cnn"] = {"encoder": "cnn", "train_on": "others"}
     config["models"]["second"] = {"encoder": "descriptors", "train_on": "scenes", "train_split": "train"}
     config["models"]["photos"] |= {"encoder": "descriptors"}
+    config["collections"] = {"pair": {"datasets": ["scenes", "again"]}}
     config["train"]["seeds"] = [0]
     methods = ["heap", "found", "tokencut", "lost", "kmeans"]
     config["benchmarks"] = {name: config["benchmarks"][name] for name in ("demo", "voc", "coco20k")}
@@ -199,6 +201,10 @@ VALUES: dict[str | tuple[str, str], Any] = {
     "group.min_area": 0.01,
     "cluster.foreground": 10,
     "cluster.background": 10,
+    "cluster.join": "none",
+    "cluster.join_above": 0.5,
+    "collections.*.datasets": ["again", "scenes"],
+    "datasets.*.foreground_clusters": 9,
     "cluster.iterations": 10,
     "cluster.restarts": 1,
     "cluster.points_per_centroid": 256,

@@ -64,7 +64,7 @@ class Project:
                     frozen.add(f"{words['stage']}/{words['name']}")
                 elif job.rule.name != "all":
                     words.pop("scatteritem", None)
-                    order = ("seed", "method", "dataset", "files", "encoder", "model", "benchmark")
+                    order = ("seed", "method", "dataset", "files", "encoder", "model", "benchmark", "collection")
                     jobs.add(Job(job.rule.name, ".".join(words[key] for key in order if key in words)))
         return jobs, frozen
 

@@ -29,8 +29,20 @@ def done(run: Run) -> Run:
 
 
 def test_a_clone_without_data_plans_every_benchmark(run: Run) -> None:
-    planned = run.planned(paths.metrics("voc"), paths.metrics("coco20k"), paths.metrics("ecssd"))
-    assert {"fetch", "weights", "manifest", "extract", "gather", "train", "group", "evaluate"} <= planned
+    planned = run.planned(
+        paths.metrics("voc"), paths.metrics("coco20k"), paths.metrics("ecssd"), paths.clusters("everyday")
+    )
+    assert {
+        "cluster_collection",
+        "fetch",
+        "weights",
+        "manifest",
+        "extract",
+        "gather",
+        "train",
+        "group",
+        "evaluate",
+    } <= planned
 
 
 def test_the_demo_fills_its_table_and_its_page(done: Run) -> None:

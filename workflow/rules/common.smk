@@ -35,6 +35,7 @@ scattergather:
 
 wildcard_constraints:
     benchmark="|".join(CONFIG.benchmarks),
+    collection="|".join(CONFIG.collections) or "(?!)",
     dataset="|".join(CONFIG.datasets),
     encoder="|".join(CONFIG.encoders),
     files="|".join(CONFIG.datasets),
@@ -80,3 +81,8 @@ def maps_of(benchmark):
         for method in CONFIG.benchmarks[benchmark].methods
         for dataset in datasets_of(benchmark)
     ]
+
+
+def grows(mem_mb):
+    """Memory of a job: `mem_mb` at first, as much again with each retry (`retries` of the profile)."""
+    return lambda wildcards, attempt: attempt * mem_mb

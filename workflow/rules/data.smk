@@ -69,7 +69,7 @@ rule manifest:
         "../../envs/heap.yaml"
     threads: 4
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=60,
     shell:
         "python -m heap manifest --settings {input.settings:q} --files {input.files:q}"

@@ -19,7 +19,7 @@ rule extract:
     threads: 16
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=720,
     params:
         folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
@@ -42,7 +42,7 @@ rule gather:
         "../../envs/heap.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),

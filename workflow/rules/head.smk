@@ -28,7 +28,7 @@ rule train:
     resources:
         gpu=1,
         # The features that stay in memory, and as much again as a batch and its gradients take.
-        mem_mb=int(1000 * CONFIG.train.resident_gb) + 4000,
+        mem_mb=grows(int(1000 * CONFIG.train.resident_gb) + 4000),
         runtime=240,
     shell:
         "python -m heap train --settings {input.settings:q} --means {input.means:q} --features {input.features:q}"
@@ -52,7 +52,7 @@ rule group:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=120,
     shell:
         "python -m heap group --settings {input.settings:q} --features {input.features:q} --head {input.head:q}"
@@ -80,7 +80,7 @@ rule train_found:
         "../../envs/heap.yaml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=240,
     shell:
         "python -m heap train-found --settings {input.settings:q} --features {input.features:q}"
@@ -108,7 +108,7 @@ rule baseline:
     threads: lambda wildcards: 8 if wildcards.method in ("kmeans", "lost", "tokencut") else 1
     resources:
         # TokenCut holds a photo's graph in each worker: 0.2 GB at 4,800 patches (ViT-S/8 at 640 x 480).
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=240,
     params:
         head=lambda wildcards, input: [f"--head={path}" for path in input.head],

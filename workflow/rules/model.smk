@@ -21,7 +21,7 @@ rule model:
         "../../envs/heap.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         clusters=lambda wildcards, input: [

@@ -17,7 +17,7 @@ rule curves:
         "../../envs/heap.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=grows(1000),
         runtime=10,
     shell:
         "python -m heap curves {input.history:q} --out {output.picture:q} 2>&1 | tee {log:q}"
@@ -40,7 +40,7 @@ rule pictures:
         "../../envs/heap.yaml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=120,
     shell:
         "python -m heap pictures --settings {input.settings:q} --manifest {input.manifest:q} --maps {input.maps:q}"

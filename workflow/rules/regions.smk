@@ -18,7 +18,7 @@ rule cluster:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=120,
     shell:
         "python -m heap cluster --settings {input.settings:q} --regions {input.regions:q} --maps {input.maps:q}"
@@ -39,7 +39,7 @@ rule method_masks:
         "../../envs/heap.yaml"
     threads: 8
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=120,
     shell:
         "python -m heap method-masks --settings {input.settings:q} --maps {input.maps:q}"
@@ -63,7 +63,7 @@ rule segment:
         "../../envs/heap.yaml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=120,
     shell:
         "python -m heap segment --settings {input.settings:q} --maps {input.maps:q} --clusters {input.clusters:q}"

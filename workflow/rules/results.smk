@@ -31,7 +31,7 @@ rule evaluate:
         "../../envs/heap.yaml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=240,
     params:
         manifests=lambda wildcards, input: [
@@ -64,7 +64,7 @@ rule compare:
         "../../envs/heap.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=grows(1000),
         runtime=10,
     shell:
         "python -m heap compare {input.metrics:q} --out {output.table:q} 2>&1 | tee {log:q}"
@@ -101,7 +101,7 @@ rule report:
         "../../envs/heap.yaml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=120,
     params:
         manifests=lambda wildcards, input: [

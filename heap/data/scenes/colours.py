@@ -33,10 +33,19 @@ def linear(stored: tuple[float, float, float]) -> Floats:
     return np.asarray(stored, np.float32) ** np.float32(GAMMA)
 
 
-def pick(rng: np.random.Generator, families: tuple[str, ...]) -> Floats:
-    """Draw a colour from one of `families`; linear RGB `(3,)`."""
+def pick(rng: np.random.Generator, families: tuple[str, ...], share: tuple[float, float] = (0.0, 1.0)) -> Floats:
+    """Draw a colour from one of `families`; linear RGB `(3,)`.
+
+    Args:
+        rng: source of the draw.
+        families: keys of `FAMILIES`.
+        share: part of the family's saturations and values that is drawn from: (0.5, 1) are its vivid, light half.
+    """
     hues, saturations, values = FAMILIES[families[int(rng.integers(len(families)))]]
-    return linear(colorsys.hsv_to_rgb(rng.uniform(*hues) % 1.0, rng.uniform(*saturations), rng.uniform(*values)))
+    hue = rng.uniform(*hues) % 1.0
+    low, high = share
+    saturation, value = (a + (b - a) * rng.uniform(low, high) for a, b in (saturations, values))
+    return linear(colorsys.hsv_to_rgb(hue, saturation, value))
 
 
 def relative(rng: np.random.Generator, colour: Floats, contrast: float) -> Floats:

@@ -1,4 +1,9 @@
-"""Objects of the scenes: what each class is made of, and how an instance is placed, lit and composed."""
+"""Objects of the scenes: what each class is made of, and how an instance is placed, lit and composed.
+
+Kinds have surfaces of their own (`DRESSES`) besides their anatomies, so that hand-made descriptors, which see surfaces
+and not anatomy, can tell them apart; a pre-trained encoder sees more. With patterns and colours shared between all
+kinds, descriptors of the true masks had a normalised mutual information of .15 to .3 with the classes, near chance.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from heap.data.scenes.colours import Floats, pick, relative
 from heap.data.scenes.shapes import ANATOMIES, Part, Role
-from heap.data.scenes.textures import Material, paint
+from heap.data.scenes.textures import PATTERNS, Material, paint
 
 CLASSES: tuple[str, ...] = tuple(ANATOMIES)
 """Names of the classes; the class id of a mask is the place in this list plus 1."""
@@ -29,60 +34,104 @@ class Surface:
     scale: tuple[float, float] = (0.03, 0.08)
     contrast: tuple[float, float] = (0.3, 0.9)
     gloss: float = 0.1
+    share: tuple[float, float] = (0.0, 1.0)
+    """Part of the families' saturations and values that is drawn from, see `colours.pick`."""
 
 
-# Patterns and most colours are shared between classes and with the grounds; the mixture and the anatomy make a class.
-SURFACES: dict[str, dict[Role, Surface]] = {
-    "bird": {
-        "body": Surface(("grain", "rough", "spots"), scale=(0.02, 0.06)),
-        "trim": Surface(("grain", "stripes", "cells"), scale=(0.03, 0.06), contrast=(0.6, 1.3)),
-        "detail": Surface(("cloudy",), ("yellow", "dark", "red", "earth")),
-    },
-    "cart": {
-        "body": Surface(("cloudy", "stripes"), scale=(0.1, 0.3), contrast=(0.05, 0.35), gloss=0.6),
-        "trim": Surface(("cloudy",), ("grey", "pale", "blue", "dark"), contrast=(0.1, 0.4), gloss=0.7),
-        "detail": Surface(("rough",), ("dark",), gloss=0.1),
-    },
-    "fish": {
-        "body": Surface(("cells", "stripes", "spots"), scale=(0.03, 0.09), contrast=(0.5, 1.2), gloss=0.4),
-        "trim": Surface(("grain", "stripes"), scale=(0.02, 0.05)),
-        "detail": Surface(("cloudy",), ("dark", "pale")),
-    },
-    "flower": {
-        "body": Surface(
-            ("grain", "cloudy"), ("red", "yellow", "violet", "pale", "blue", "sand"), (0.05, 0.1), (0.2, 0.7)
-        ),
-        "trim": Surface(("cells", "spots"), ("yellow", "earth", "dark", "green"), (0.03, 0.05), (0.6, 1.2)),
-        "detail": Surface(("grain",), ("green", "earth"), (0.02, 0.05)),
-    },
-    "mushroom": {
-        "body": Surface(
-            ("spots", "cloudy", "patches"),
-            ("red", "earth", "sand", "pale", "violet", "grey"),
-            (0.06, 0.14),
-            (0.3, 1.4),
-            0.3,
-        ),
-        "trim": Surface(("grain", "rough"), ("pale", "sand", "grey"), (0.02, 0.05), (0.2, 0.6)),
-        "detail": Surface(("grain",), ("sand", "earth", "pale"), (0.02, 0.04)),
-    },
-    "quadruped": {
-        "body": Surface(
-            ("patches", "grain", "spots", "stripes"),
-            ("earth", "sand", "grey", "pale", "dark"),
-            (0.04, 0.12),
-            (0.3, 1.4),
-            0.05,
-        ),
-        "trim": Surface(("grain",), ("earth", "sand", "dark", "grey"), (0.02, 0.05)),
-        "detail": Surface(("cloudy",), ("dark",)),
-    },
-    "vase": {
-        "body": Surface(("cloudy", "stripes", "weave", "rough"), scale=(0.05, 0.12), contrast=(0.1, 0.8), gloss=0.7),
-        "trim": Surface(("weave", "bricks", "cells", "stripes"), scale=(0.04, 0.08), contrast=(0.6, 1.4), gloss=0.5),
-        "detail": Surface(("cloudy",), ("dark",)),
-    },
+# Shares of a colour family's saturations and values: a kind's pigment varies less than all that is called blue.
+VIVID, DULL = (0.6, 0.95), (0.0, 0.5)
+
+# What each kind typically wears, as a zebra its stripes and a brick its red: one of two dresses, each with its own
+# pattern, scale, colours and gloss. All of these patterns and colours occur in the grounds too (`grounds.STUFFS`), so
+# that a surface says which kind, and not that there is an object.
+DRESSES: dict[str, tuple[dict[Role, Surface], ...]] = {
+    "bird": (
+        {
+            "body": Surface(("grain",), ("blue",), (0.02, 0.04), (0.3, 0.7), 0.1, VIVID),
+            "trim": Surface(("stripes",), ("blue",), (0.03, 0.05), (0.5, 1.0), 0.1, VIVID),
+            "detail": Surface(("cloudy",), ("yellow", "dark")),
+        },
+        {
+            "body": Surface(("spots",), ("blue",), (0.03, 0.05), (0.5, 0.9), 0.1, VIVID),
+            "trim": Surface(("grain",), ("blue", "dark"), (0.02, 0.04), (0.3, 0.8)),
+            "detail": Surface(("cloudy",), ("dark", "earth")),
+        },
+    ),
+    "cart": (
+        {
+            "body": Surface(("cloudy",), ("yellow",), (0.1, 0.3), (0.05, 0.2), 0.6, VIVID),
+            "trim": Surface(("cloudy",), ("yellow",), (0.1, 0.2), (0.1, 0.3), 0.7, VIVID),
+            "detail": Surface(("rough",), ("dark",), gloss=0.1),
+        },
+        {
+            "body": Surface(("stripes",), ("yellow",), (0.12, 0.2), (0.1, 0.35), 0.5, VIVID),
+            "trim": Surface(("cloudy",), ("yellow", "dark"), (0.1, 0.2), (0.1, 0.3), 0.7),
+            "detail": Surface(("rough",), ("dark",), gloss=0.1),
+        },
+    ),
+    "fish": (
+        {
+            "body": Surface(("cells",), ("green",), (0.03, 0.05), (0.6, 1.1), 0.3, VIVID),
+            "trim": Surface(("stripes",), ("green",), (0.02, 0.04), (0.5, 1.0), 0.1, VIVID),
+            "detail": Surface(("cloudy",), ("dark", "pale")),
+        },
+        {
+            "body": Surface(("stripes",), ("green",), (0.04, 0.07), (0.6, 1.1), 0.3, VIVID),
+            "trim": Surface(("grain",), ("green", "yellow"), (0.02, 0.04), (0.4, 0.9)),
+            "detail": Surface(("cloudy",), ("dark", "pale")),
+        },
+    ),
+    "flower": (
+        {
+            "body": Surface(("grain",), ("violet",), (0.04, 0.08), (0.2, 0.5), 0.1, VIVID),
+            "trim": Surface(("cells",), ("yellow", "violet"), (0.03, 0.05), (0.6, 1.2)),
+            "detail": Surface(("grain",), ("green", "earth"), (0.02, 0.05)),
+        },
+        {
+            "body": Surface(("cloudy",), ("violet",), (0.05, 0.1), (0.3, 0.7), 0.1, VIVID),
+            "trim": Surface(("spots",), ("dark", "violet"), (0.03, 0.05), (0.6, 1.2)),
+            "detail": Surface(("grain",), ("green", "earth"), (0.02, 0.05)),
+        },
+    ),
+    "mushroom": (
+        {
+            "body": Surface(("spots",), ("red",), (0.06, 0.12), (0.5, 0.9), 0.3, VIVID),
+            "trim": Surface(("grain",), ("pale", "sand"), (0.02, 0.05), (0.2, 0.5)),
+            "detail": Surface(("grain",), ("sand", "pale"), (0.02, 0.04)),
+        },
+        {
+            "body": Surface(("cloudy",), ("red",), (0.06, 0.14), (0.2, 0.5), 0.3, VIVID),
+            "trim": Surface(("rough",), ("red", "pale"), (0.02, 0.05), (0.2, 0.6)),
+            "detail": Surface(("grain",), ("sand", "earth"), (0.02, 0.04)),
+        },
+    ),
+    "quadruped": (
+        {
+            "body": Surface(("patches",), ("dark",), (0.06, 0.12), (0.4, 0.9), 0.05, DULL),
+            "trim": Surface(("grain",), ("dark",), (0.02, 0.05)),
+            "detail": Surface(("cloudy",), ("dark",)),
+        },
+        {
+            "body": Surface(("grain",), ("dark",), (0.03, 0.06), (0.3, 0.8), 0.05, DULL),
+            "trim": Surface(("grain",), ("earth", "dark"), (0.02, 0.05), (0.3, 0.9), 0.1, DULL),
+            "detail": Surface(("cloudy",), ("dark",)),
+        },
+    ),
+    "vase": (
+        {
+            "body": Surface(("weave",), ("pale",), (0.03, 0.05), (0.3, 0.7), 0.5),
+            "trim": Surface(("bricks",), ("pale", "blue"), (0.04, 0.08), (0.6, 1.2), 0.5),
+            "detail": Surface(("cloudy",), ("dark",)),
+        },
+        {
+            "body": Surface(("cloudy",), ("pale",), (0.05, 0.12), (0.05, 0.3), 0.7),
+            "trim": Surface(("stripes",), ("pale", "grey"), (0.04, 0.08), (0.4, 0.9), 0.5),
+            "detail": Surface(("cloudy",), ("dark",)),
+        },
+    ),
 }
+UNTYPICAL = 0.05
+"""Share of the objects whose body is of any pattern and colour, whatever their kind."""
 
 
 @dataclass(frozen=True)
@@ -218,13 +267,19 @@ def dress(rng: np.random.Generator, posed: Posed, base: Floats | None) -> dict[R
         base: linear RGB `(3,)` its body must be close to (camouflage); None draws freely.
     """
     materials: dict[Role, Material] = {}
-    for role, surface in SURFACES[posed.name].items():
-        colour = pick(rng, surface.families)
+    dresses = DRESSES[posed.name]
+    worn = dict(dresses[int(rng.integers(len(dresses)))])
+    if rng.random() < UNTYPICAL:
+        worn["body"] = Surface(tuple(PATTERNS), gloss=float(rng.uniform(0.0, 0.7)))
+    for role, surface in worn.items():
+        colour = pick(rng, surface.families, surface.share)
         if base is not None and role == "body":
             colour = relative(rng, base, 0.25)
         contrast = rng.uniform(*surface.contrast)
         other = (
-            pick(rng, surface.families) if rng.random() < 0.2 and contrast > 0.5 else relative(rng, colour, contrast)
+            pick(rng, surface.families, surface.share)
+            if rng.random() < 0.2 and contrast > 0.5
+            else relative(rng, colour, contrast)
         )
         tones = (colour, other) if colour.sum() < other.sum() else (other, colour)
         materials[role] = Material(

@@ -1,0 +1,76 @@
+"""How many clusters: the k of a range by which the regions fall apart most clearly, told without any label.
+
+The criterion is the simplified silhouette (Hruschka, de Castro, Campello 2004): of each vector s = (b - a) / max(a, b),
+a its distance to its own centroid and b to the next nearest one, distances being 1 - cosine. Its mean is near 1 where
+clusters are tight and far from each other, and falls both where k joins kinds (a grows) and where it splits one (b
+shrinks to a). Unlike the silhouette over all pairs it takes n k distances and not n^2.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from heap.cluster.kmeans import spherical_kmeans
+
+log = logging.getLogger("heap")
+
+Floats = npt.NDArray[np.float32]
+
+# Vectors that are clustered for each k; drawn once, so that all k are judged by the same ones.
+JUDGED = 10_000
+# A range with more numbers is looked at in steps that grow with k: 40 against 41 clusters is no question.
+TRIED = 40
+
+
+def choose_k(vectors: Floats, fewest: int, most: int, *, iterations: int, restarts: int, seed: int) -> dict[str, Any]:
+    """Return the k of best simplified silhouette; of equal ones the smallest.
+
+    Args:
+        vectors: `(n, D)` float32 of length 1, n >= most.
+        fewest: the smallest k that is tried, 2 or more.
+        most: the largest.
+        iterations: of each k-means.
+        restarts: of each k-means.
+        seed: of the sample and of k-means.
+
+    Returns:
+        k, criterion, range, judged (how many vectors), silhouette (of each k tried, its name as text for JSON).
+    """
+    count = min(len(vectors), max(JUDGED, most))
+    rows = np.sort(np.random.default_rng(seed).choice(len(vectors), count, replace=False))
+    judged = vectors[rows]
+    curve: dict[int, float] = {}
+    for k in candidates(fewest, most):
+        found = spherical_kmeans(
+            judged, k, iterations=iterations, restarts=restarts, points_per_centroid=len(judged), seed=seed
+        )
+        curve[k] = simplified_silhouette(judged, found.centroids)
+    best = max(curve, key=lambda k: (curve[k], -k))
+    log.info("simplified silhouette of %d regions: %s; k = %d", len(judged),
+             ", ".join(f"{k}: {value:.3f}" for k, value in curve.items()), best)  # fmt: skip
+    return {
+        "k": best,
+        "criterion": "simplified silhouette",
+        "range": [fewest, most],
+        "judged": len(judged),
+        "silhouette": {str(k): value for k, value in curve.items()},
+    }
+
+
+def candidates(fewest: int, most: int) -> list[int]:
+    """Return the numbers that are tried: all, or about `TRIED` with a constant ratio from one to the next."""
+    if most - fewest < TRIED:
+        return list(range(fewest, most + 1))
+    return np.unique(np.rint(np.geomspace(fewest, most, TRIED))).astype(int).tolist()
+
+
+def simplified_silhouette(vectors: Floats, centroids: Floats) -> float:
+    """Return the mean over vectors `(n, D)` of (b - a) / max(a, b) by their distances to centroids `(k, D)`, k >= 2."""
+    nearest = np.partition(1 - vectors @ centroids.T, 1, axis=1)[:, :2]
+    own, other = np.clip(nearest, 0, None).T  # rounding takes the cosine of a vector with itself above 1
+    # A vector on its own centroid and on another one too belongs to neither: 0, as if in between.
+    return float(np.mean(np.divide(other - own, other, out=np.zeros_like(other), where=other > 0), dtype=np.float64))
