@@ -20,6 +20,7 @@ from heap.errors import HeapError
 from heap.evaluate import commands as score_commands
 from heap.evaluate.seed_commands import ablation, seeds
 from heap.files import DISK_ERRORS
+from heap.project.commands import explain, status
 from heap.report.commands import compare, curves, pictures, show
 
 app = typer.Typer(
@@ -46,6 +47,10 @@ Frozen = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="File to write; it appears whole or not at all.")]
 Features = Annotated[Path, typer.Option("--features", help="Receipt of extracted features.")]
 ManifestFile = Annotated[Path, typer.Option("--manifest", help="Manifest of the dataset (Parquet).")]
+Means = Annotated[
+    Path | None,
+    typer.Option("--means", help="Frozen settings of memory and checkpoints, which change no result; or defaults."),
+]
 Device = Annotated[
     str | None,
     typer.Option("--device", envvar="HEAP_DEVICE", help="auto, cuda, mps or cpu; one that is not there is an error."),
@@ -118,11 +123,12 @@ def extract(
     out: Out,
     part: Annotated[str, typer.Option("--part", help="Which part of the shards: NUMBER-of-PARTS.")] = "1-of-1",
     device: Device = None,
+    means: Means = None,
 ) -> None:
     """Run the frozen encoder over one part of a dataset's photos into its Zarr store. Finished shards are kept."""
     from heap.cache.extract import extract as run
 
-    run(settings, manifest, weights, folder, part, out, device)
+    run(settings, manifest, weights, folder, part, out, device, means)
 
 
 @app.command()
@@ -145,11 +151,12 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Receipt; the heads lie in the folder of its name beside it.")],
     history: Annotated[Path, typer.Option("--history", help="CSV of losses and diagnostics of all seeds.")],
     device: Device = None,
+    means: Means = None,
 ) -> None:
     """Train a HEAP head for each seed on cached features and choose one. A killed training resumes."""
     from heap.head.train import train as run
 
-    run(settings, features, out, history, device)
+    run(settings, features, out, history, device, means)
 
 
 @app.command()
@@ -290,6 +297,8 @@ app.command()(compare)
 app.command()(curves)
 app.command()(pictures)
 app.command()(encoders)
+app.command()(explain)
+app.command()(status)
 
 
 @app.command()

@@ -34,6 +34,8 @@ OTHERS = [
     "export",
     "predict",
     "search",
+    "explain",
+    "status",
 ]
 
 

@@ -30,13 +30,13 @@ from heap.errors import CacheError, DataError, PhotoError, SettingsError
 from heap.files import write_json
 from heap.progress import Progress
 from heap.receipts import Number, Positive, Receipt, Skipped, Weights, read_receipt
-from heap.settings import read_frozen, section
+from heap.settings import read_frozen, read_means, section
 from heap.settings.models import Encoder as EncoderSettings
 
 log = logging.getLogger("heap")
 
-# Settings that change how fast features come, or from where weights are read, but no feature.
-_NO_FEATURE = ("batch_images", "weights", "sha256", "patch_px")
+# Settings that change how fast features come, from where weights are read, or what they are called, but no feature.
+_NO_FEATURE = ("batch_images", "weights", "sha256", "patch_px", "supervision")
 # What reading tells of a file whose disk vanished.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
 
@@ -65,7 +65,14 @@ class PartReceipt(StoreReceipt):
 
 
 def extract(
-    frozen: Path, manifest: Path, weights: Path, folder: Path, part: str, out: Path, device: str | None
+    frozen: Path,
+    manifest: Path,
+    weights: Path,
+    folder: Path,
+    part: str,
+    out: Path,
+    device: str | None,
+    means: Path | None = None,
 ) -> None:
     """Encode one part of a dataset into its store and write the part's receipt.
 
@@ -77,6 +84,7 @@ def extract(
         part: "2-of-4".
         out: receipt of this part.
         device: torch device, see `choose_device`.
+        means: frozen means of the stage: photos a batch.
 
     Raises:
         HeapError: names the photo, file or key. Finished shards are kept and not computed again.
@@ -114,7 +122,7 @@ def extract(
     progress = Progress(
         total, "photos", f"extracting {photos.info['dataset']}", folder / f"progress.{part}.json", total - left
     )
-    batch = getattr(encoder_settings, "batch_images", 1)
+    batch = int(read_means(means, "extract").get("batch_images", getattr(encoder_settings, "batch_images", 1)))
     started = time.monotonic()
     try:
         taken: list[int] = []

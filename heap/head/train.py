@@ -21,7 +21,7 @@ from heap.head.batches import TrainingSet
 from heap.head.checkpoint import Checkpoint
 from heap.head.diagnose import Maps, Signs, agreement, survey, warnings_of
 from heap.head.fit import fit
-from heap.settings import read_frozen, section
+from heap.settings import read_frozen, read_means
 from heap.settings.models import LossSettings, TrainSettings
 
 log = logging.getLogger("heap")
@@ -59,7 +59,9 @@ class Training:
         return folder.seed_folder(self.receipt, self.identity, seed)
 
 
-def train(frozen: Path, features: Path, out: Path, history: Path, device: str | None) -> None:
+def train(
+    frozen: Path, features: Path, out: Path, history: Path, device: str | None, means: Path | None = None
+) -> None:
     """Train a head for each seed, choose one, and write the receipt that says which.
 
     A seed whose head is there already, from an earlier run with the same settings and features, is not trained again,
@@ -71,12 +73,13 @@ def train(frozen: Path, features: Path, out: Path, history: Path, device: str | 
         out: receipt; the heads lie in the folder of its name, with `progress.json` while training.
         history: CSV of losses and diagnostics of all seeds.
         device: torch device, see `choose_device`.
+        means: frozen means of the stage: checkpoints, memory.
 
     Raises:
         TrainingError: too few photos, or a loss that is not finite (the last checkpoint is kept).
     """
     stage = read_frozen(frozen, "train")
-    settings: TrainSettings = section(stage, "train", TrainSettings)
+    settings = TrainSettings.model_validate({**stage["train"], **read_means(means, "train")})
     reader = FeatureReader(features)
     chosen = choose_device(device)
     data = TrainingSet(reader, stage["train_split"], settings.loss.variant, settings.resident_gb)

@@ -190,6 +190,8 @@ def _problems_of_references(config: Config) -> list[str]:
         if dataset.files is not None and known(f"datasets.{name}.files", dataset.files, config.datasets, "datasets"):
             if dataset.archives:
                 lines.append(f"datasets.{name}.archives: belongs to {dataset.files}, whose files this dataset reads")
+            if dataset.root is not None:
+                lines.append(f"datasets.{name}.root: belongs to {dataset.files}, whose files this dataset reads")
             if config.datasets[dataset.files].files is not None:
                 lines.append(f"datasets.{name}.files: {dataset.files} itself reads another dataset's files")
     for name, collection in config.collections.items():

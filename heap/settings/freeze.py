@@ -20,10 +20,12 @@ from heap.settings.config import Config
 from heap.settings.datasets import Archive, Dataset, ScenesDataset
 from heap.settings.models import Encoder, TrainSettings
 from heap.settings.stages import (
+    AblationSettings,
     BenchmarkSettings,
     ClusterSettings,
     EvaluateSettings,
     GroupSettings,
+    PicturesSettings,
     ReportSettings,
     SegmentSettings,
 )
@@ -34,7 +36,9 @@ STAGE_VERSION = {
     "weights": 1,
     "manifest": 2,
     "extract": 2,  # 2: photos of one grid stand together
+    "extract_means": 1,
     "train": 1,
+    "train_means": 1,
     "found": 1,
     "group": 3,  # 2: the region table says which values are looks; 3: maps are smoothed, and regions agree with them
     "maps": 2,
@@ -54,7 +58,9 @@ NAMED_BY = {
     "weights": "encoder",
     "manifest": "dataset",
     "extract": "dataset",
+    "extract_means": "dataset",
     "train": "model",
+    "train_means": "model",
     "found": "model",
     "group": "dataset",
     "maps": "method",
@@ -70,6 +76,9 @@ NAMED_BY = {
 _READING = ("resize_px", "max_px", "max_patches")
 _FETCHING = ("root", "archives")
 _ELSEWHERE = ("model", "files", "foreground_clusters")
+# How a stage works, as against what comes out: memory and checkpoints. They stand in a file of their own
+# (`extract_means`), which Snakemake does not compare: an edit re-runs nothing, and the next job that runs reads it.
+MEANS = {"extract": ("batch_images",), "train": ("checkpoint_every", "resident_gb")}
 
 
 class _Archives(Settings):
@@ -87,6 +96,8 @@ _HOLDS: dict[str, dict[str, Any]] = {
         "encoder": Encoder, "resize_px": Sides | None, "max_px": Count | None, "max_patches": Count,
         "on_bad_image": Literal["fail", "skip"],
     },
+    "extract_means": {"means": dict[str, Any]},
+    "train_means": {"means": dict[str, Any]},
     "train": {"train": TrainSettings, "train_split": str | None, "min_train_images": int},
     "found": {"found": FoundSettings, "train_split": str | None, "min_train_images": int},
     "group": {"group": GroupSettings},
@@ -96,6 +107,8 @@ _HOLDS: dict[str, dict[str, Any]] = {
     "model": {"reading": dict[str, Any], "group": GroupSettings, "segment": SegmentSettings},
     "evaluate": {"benchmark": BenchmarkSettings, "evaluate": EvaluateSettings},
     "report": {"benchmark": BenchmarkSettings, "report": ReportSettings},
+    "pictures": {"pictures": PicturesSettings},
+    "ablation": {"benchmark": BenchmarkSettings, "ablation": AblationSettings},
 }  # fmt: skip
 
 
@@ -117,10 +130,11 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         dataset = config.datasets[name].model_dump(mode="json")
         root = dataset.pop("root")
         drawn = dataset["layout"] == "scenes"
-        keep = dataset if drawn else {"archives": dataset["archives"]}
+        keep = dataset if drawn else {key: dataset[key] for key in ("layout", "archives")}
+        outside = (*_READING, *_ELSEWHERE, "on_bad_image", "expected_images")
         # A relative root means the folder the user stood in; the receipt must not depend on who reads it.
         return {
-            "dataset": {k: v for k, v in keep.items() if k not in (*_READING, *_ELSEWHERE, "on_bad_image")},
+            "dataset": {k: v for k, v in keep.items() if k not in outside},
             "root": None if root is None else str(Path(root).expanduser()),
             # Scenes are drawn by code, so its version is part of what they are.
             **({"drawn": DRAWN} if drawn else {}),
@@ -133,14 +147,20 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {"dataset": {k: v for k, v in dataset.items() if k not in (*_READING, *_FETCHING, *_ELSEWHERE)}}
     if stage == "extract":
         dataset = config.datasets[name].model_dump(mode="json", include={*_READING, "on_bad_image"})
-        return {**dataset, "encoder": config.encoders[config.encoder_of(name)].model_dump(mode="json")}
+        encoder = config.encoders[config.encoder_of(name)].model_dump(mode="json", exclude={*MEANS["extract"]})
+        return {**dataset, "encoder": encoder}
+    if stage == "extract_means":
+        encoder = config.encoders[config.encoder_of(name)].model_dump(mode="json", include={*MEANS["extract"]})
+        return {"means": encoder}
+    if stage == "train_means":
+        return {"means": config.train_settings(name).model_dump(mode="json", include={*MEANS["train"]})}
     if stage in ("train", "found"):
         model = config.heads()[name] if stage == "train" else config.models[name]
-        training = config.train_settings(name) if stage == "train" else config.baselines.found
+        training: Settings = config.train_settings(name) if stage == "train" else config.baselines.found
         return {
             "train_split": model.train_split,
             "min_train_images": model.min_train_images,
-            stage: training.model_dump(mode="json"),
+            stage: training.model_dump(mode="json", exclude={*MEANS["train"]} if stage == "train" else None),
         }
     if stage == "group":
         return {"group": config.group.model_dump(mode="json")}
@@ -151,8 +171,13 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         own = None if name == "found" else getattr(config.baselines, name, None)
         return {"baseline": None if own is None else own.model_dump(mode="json")}
     if stage == "cluster":
-        # A collection has no dataset of its own, so no k of its own either.
-        own = None if name in config.collections else config.datasets[name].foreground_clusters
+        # A collection has no dataset of its own, so no k of its own either; its order gives the regions their ids.
+        if name in config.collections:
+            return {
+                "cluster": config.cluster.model_dump(mode="json"),
+                "datasets": list(config.collections[name].datasets),
+            }
+        own = config.datasets[name].foreground_clusters
         return {"cluster": config.cluster.model_dump(mode="json") | ({} if own is None else {"foreground": own})}
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}
@@ -201,6 +226,15 @@ def read_frozen(path: str | Path, stage: str) -> dict[str, Any]:
     for key, kind in {"name": str, **_HOLDS[stage]}.items():
         section(frozen, key, kind, f"{path}: ")
     return frozen
+
+
+def read_means(path: str | Path | None, stage: str) -> dict[str, Any]:
+    """Read the frozen means of `stage` (see `MEANS`); None has none, and the settings' own defaults hold.
+
+    Raises:
+        SettingsError: as `read_frozen`.
+    """
+    return {} if path is None else dict(read_frozen(path, f"{stage}_means")["means"])
 
 
 def section(frozen: dict[str, Any], key: str, kind: Any, told: str = "") -> Any:

@@ -40,15 +40,17 @@ class World:
         self.raw["train"] |= {"iterations": 12, "batch_images": 8, "checkpoint_every": 3, **settings}
         self.raw["train"]["head"]["tokens"] = 6
         self.raw["ablation"] = None  # its variants would have to fit the edits made here
-        self.out, self.history, self.frozen = path / "head/m.json", path / "head/m.csv", path / "frozen.json"
+        self.out, self.history = path / "head/m.json", path / "head/m.csv"
+        self.frozen, self.means = path / "frozen.json", path / "means.json"
 
     def train(self) -> dict[str, Any]:
         self.freeze()
-        train(self.frozen, self.reader.path, self.out, self.history, "cpu")
+        train(self.frozen, self.reader.path, self.out, self.history, "cpu", self.means)
         return json.loads(self.out.read_text())
 
     def freeze(self) -> None:
         self.frozen.write_text(frozen_text(parse(self.raw), "train", "photos"))
+        self.means.write_text(frozen_text(parse(self.raw), "train_means", "photos"))
 
     def heads(self) -> dict[str, bytes]:
         return {str(p.relative_to(self.path)): p.read_bytes() for p in self.path.rglob("head.safetensors")}
@@ -222,7 +224,7 @@ def killing(grouping, batch, settings, through, numbers, bank=None):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(grouping, batch, settings, through, numbers, bank)
 fit.loss_terms = killing
-train(*map(Path, sys.argv[3:7]), "cpu")
+train(*map(Path, sys.argv[3:7]), "cpu", Path(sys.argv[7]))
 """
 
 
@@ -237,7 +239,7 @@ def test_killed_twice_ends_with_the_same_bytes(tmp_path: Path) -> None:
         when = int(torch.randint(low, high, (), generator=rng))
         done = subprocess.run(
             [sys.executable, "-c", KILLED, str(when), str(seed), killed.frozen, killed.reader.path, killed.out,
-             killed.history],
+             killed.history, killed.means],
             env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == -signal.SIGKILL, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -198,3 +199,31 @@ def test_a_failing_job_fails_the_run_and_says_why(done: Run) -> None:
     finally:
         done.edit(before)
     assert "datasets.photos.root" in text
+
+
+def test_a_swallowed_target_stops_the_run_before_any_job(done: Run) -> None:
+    """Without a target Snakemake would make everything, downloads and all."""
+    text = done.snakemake("--forcerun", "cluster", DEMO, ok=False)
+    assert f"--forcerun took {DEMO} as its own value" in text
+    assert f"snakemake --cores all {DEMO} --forcerun cluster" in text
+    assert "localrule fetch:" not in text
+    assert not (done.folder / "resources/ecssd.json").exists()
+
+
+def test_one_method_and_one_dataset_of_several_can_be_asked_for(done: Run) -> None:
+    scatter = ("--set-scatter", "extract=3")
+    assert done.planned(paths.maps("tokencut", "scenes"), *scatter, "--forcerun", "baseline") == {"baseline"}
+    assert done.planned(paths.clusters("scenes"), *scatter, "--forcerun", "cluster") == {"cluster"}
+    assert done.planned(DEMO, *scatter, "--forcerun", "cluster") == {"cluster", "segment", "evaluate"}
+
+
+def test_one_stage_again_and_no_further_than_it(done: Run) -> None:
+    """The last test of this file: what it leaves is newer than before."""
+    scatter = ("--set-scatter", "extract=3")
+    before = (done.folder / DEMO).read_bytes()
+    text = done.snakemake(DEMO, *scatter, "--until", "cluster", "--forcerun", "cluster")
+    assert re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE) == ["cluster"]
+    assert (done.folder / DEMO).read_bytes() == before
+    text = done.snakemake(DEMO, *scatter, "--forcerun", "cluster")
+    assert re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE) == ["cluster", "segment", "evaluate"]
+    assert (done.folder / DEMO).read_bytes() == before

@@ -25,7 +25,7 @@ if CONFIG.ablation:
         threads: 8
         resources:
             gpu=1,
-            mem_mb=8000,
+            mem_mb=grows(8000),
             runtime=120,
         shell:
             "python -m heap group --settings {input.settings:q} --features {input.features:q} --head {input.head:q}"
@@ -56,7 +56,7 @@ if CONFIG.ablation:
             "../../envs/heap.yaml"
         threads: 8
         resources:
-            mem_mb=8000,
+            mem_mb=grows(8000),
             runtime=480,
         params:
             manifests=lambda wildcards, input: [

@@ -52,6 +52,11 @@ def frozen(stage):
     return paths.settings(stage, "{" + NAMED_BY[stage] + "}")
 
 
+def means(stage):
+    """Memory and checkpoints of the job that the wildcards name: an edit of these re-runs nothing."""
+    return ancient(frozen(f"{stage}_means"))
+
+
 def model_of(dataset):
     return CONFIG.datasets[dataset].model
 

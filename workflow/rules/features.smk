@@ -7,6 +7,7 @@ rule extract:
         settings=frozen("extract"),
         manifest=paths.manifest("{dataset}"),
         weights=lambda wildcards: paths.weights(CONFIG.encoder_of(wildcards.dataset)),
+        means=means("extract"),
     output:
         part=paths.features_part("{dataset}", "{scatteritem}"),
     log:
@@ -24,7 +25,7 @@ rule extract:
         folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
     shell:
         "python -m heap extract --settings {input.settings:q} --manifest {input.manifest:q} --weights {input.weights:q}"
-        " --folder {params.folder:q} --part {wildcards.scatteritem:q} --out {output.part:q} 2>&1 | tee {log:q}"
+        " --means {input.means:q} --folder {params.folder:q} --part {wildcards.scatteritem:q} --out {output.part:q} 2>&1 | tee {log:q}"
 
 
 rule gather:

@@ -7,6 +7,7 @@ rule train:
         features=lambda wildcards: paths.features(
             CONFIG.heads()[wildcards.model].train_on
         ),
+        means=means("train"),
     output:
         # The heads themselves lie beside it: a training that fails leaves the earlier ones, a setting that is put
         # back finds its own again.
@@ -33,7 +34,7 @@ rule train:
         mem_mb=grows(int(1000 * CONFIG.train.resident_gb) + 4000),
         runtime=240,
     shell:
-        "python -m heap train --settings {input.settings:q} --features {input.features:q}"
+        "python -m heap train --settings {input.settings:q} --means {input.means:q} --features {input.features:q}"
         " --out {output.receipt:q} --history {output.history:q} 2>&1 | tee {log:q}"
 
 

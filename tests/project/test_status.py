@@ -1,0 +1,177 @@
+"""What `heap status` tells of a project whose every file is set by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from heap import paths
+from heap.cli import app
+from heap.project.graph import Graph, Job, wanted
+from heap.project.status import Status, gpus, last_error, look
+from heap.settings import frozen_text, parse
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Finished:
+    """A project in which everything wanted was made: frozen settings, then each output a second after its inputs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.raw: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        self.write_config()
+        config = parse(self.raw)
+        graph = wanted(config, folder)
+        start = time.time() - 10_000
+        for job, node in graph.items():
+            if node.stage is not None:
+                self.put(paths.settings(node.stage, node.of), frozen_text(config, node.stage, node.of), start)
+            self.put(node.output, "made", start + _depth(graph, job))
+
+    def write_config(self) -> None:
+        (self.folder / "config").mkdir(exist_ok=True)
+        (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.raw))
+
+    def put(self, name: str, text: str, when: float) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (when, when))
+
+    def status(self) -> Status:
+        return look(self.folder, self.folder / "config/config.yaml")
+
+
+def _depth(graph: Graph, job: Job) -> int:
+    return 1 + max((_depth(graph, need) for need in graph[job].needs), default=0)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Finished:
+    return Finished(tmp_path)
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["status", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def everything_below(folder: Path) -> dict[str, tuple[float, int]]:
+    return {str(path): (path.stat().st_mtime, path.stat().st_size) for path in folder.rglob("*")}
+
+
+def test_an_empty_folder_is_a_project_too(tmp_path: Path) -> None:
+    text = run(str(tmp_path))
+    assert "no job tells its progress" in text
+    assert "config.yaml: no such file" in text
+    assert "on disk:  nothing yet" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_project_has_nothing_stale_and_is_left_as_it_was(project: Finished) -> None:
+    before = everything_below(project.folder)
+    seen = project.status()
+    assert seen.problem == ""
+    assert (seen.stale, seen.missing, seen.failures, seen.work) == ({}, {}, [], [])
+    assert seen.jobs["made"] > 100
+    run(str(project.folder))
+    assert everything_below(project.folder) == before
+
+
+def test_an_edit_makes_stale_what_depends_on_it(project: Finished) -> None:
+    project.raw["cluster"]["seed"] = 5
+    project.write_config()
+    assert list(project.status().stale) == ["cluster", "segment", "evaluate", "compare", "report"]
+    project.raw["cluster"]["seed"] = 0
+    project.write_config()
+    assert project.status().stale == {}
+
+
+def test_what_is_gone_is_missing_and_what_follows_is_stale(project: Finished) -> None:
+    (project.folder / paths.masks("photos")).unlink()
+    (project.folder / paths.comparison("ecssd")).unlink()
+    seen = project.status()
+    assert seen.missing == {"compare": ["ecssd"], "segment": ["photos"]}
+    assert seen.stale == {}
+    (project.folder / paths.clusters("scenes")).unlink()
+    assert project.status().stale == {
+        "segment": ["scenes"],
+        "evaluate": ["demo"],
+        "report": ["demo"],
+        "compare": ["demo"],
+    }
+
+
+def test_an_output_older_than_its_input_is_stale(project: Finished) -> None:
+    project.put(paths.metrics("voc"), "made again", time.time())
+    assert project.status().stale == {"compare": ["voc"], "report": ["voc"]}
+
+
+def test_running_jobs_tell_how_far_they_are_and_silent_ones_are_named(project: Finished) -> None:
+    state = {"doing": "extracting ecssd", "what": "photos", "done": 250, "total": 1000, "rate_per_s": 2.5,
+             "left_s": 300.0, "updated": "2026-01-01T00:00:00+0000"}  # fmt: skip
+    project.put("results/features/ecssd/progress.1-of-2.json", json.dumps(state), time.time())
+    silent = {**state, "doing": "training photos", "what": "iterations", "left_s": None}
+    project.put("results/head/photos/progress.json", json.dumps(silent), time.time() - 3600)
+    over = {**state, "done": 1000}
+    project.put("results/features/ecssd/progress.2-of-2.json", json.dumps(over), time.time() - 3600)
+    text = run(str(project.folder))
+    assert "extracting ecssd: 250 of 1,000 photos, 2.5 photos/s, 5 min 0 s left\n" in text
+    assert "training photos: 250 of 1,000 iterations, 2.5 iterations/s; silent for 1 h: killed?" in text
+    works = json.loads(run(str(project.folder), "--json"))["work"]
+    assert {work["doing"]: work["runs"] for work in works} == {"extracting ecssd": True, "training photos": False}
+
+
+def test_the_last_failures_of_what_is_not_made_are_told(project: Finished) -> None:
+    (project.folder / paths.head("photos")).unlink()
+    log = paths.log("train", "photos")
+    project.put(log, "12:00:00 INFO ...\nheap: error: 3 photos to train on,\n  expected 16\n", time.time() - 120)
+    project.put(paths.log("extract", "ecssd.1-of-2"), "heap: error: mended since\n", time.time())
+    (failure,) = project.status().failures
+    assert (failure.job, failure.log) == ("train photos", log)
+    assert failure.message == "3 photos to train on,\n  expected 16"
+    assert "failed:   train photos, 2 min ago (results/logs/train/photos.log)" in run(str(project.folder))
+
+
+def test_a_log_ends_with_an_error_or_with_none(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("x" * 20_000 + "\nTraceback (most recent call last):\n  File ...\nValueError: wrong\n")
+    assert last_error(log) == "ValueError: wrong"
+    log.write_text("all went well\n")
+    assert last_error(log) == ""
+
+
+def test_sizes_locks_and_a_wrong_configuration(project: Finished) -> None:
+    before = project.status().bytes["feature stores"]
+    project.put("results/features/ecssd/ab.zarr/shard", "x" * 5000, 0)
+    project.put(".snakemake/locks/0.input.lock", "", 0)
+    project.raw["train"]["sizze"] = 1
+    project.write_config()
+    seen = project.status()
+    assert seen.bytes["feature stores"] == before + 5000
+    assert seen.snakemake
+    assert "train.sizze: unknown key" in seen.problem
+    text = run(str(project.folder))
+    assert "jobs:     unknown, " in text
+    assert "Snakemake holds its lock" in text
+
+
+def test_gpus_are_told_as_nvidia_smi_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA H100, 1024, 81559, 37'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert gpus() == [{"name": "NVIDIA H100", "used_mb": "1024", "total_mb": "81559", "load_percent": "37"}]
+    tool.write_text("#!/bin/sh\necho 'no driver'; exit 9\n")
+    assert gpus() == []
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert gpus() == []
