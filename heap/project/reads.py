@@ -40,7 +40,7 @@ _PHOTOS = Reads(("extract", "model"))
 _EXTRACT = Reads(("extract",))
 _LABEL = Reads(("weights", "extract"), "Where the weights turn out the same, so are store and heads.")
 _TRAIN = Reads(("train",))
-_BENCHMARK = Reads(("evaluate", "report"))
+_TASK = Reads(("evaluate", "report", "ablation"))
 
 READS: dict[str, Reads] = {
     "encoders.*.kind": Reads(("weights", "extract")),
@@ -153,15 +153,15 @@ READS: dict[str, Reads] = {
     "cluster.neighbours": Reads(("cluster",)),
     "segment.threshold": Reads(("segment", "model")),
     "segment.min_area": Reads(("segment", "model")),
-    "benchmarks.*.tasks.*.task": _BENCHMARK,
-    "benchmarks.*.tasks.*.dataset": _BENCHMARK,
-    "benchmarks.*.tasks.*.split": _BENCHMARK,
-    "benchmarks.*.tasks.*.truth": _BENCHMARK,
-    "benchmarks.*.tasks.*.bilateral": _BENCHMARK,
-    "benchmarks.*.tasks.*.gallery": _BENCHMARK,
-    "benchmarks.*.tasks.*.query": _BENCHMARK,
-    "benchmarks.*.tasks.*.subsets": _BENCHMARK,
-    "benchmarks.*.methods": _BENCHMARK,
+    "benchmarks.*.tasks.*.task": _TASK,
+    "benchmarks.*.tasks.*.dataset": _TASK,
+    "benchmarks.*.tasks.*.split": _TASK,
+    "benchmarks.*.tasks.*.truth": _TASK,
+    "benchmarks.*.tasks.*.bilateral": _TASK,
+    "benchmarks.*.tasks.*.gallery": _TASK,
+    "benchmarks.*.tasks.*.query": _TASK,
+    "benchmarks.*.tasks.*.subsets": _TASK,
+    "benchmarks.*.methods": Reads(("evaluate", "report")),
     "ablation.benchmark": Reads(("ablation",)),
     "ablation.model": Reads(("train", "ablation")),
     "ablation.seeds": Reads(("train", "ablation"), "Only seeds without a head are trained."),

@@ -196,7 +196,7 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         if config.ablation is None or config.ablation.benchmark != name:
             raise SettingsError(f"ablation/{name}: the configuration has no ablation of this benchmark")
         return {
-            "benchmark": config.benchmarks[name].model_dump(mode="json"),
+            "benchmark": config.benchmarks[name].model_dump(mode="json", exclude={"methods"}),  # HEAP's variants alone
             "ablation": config.ablation.model_dump(mode="json"),
         }
     if stage == "report":

@@ -23,7 +23,7 @@ def profile(name: str) -> dict[str, list[str]]:
 def gpu_rules() -> set[str]:
     """Rules that ask for a GPU in workflow/rules."""
     text = "\n".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
-    rules = re.split(r"^rule (\w+):$", text, flags=re.MULTILINE)[1:]
+    rules = re.split(r"^ *rule (\w+):$", text, flags=re.MULTILINE)[1:]
     return {
         name for name, body in zip(rules[::2], rules[1::2], strict=True) if re.search(r"^\s+gpu=", body, re.MULTILINE)
     }

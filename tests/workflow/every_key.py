@@ -41,7 +41,7 @@ def every_kind() -> dict[str, Any]:
     config["ablation"] = {"benchmark": "demo", "model": "demo", "seeds": [0], "variants": variants}
     methods = ["heap", "found", "tokencut", "lost", "kmeans"]
     config["benchmarks"] = {name: config["benchmarks"][name] for name in ("demo", "voc", "coco20k")}
-    config["benchmarks"]["small"] = {"tasks": [{"task": "discovery", "dataset": "drawn"}], "methods": ["heap"]}
+    config["benchmarks"]["small"] = {"tasks": [{"task": "discovery", "dataset": "again"}], "methods": ["heap"]}
     config["benchmarks"]["others"] = {"tasks": [{"task": "saliency", "dataset": "others"}], "methods": ["heap"]}
     config["benchmarks"]["demo"]["methods"] = methods
     config["benchmarks"]["voc"] = {
