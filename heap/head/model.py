@@ -135,17 +135,17 @@ class Head(nn.Module):
         """Group photos.
 
         Args:
-            features: x `(B, N, D)` frozen features, padded; values at padding are ignored. They get no gradient.
+            features: x `(B, N, D)` frozen features, padded; values at padding are ignored.
             mask: `(B, N)` bool, true where a patch is; None where all are, which saves the work.
         """
-        with torch.no_grad():
-            # In place, since memory of this size costs more to get than to use.
-            normed = features - self.mean
-            normed /= normed.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-            if mask is not None:
-                normed *= mask[..., None]
-            # A unit vector's mean square is 1 / D; the small number is a layer norm's, for a vector without spread.
-            spread = (1 / self.dim - normed.mean(dim=-1) ** 2).clamp_min(0).add(1e-5).sqrt()
+        centred = features - self.mean
+        # In place where features are frozen, as always in training: memory of this size costs more to get than to use.
+        place = None if centred.requires_grad else centred
+        normed = torch.div(centred, centred.norm(dim=-1, keepdim=True).clamp_min(1e-12), out=place)
+        if mask is not None:
+            normed = torch.mul(normed, mask[..., None], out=place)
+        # A unit vector's mean square is 1 / D; the small number is a layer norm's, for a vector without spread.
+        spread = (1 / self.dim - normed.mean(dim=-1) ** 2).clamp_min(0).add(1e-5).sqrt()
         tokens = self.tokens.expand(len(features), -1, -1)
         for block in self.blocks:
             tokens = block(tokens, normed, spread, mask)

@@ -20,7 +20,7 @@ _AT_ONCE = 4
 
 
 def moved_length(x: Tensor, weight: Tensor) -> Tensor:
-    """Return |x + W x| `(B, N)`, with its gradient to W; x is frozen and gets none.
+    """Return |x + W x| `(B, N)`, with its gradient to W, and to x where it is asked for; in training x is frozen.
 
     Args:
         x: `(B, N, D)`.
@@ -44,7 +44,7 @@ class _Length(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         x, length = ctx.saved_tensors
         # d|E| / dW = E x^T / |E|, and E = (I + W) x: of the patches only the sum of weighted x x^T is needed.
         weights = (gradient / length.clamp_min(1e-12))[..., None]
@@ -54,7 +54,9 @@ class _Length(torch.autograd.Function):
             if ctx.half is not None:
                 left, right = left.to(ctx.half), right.to(ctx.half)
             total += left.T @ right
-        return None, ctx.both @ total
+        # d|E| / dx = (I + W)^T E / |E|.
+        to_x = x @ (ctx.both.T @ ctx.both).T * weights if ctx.needs_input_grad[0] else None
+        return to_x, ctx.both @ total
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:

@@ -84,6 +84,7 @@ MEANS = {"extract": ("batch_images",), "train": ("checkpoint_every", "resident_g
 class _Archives(Settings):
     """What `fetch` knows of a dataset that is not drawn."""
 
+    layout: str | None = None
     archives: list[Archive]
 
 

@@ -53,7 +53,8 @@ class Tiny:
         raw["models"]["photos"]["encoder"] = "descriptors" if self.encoder == "descriptors" else "tiny"
         raw["datasets"]["photos"] |= edits
         self.config = parse(raw)
-        (self.folder / "frozen.json").write_text(frozen_text(self.config, "extract", "photos"))
+        for file, name in (("frozen", "extract"), ("means", "extract_means")):
+            (self.folder / f"{file}.json").write_text(frozen_text(self.config, name, "photos"))
         write_json(self.folder / "weights.json", receipt)
 
     def list_photos(self, policy: str = "skip") -> manifest.Manifest:
@@ -65,7 +66,7 @@ class Tiny:
         out = (features or self.features) / "set.parts" / f"{part}.json"
         stage.extract(
             self.folder / "frozen.json", self.folder / "manifest.parquet", self.folder / "weights.json",
-            paths.beside((features or self.features) / "set.json"), part, out, "cpu",
+            paths.beside((features or self.features) / "set.json"), part, out, "cpu", self.folder / "means.json",
         )  # fmt: skip
         return read_json(out)
 

@@ -20,6 +20,10 @@ def test_length_and_gradient_are_those_of_the_formula() -> None:
     (expected,) = torch.autograd.grad((wanted * up).sum(), weight)
     (gradient,) = torch.autograd.grad((found * up).sum(), weight)
     torch.testing.assert_close(gradient, expected)
+    # Where it is asked for, to the patches too.
+    x.requires_grad_()
+    expected = torch.autograd.grad(((x + x @ weight.T).norm(dim=-1) * up).sum(), [x, weight])
+    torch.testing.assert_close(torch.autograd.grad((moved_length(x, weight) * up).sum(), [x, weight]), expected)
 
 
 def test_padding_has_no_length_and_no_gradient() -> None:
