@@ -55,7 +55,7 @@ def small_config() -> Callable[[], dict[str, Any]]:
         config["datasets"]["scenes"]["foreground_clusters"] = 4
         config["train"] |= {"iterations": 20, "batch_images": 8}
         config["train"]["head"]["tokens"] = 6
-        config["cluster"] |= {"background": 4, "restarts": 1}
+        config["cluster"] |= {"foreground": 4, "background": 4, "restarts": 1}
         config["models"]["demo"]["min_train_images"] = 4
         config["models"]["demo"]["overrides"] = {"seeds": [0, 1]}
         config["report"]["photos"] = 6
