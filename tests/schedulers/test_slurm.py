@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,4 +209,12 @@ def test_a_cancelled_job_is_made_up_for_by_the_same_command(
     assert [job.rule for job in jobs_of(run.submit(target))] == ["extract", "gather"]
     local.edit(edited)
     local.snakemake(target, *LIKE_SLURM)
-    assert (run.folder / target).read_text() == (local.folder / target).read_text()
+    receipts = [json.loads((one.folder / target).read_text()) for one in (run, local)]
+    assert [receipt.pop("root") for receipt in receipts] == [
+        str(one.folder / "resources/scenes") for one in (run, local)
+    ]
+    assert receipts[0] == receipts[1]
+    store = Path("results/features/scenes") / f"{receipts[0]['fingerprint']}.zarr/features"
+    shards = [path.relative_to(local.folder) for path in (local.folder / store / "c").rglob("*") if path.is_file()]
+    assert len(shards) == receipts[0]["shards"]
+    assert [path for path in shards if not filecmp.cmp(run.folder / path, local.folder / path, shallow=False)] == []
