@@ -279,7 +279,8 @@ def check_k(kind: str, k: int, regions: int, dataset: str) -> None:
         ClusterError: names the key, k and the number of regions.
     """
     if k > regions:
-        hint = "set it lower" if regions else "the head marks none so; see the training's diagnostics"
+        own = f", or datasets.{dataset}.foreground_clusters," if kind == FOREGROUND else ""
+        hint = f"set it{own} lower" if regions else "the head marks none so; see the training's diagnostics"
         raise ClusterError(f"cluster.{kind}: {k} clusters, but {dataset} has only {regions} {kind} regions ({hint})")
 
 
