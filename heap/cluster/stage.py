@@ -139,10 +139,7 @@ def cluster_regions(
     before = 0
     for kind, wanted in asked.items():
         rows = of_kind[kind]
-        # Regions of one object are of one kind, so its first region is among these rows.
-        vectors = pooled(views[kind], embeddings[rows], weight[rows], np.searchsorted(rows, owner[rows]))
-        vectors = vectors[is_first[rows]]
-        things = rows[is_first[rows]]
+        things, vectors = pooled(views[kind], embeddings, weight, owner, rows)
         if isinstance(wanted, ChosenK):
             chosen[kind] = choose_k(
                 vectors, *wanted.choose, iterations=settings.iterations, restarts=settings.restarts,
@@ -280,7 +277,8 @@ def check_k(kind: str, k: int, regions: int, dataset: str) -> None:
     """
     if k > regions:
         own = f", or datasets.{dataset}.foreground_clusters," if kind == FOREGROUND else ""
-        hint = f"set it{own} lower" if regions else "the head marks none so; see the training's diagnostics"
+        once = "; joined ones count once" if kind == FOREGROUND else ""
+        hint = f"set it{own} lower{once}" if regions else "the head marks none so; see the training's diagnostics"
         raise ClusterError(f"cluster.{kind}: {k} clusters, but {dataset} has only {regions} {kind} regions ({hint})")
 
 

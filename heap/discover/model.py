@@ -240,10 +240,10 @@ def assign_clusters(
         (BACKGROUND, np.flatnonzero(~is_foreground), clusters.values[kf:], kf),
     ):
         if len(rows) and len(centroids):
-            things = np.searchsorted(rows, owner[rows])
-            vectors = pooled(clusters.views[kind], embeddings[rows], weight[rows], things)
+            things, vectors = pooled(clusters.views[kind], embeddings, weight, owner, rows)
             nearest, cosine = assign(vectors, centroids)
-            number[rows], distance[rows] = nearest + before, np.clip(1 - cosine, 0, 2)
+            of_thing = np.searchsorted(things, owner[rows])
+            number[rows], distance[rows] = nearest[of_thing] + before, np.clip(1 - cosine, 0, 2)[of_thing]
     return number, distance
 
 

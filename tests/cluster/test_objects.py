@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heap.cluster import objects
 from heap.cluster.objects import View, objects_of, pooled, unit, view_of
 
 # Tokens 5, 7, 9 side by side in a row over the ground (token 1); 3 lies apart from them in a corner.
@@ -58,12 +59,16 @@ def test_none_joins_nothing() -> None:
     assert join(embeddings(0, 0, 0, 0, 0), None) == [0, 1, 2, 3, 4]
 
 
-def test_an_object_is_the_weighted_mean_of_its_regions() -> None:
-    vectors, weight = embeddings(0, 0, 0, 90, 90), np.array([1, 1, 3, 1, 1], np.float32)
-    found = pooled(view(0.0), vectors, weight, np.array([0, 1, 2, 2, 4]))
+@pytest.mark.parametrize("at_a_time", [1, 2, 100])
+def test_an_object_is_the_weighted_mean_of_its_regions(at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "POOLED", at_a_time)
+    vectors, weight = embeddings(0, 90, 0, 45, 90), np.array([1, 1, 3, 1, 1], np.float32)
+    # Row 1 is of the other kind; 2 and 4 are one object, with another between them.
+    things, found = pooled(view(0.0), vectors, weight, np.array([0, 1, 2, 3, 2]), np.array([0, 2, 3, 4]))
+    assert things.tolist() == [0, 2, 3]
     # (3, 1) / sqrt(10)
-    assert np.allclose(found[[2, 3]], np.array([3, 1]) / np.sqrt(10), atol=1e-6)
-    assert np.allclose(found[[0, 1, 4]], vectors[[0, 1, 4]], atol=1e-6)
+    assert np.allclose(found[1], np.array([3, 1]) / np.sqrt(10), atol=1e-6)
+    assert np.allclose(found[[0, 2]], vectors[[0, 3]], atol=1e-6)
 
 
 def test_only_looks_count_around_their_mean() -> None:
