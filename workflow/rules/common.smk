@@ -4,15 +4,18 @@ import shlex
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
 sys.path.insert(0, workflow.basedir)
 
 from heap import paths, settings
 from heap.errors import SettingsError
 from heap.settings.baselines import BASELINES
+from heap.settings.command_line import typed
 from heap.settings.config import ABLATION
 from heap.settings.freeze import NAMED_BY, STAGE_VERSION
 
+update_config(config, typed(workflow.config_settings.config))
 try:
     CONFIG = settings.parse(config, "the configuration")
 except SettingsError as error:
