@@ -9,7 +9,6 @@ from snakemake.cli import parse_config
 
 from heap.settings.command_line import typed
 
-
 ODD = {"b": True, "c": "2012-01-01", "d": "2012-13-45", "e": "[1", "f": ""}
 
 
