@@ -93,8 +93,9 @@ def report(
         tables=tables(read_metrics(metrics)),
         histories=[read_history(path) for path in sorted(set(histories))],
         sections=sections,
-        warnings=[("", str(word)) for word in (about or {}).get("warnings", [])]
-        + [(one.name, word) for one in sections for word in one.warnings],
+        warnings=each_once(
+            (about or {}).get("warnings", []), [(one.name, word) for one in sections for word in one.warnings]
+        ),
         about="" if about is None else dump_json(about),
     )
     write_text(out_html, page)
@@ -107,6 +108,12 @@ def _splits(benchmark: BenchmarkSettings, dataset: str) -> list[str | None]:
         for task in benchmark.tasks
         if task.dataset == dataset
     ]
+
+
+def each_once(measured: Sequence[Any], told: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the warnings of the evaluation and those `told` of a dataset, which the evaluation repeats by its name."""
+    known = {f"{name}: {word}" for name, word in told}
+    return [("", str(word)) for word in measured if str(word) not in known] + told
 
 
 def make_section(found: Found, splits: Sequence[str | None], settings: ReportSettings, room: int) -> Section:

@@ -16,6 +16,7 @@ from report.page import EVIL, prepared, write
 from heap.errors import DataError
 from heap.evaluate.truth import Photo
 from heap.report.photos import choose
+from heap.report.stage import each_once
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,11 @@ def test_tables_warnings_curves_and_provenance_are_there(page: str) -> None:
     assert html.escape("<model>") in page
     assert page.count("<svg") == 2
     assert "&#34;seed&#34;: 3" in page
+
+
+def test_a_warning_that_the_evaluation_repeats_is_told_once() -> None:
+    told = [("ecssd", "300 images")]
+    assert each_once(["ecssd: 300 images", "a method failed"], told) == [("", "a method failed"), *told]
 
 
 def test_every_picture_has_words_and_every_photo_its_five(page: str) -> None:
