@@ -19,6 +19,7 @@ from heap.errors import ModelError
 from heap.files import file_sha256, read_json
 from heap.head.folder import HEAD, weights_of
 from heap.settings.base import Settings
+from heap.settings.config import ABLATION
 from heap.settings.freeze import section
 from heap.settings.stages import GroupSettings, SegmentSettings
 
@@ -32,7 +33,7 @@ def find(path: str | Path) -> Parts:
 
     Args:
         path: an exported folder; the receipt of a training (`results/head/demo.json`) or the folder of its name; or a
-            folder of receipts (`results/head`), of which the last written counts.
+            folder of receipts (`results/head`), of which the last written counts, the ablation's left out.
 
     Raises:
         ModelError: there is no model; says what was looked for.
@@ -47,7 +48,8 @@ def find(path: str | Path) -> Parts:
     if path.with_name(f"{path.name}.json").is_file():
         return of_training(path.with_name(f"{path.name}.json"))
     if path.is_dir():
-        receipts = [file for file in path.glob("*.json") if _is_receipt(file)]
+        # Variants of the ablation are trained to be measured; the last of them may be one without a loss.
+        receipts = [file for file in path.glob("*.json") if not file.name.startswith(ABLATION) and _is_receipt(file)]
         if receipts:
             last = max(receipts, key=lambda file: (file.stat().st_mtime_ns, file.name))
             others = sorted(file.stem for file in receipts if file != last)
