@@ -139,8 +139,7 @@ def kept(place: Place) -> str:
 
 def seconds_of(folder: Path, job: Job) -> float | None:
     """Return how long a job took when it last ran (Snakemake's measurement), of all its parts; None: never measured."""
-    name = f"{job.name}.*" if job.rule == "extract" else job.name
-    pattern = Path(paths.bench("cluster" if job.rule == "cluster_collection" else job.rule, name))
+    pattern = Path(paths.bench(*job.written_as))
     total = None
     for file in (folder / pattern.parent).glob(pattern.name):
         with file.open(encoding="utf-8", newline="") as stream:

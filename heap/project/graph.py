@@ -28,6 +28,13 @@ class Job(NamedTuple):
     rule: str
     name: str
 
+    @property
+    def written_as(self) -> tuple[str, str]:
+        """Rule and name by which its log and its measured times are called; a pattern over the parts of `extract`."""
+        if self.rule == "extract":
+            return self.rule, f"{self.name}.*"
+        return "cluster" if self.rule == "cluster_collection" else self.rule, self.name
+
 
 @dataclass(frozen=True)
 class Node:

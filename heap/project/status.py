@@ -163,8 +163,7 @@ def _size(folder: Path) -> int:
 
 def _failures(folder: Path, unmade: set[Job], now: float) -> Iterator[Failure]:
     for job in unmade:
-        rule = "cluster" if job.rule == "cluster_collection" else job.rule
-        pattern = Path(paths.log(rule, f"{job.name}.*" if job.rule == "extract" else job.name))
+        pattern = Path(paths.log(*job.written_as))
         for path in (folder / pattern.parent).glob(pattern.name):
             message = last_error(path)
             if message:
