@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from heap.errors import DataError
-from heap.evaluate.seeds import figures_of_seeds, left_out, over_seeds
-from heap.evaluate.tables import versions
+from heap.evaluate.seeds import figures_of_seeds, over_seeds, publish
 from heap.evaluate.tasks import Run
-from heap.files import atomic_path, read_json, write_json
+from heap.files import read_json
 from heap.settings.config import ABLATION
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import AblationSettings, BenchmarkSettings
@@ -58,17 +57,4 @@ def ablation(
         table = over_seeds(figures_of_seeds(benchmark, manifests, of_seed, features, run))
         table.insert(0, "ablation", variant)
         tables.append(table)
-    write_json(
-        out.with_suffix(".json"),
-        {
-            "benchmark": settings["name"],
-            "ablation": settings["ablation"],
-            "heads": heads,
-            "left_out": left_out(benchmark),
-            "settings": settings,
-            "versions": versions(),
-        },
-    )
-    with atomic_path(out) as temporary:
-        pd.concat(tables).to_csv(temporary, index=False, float_format="%.10g")
-    out.with_name(f"progress.{out.stem}.json").unlink(missing_ok=True)
+    publish(out, pd.concat(tables), benchmark, settings, {"ablation": settings["ablation"], "heads": heads})

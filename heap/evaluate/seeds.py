@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -48,12 +49,18 @@ def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], feature
         chosen[str(receipt["dataset"])] = int(receipt["seed_chosen"])
     run = Run(progress=out.with_name(f"progress.{out.stem}.json"))
     table = over_seeds(figures_of_seeds(benchmark, manifests, of_seed, features, run))
+    publish(out, table, benchmark, settings, {"seeds": sorted(of_seed), "chosen": chosen})
+
+
+def publish(
+    out: Path, table: pd.DataFrame, benchmark: BenchmarkSettings, settings: Mapping[str, Any], told: Mapping[str, Any]
+) -> None:
+    """Write a table over seeds, and beside it what produced it: the frozen settings, versions, and what `told` adds."""
     write_json(
         out.with_suffix(".json"),
         {
             "benchmark": settings["name"],
-            "seeds": sorted(of_seed),
-            "chosen": chosen,
+            **told,
             "left_out": left_out(benchmark),
             "settings": settings,
             "versions": versions(),
