@@ -22,6 +22,7 @@ from heap.evaluate.seed_commands import ablation, seeds
 from heap.files import DISK_ERRORS
 from heap.project.commands import explain, status
 from heap.report.commands import compare, curves, pictures, show
+from heap.terminal import echo, error_text, printable, set_up_logging
 
 app = typer.Typer(
     name="heap",
@@ -59,7 +60,7 @@ Device = Annotated[
 
 def _version(show: bool) -> None:
     if show:
-        typer.echo(f"heap {__version__}")
+        echo(f"heap {__version__}")
         raise typer.Exit
 
 
@@ -73,7 +74,7 @@ def options(
     """Set up logging for every command."""
     del version
     level = logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    set_up_logging(level)
     # FAISS tells at this level which builds of itself it could not load, as errors that are none.
     logging.getLogger("faiss").setLevel(logging.WARNING)
 
@@ -307,7 +308,7 @@ def check(config: Annotated[Path, typer.Argument(help="Configuration to check.")
     from heap.settings import load
 
     loaded = load(config)
-    typer.echo(f"{config}: {len(loaded.datasets)} datasets, {len(loaded.benchmarks)} benchmarks, no error")
+    echo(f"{config}: {len(loaded.datasets)} datasets, {len(loaded.benchmarks)} benchmarks, no error")
 
 
 @app.command()
@@ -328,12 +329,12 @@ def main() -> None:
     try:
         app()
     except HeapError as error:
-        sys.stderr.write(f"heap: error: {error}\n")
+        sys.stderr.write(f"heap: error: {error_text(error)}\n")
         sys.exit(2)
     except OSError as error:
         # A disk that is full or refuses is the user's to mend, whichever file met it; any other is a bug.
         if error.errno not in DISK_ERRORS:
             raise
-        file = error.filename or "a file"
+        file = printable(error.filename or "a file")
         sys.stderr.write(f"heap: error: {file} could not be written or read ({error.strerror}); mend it, run again\n")
         sys.exit(2)

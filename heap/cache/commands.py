@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from heap.terminal import Console, echo, echo_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,9 +39,8 @@ def list_stores(datasets: Datasets = None, folder: Root = _ROOT, as_json: Json =
 
     stores = find_stores(folder, datasets_in(folder, datasets or []))
     if as_json:
-        _print_json([as_record(store) for store in stores])
+        echo_json([as_record(store) for store in stores])
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("dataset", "encoder", "photos", "patches", "size", "age", "state", "store")
@@ -50,7 +50,7 @@ def list_stores(datasets: Datasets = None, folder: Root = _ROOT, as_json: Json =
             age_text(time.time() - store.written), store.state, store.fingerprint,
         )  # fmt: skip
     Console().print(table)
-    typer.echo(f"{counted(len(stores), 'store')}, {size_text(sum(store.size_bytes for store in stores))}")
+    echo(f"{counted(len(stores), 'store')}, {size_text(sum(store.size_bytes for store in stores))}")
 
 
 @app.command()
@@ -101,13 +101,13 @@ def verify(
                 found += check.verify_sample(FeatureReader(path), sample, seed, device)
         every += found
         if not as_json:
-            typer.echo(f"{dataset}: {counted(len(found), 'finding') if found else 'whole'}")
+            echo(f"{dataset}: {counted(len(found), 'finding') if found else 'whole'}")
             for finding in found:
-                typer.echo(f"  {finding.where}: {finding.what}\n    {finding.todo}")
+                echo(f"  {finding.where}: {finding.what}", f"    {finding.todo}")
         if repair and found:
             done += forget(folder, dataset, found)
     if as_json:
-        _print_json(
+        echo_json(
             {
                 "findings": [
                     {"dataset": f.dataset, "where": str(f.where), "what": f.what, "todo": f.todo, "shard": f.shard}
@@ -117,9 +117,9 @@ def verify(
             }
         )
     elif done:
-        typer.echo("\n".join(done))
+        echo(*done)
         names = " ".join(f"{folder / dataset}.json" for dataset in sorted({finding.dataset for finding in every}))
-        typer.echo(f"now run: snakemake --cores all {names}")
+        echo(f"now run: snakemake --cores all {names}")
     if every:
         raise typer.Exit(1)
 
@@ -150,20 +150,20 @@ def prune(
     freed = 0
     for store in chosen:
         if yes and not remove(store):
-            typer.echo(f"left {store.folder}: a process has begun to write it")
+            echo(f"left {store.folder}: a process has begun to write it")
             continue
         freed += store.size_bytes
-        typer.echo(
+        echo(
             f"{'removed' if yes else 'would remove'} {store.folder}: {store.encoder}, {store.photos:,} photos, "
             f"{size_text(store.size_bytes)}"
         )
     for path in rest:
-        typer.echo(f"{'removed' if yes else 'would remove'} {path}: left by a killed process")
+        echo(f"{'removed' if yes else 'would remove'} {path}: left by a killed process")
         if yes and path.is_dir():
             shutil.rmtree(path)
         elif yes:
             path.unlink(missing_ok=True)
-    typer.echo(f"{size_text(freed)} {'freed' if yes else 'would be freed; --yes removes them'}")
+    echo(f"{size_text(freed)} {'freed' if yes else 'would be freed; --yes removes them'}")
 
 
 def counted(number: int, what: str) -> str:
@@ -185,9 +185,3 @@ def age_text(seconds: float) -> str:
     if seconds < 3600:
         return f"{max(seconds, 0) / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86_400:.0f} d"
-
-
-def _print_json(value: Any) -> None:
-    from heap.files import dump_json
-
-    sys.stdout.write(dump_json(value))

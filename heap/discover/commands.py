@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from heap.errors import DataError
+from heap.terminal import echo
 
 ModelPath = Annotated[
     Path,
@@ -59,7 +60,7 @@ def export(
     from heap.discover.export import export as run
 
     run(trained, out)
-    typer.echo(f"{out}: copy this folder; it needs the weights of its encoder where it goes")
+    echo(f"{out}: copy this folder; it needs the weights of its encoder where it goes")
 
 
 def predict(
@@ -95,14 +96,14 @@ def predict(
     from heap.discover.predict import predict as run
 
     found = run(load(model, weights=weights, device=device), photos, out, max_px, overlays)
-    typer.echo(
+    echo(
         f"{out}: {found.photos} photos ({found.computed} looked at, {found.kept} done before, "
         f"{len(found.unreadable)} unreadable), {found.objects} objects"
     )
     for photo, reason in found.unreadable[:10]:
-        typer.echo(f"  {photo}: {reason}", err=True)
+        echo(f"  {photo}: {reason}", err=True)
     if len(found.unreadable) > 10:
-        typer.echo(f"  and {len(found.unreadable) - 10} more, see {out / 'photos.csv'}", err=True)
+        echo(f"  and {len(found.unreadable) - 10} more, see {out / 'photos.csv'}", err=True)
     if found.unreadable:
         raise typer.Exit(1)
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from heap.discover.result import Discovery, Region
 from heap.errors import DataError
 from heap.files import atomic_path
+from heap.terminal import Console
 
 
 def print_regions(found: Discovery) -> None:

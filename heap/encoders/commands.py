@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from heap.errors import EncoderError
+from heap.terminal import Console, echo
 
 
 def encoders(
@@ -18,16 +19,15 @@ def encoders(
     ] = None,
 ) -> None:
     """List the known encoders and where their weights come from, or tell all of one."""
-    from rich.console import Console
     from rich.table import Table
 
     if timm is not None:
         for found in _of_timm(timm):
-            typer.echo(found)
+            echo(found)
         return
     if name is not None:
         for key, value in _facts(name).items():
-            typer.echo(f"{key + ':':<12}{value}")
+            echo(f"{key + ':':<12}{value}")
         return
     from heap.encoders.registry import ARCHITECTURES
 

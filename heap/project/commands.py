@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from heap.terminal import Console, echo, echo_json
 
 if TYPE_CHECKING:
     from heap.project.status import Status
@@ -30,7 +31,6 @@ def explain(
     Of one key: meaning, value, allowed values, jobs that run again for the targets wanted or made here, how long they
     took the last time (Snakemake's measurement), and what is kept. Of a part, or with no key: one line for each key.
     """
-    from heap.files import dump_json
     from heap.project import explain as words
     from heap.project.graph import wanted
     from heap.settings import load
@@ -39,14 +39,14 @@ def explain(
     found = words.find(loaded, key)
     graph = wanted(loaded, folder)
     if as_json:
-        sys.stdout.write(dump_json([_record(place, loaded, graph, folder) for place in found]))
+        echo_json([_record(place, loaded, graph, folder) for place in found])
         return
     if len(found) == 1:
         _tell(_record(found[0], loaded, graph, folder))
         return
     for place in found:
         rules = words.by_rule(graph, words.rerun(loaded, graph, place))
-        typer.echo(f"{place.path}: {_plain(place.value)}  -> {' '.join(rules) or 'nothing'}")
+        echo(f"{place.path}: {_plain(place.value)}  -> {' '.join(rules) or 'nothing'}")
 
 
 def _record(place: Any, config: Any, graph: Any, folder: Path) -> dict[str, Any]:
@@ -64,19 +64,19 @@ def _record(place: Any, config: Any, graph: Any, folder: Path) -> dict[str, Any]
 
 def _tell(record: dict[str, Any]) -> None:
     default = "must be given" if record["required"] else f"default {_plain(record['default'])}"
-    typer.echo(f"{record['key']}: {_plain(record['value'])}\n  {record['meaning']}")
-    typer.echo(f"  allowed:  {record['allowed']}; {default}")
+    echo(f"{record['key']}: {_plain(record['value'])}", f"  {record['meaning']}")
+    echo(f"  allowed:  {record['allowed']}; {default}")
     if not record["jobs"]:
-        typer.echo(f"  re-runs:  nothing\n  kept:     {record['kept']}")
+        echo("  re-runs:  nothing", f"  kept:     {record['kept']}")
         return
     rules = [f"{rule} ({', '.join(names)})" for rule, names in record["reruns"].items()]
-    typer.echo("  re-runs:  " + "\n            ".join(rules))
-    typer.echo(f"  kept:     {record['kept']}")
+    echo(*(f"{'' if number else '  re-runs:':<12}{rule}" for number, rule in enumerate(rules)))
+    echo(f"  kept:     {record['kept']}")
     if record["jobs_measured"]:
         some = f"{record['jobs_measured']} of the {record['jobs']} jobs took"
-        typer.echo(f"  last run: {some} {record['seconds_last']:g} s (results/benchmarks)")
+        echo(f"  last run: {some} {record['seconds_last']:g} s (results/benchmarks)")
     else:
-        typer.echo(f"  last run: none of the {record['jobs']} jobs has run here yet")
+        echo(f"  last run: none of the {record['jobs']} jobs has run here yet")
 
 
 def _plain(value: Any) -> str:
@@ -96,25 +96,23 @@ def status(
     Reads only, and works in an empty folder. Stale is what was made with other settings or before its inputs; the last
     word has `snakemake -n`.
     """
-    from rich.console import Console
-
-    from heap.files import dump_json
     from heap.project.status import look
 
     console = Console()
     while True:
         seen = look(folder, config or folder / _CONFIG)
-        text = dump_json(seen.record()) if as_json else _page(seen)
         if watch and not as_json:
             console.clear()  # on a terminal only
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        if as_json:
+            echo_json(seen.record())
+        else:
+            echo(*_page(seen))
         if not watch:
             return
         time.sleep(watch)
 
 
-def _page(seen: Status) -> str:
+def _page(seen: Status) -> list[str]:
     from heap.cache.commands import age_text, size_text
     from heap.project.status import summary
 
@@ -143,7 +141,7 @@ def _page(seen: Status) -> str:
     for failure in seen.failures[:5]:
         lines.append(f"failed:   {failure.job}, {age_text(failure.ago_s)} ago ({failure.log})")
         lines += [f"          {line}" for line in failure.message.splitlines()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _duration(seconds: float) -> str:

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from heap.terminal import Console, echo
+
 
 def show(
     metrics: Annotated[list[Path], typer.Argument(help="Metrics tables: results/BENCHMARK_metrics.csv.")],
     intervals: Annotated[bool, typer.Option("--intervals", help="Show the 95 % intervals too.")] = False,
 ) -> None:
     """Print metrics tables in the terminal: methods down, figures across, one table a task."""
-    from rich.console import Console
-
     from heap.evaluate.show import pretty
 
     for path in metrics:
@@ -39,7 +39,8 @@ def compare(
 
     sources = [comparison.Source.read(path) for path in metrics]
     if out is None:
-        typer.echo(comparison.markdown(comparison.compare(sources, metric or []), second, intervals), nl=False)
+        text = comparison.markdown(comparison.compare(sources, metric or []), second, intervals)
+        echo(*text.removesuffix("\n").split("\n"))
     else:
         comparison.write(out, sources, metric or [], second, intervals)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from heap.errors import DataError
 from heap.evaluate import tables
@@ -17,6 +16,7 @@ from heap.evaluate.score.tasks import Inputs, Scored
 from heap.evaluate.show import tables_of
 from heap.evaluate.tables import Figure
 from heap.files import file_sha256
+from heap.terminal import Console
 
 
 @dataclass(frozen=True)
