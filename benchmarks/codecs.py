@@ -149,7 +149,7 @@ def effect(files: list[Path], iterations: int) -> dict[str, Any]:
         reader = store_of(files, Path(folder))
         data = TrainingSet(reader, None, "robust", 1.0)
         settings = TrainSettings(
-            loss=LossSettings(variant="robust"), iterations=iterations, batch_images=16, head=HeadSettings()
+            loss=LossSettings(variant="robust"), steps=iterations, batch_size=16, head=HeadSettings()
         )
         head = fit(data, reader.dim, settings, "cpu", 0)[0]
         moved, agree, rms = [], [], []

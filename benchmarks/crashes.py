@@ -30,12 +30,12 @@ from workflow import crashes, odd_photos  # noqa: E402
 def small() -> dict[str, Any]:
     """Return the shipped configuration, cut down as for the tests."""
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-    config["train"] |= {"batch_images": 8}
-    config["train"]["head"]["tokens"] = 6
+    config["train"] |= {"batch_size": 8}
+    config["train"]["head"]["num_groups"] = 6
     config["cluster"] |= {"restarts": 1}
     config["models"]["demo"] |= {"min_train_images": 4, "overrides": {"seeds": [0, 1]}}
     config["report"]["photos"] = 6
-    config["baselines"]["found"] |= {"iterations": 6, "batch_images": 4, "seed_iterations": 3}
+    config["baselines"]["found"] |= {"steps": 6, "batch_size": 4, "seed_steps": 3}
     return config
 
 

@@ -124,7 +124,7 @@ def main() -> None:
     device = choose_device(asked.device)
     settings = VitEncoder(
         kind="vit", architecture=asked.architecture, weights="random", precision=asked.precision,
-        batch_images=asked.batch,
+        batch_size=asked.batch,
     )  # fmt: skip
     encoder = load(settings, {"source": "random", "file": None, "sha256": None}, device)
     files = photo_files(asked.photos, asked.count)

@@ -52,7 +52,7 @@ def configured(photos: int) -> dict[str, Any]:
     config["datasets"][DATASET] |= sizes
     # As many steps whatever the number of photos, as in the shipped recipe; a tenth of them, for time.
     config["models"][MODEL] |= {"min_train_images": 4}
-    config["models"][MODEL]["overrides"] |= {"iterations": 20, "batch_images": 8}
+    config["models"][MODEL]["overrides"] |= {"steps": 20, "batch_size": 8}
     config["cluster"] |= {"foreground": 8, "background": 8}
     config["benchmarks"][BENCHMARK]["methods"] = METHODS
     return config

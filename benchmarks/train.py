@@ -100,15 +100,15 @@ def against_encoding(args: argparse.Namespace, folder: Path) -> list[dict[str, o
     photos = np.random.default_rng(0).integers(0, 256, (args.batch, SIDE * 8, SIDE * 8, 3), dtype=np.uint8)
 
     def encode() -> None:
-        for start in range(0, args.batch, settings.batch_images):
-            encoder.encode(photos[start : start + settings.batch_images])
+        for start in range(0, args.batch, settings.batch_size):
+            encoder.encode(photos[start : start + settings.batch_size])
 
     data = TrainingSet(random_store(folder, SMALL), None, "robust", 12.0)
     batch = to_device(collate(data.load(data.photos[: args.batch])), torch.device(device))
     steps = {}
     for bank in (0, args.bank):
         loss = LossSettings(variant="robust", bank=bank)
-        train = TrainSettings(loss=loss, batch_images=args.batch, precision=args.precision)
+        train = TrainSettings(loss=loss, batch_size=args.batch, precision=args.precision)
         steps[f"step, bank {bank}"] = step_of(batch, data, train, device)
     works = {"encoding": encode, **steps}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
@@ -144,7 +144,7 @@ def at_size(args: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
         data = TrainingSet(reader, None, "robust", resident_gb)
         loaded = time.perf_counter()
         settings = TrainSettings(
-            loss=LossSettings(variant="robust"), batch_images=args.batch, iterations=args.iterations,
+            loss=LossSettings(variant="robust"), batch_size=args.batch, steps=args.iterations,
             precision=args.precision,
         )  # fmt: skip
         _, history, _ = fit(data, DIM, settings, device, 0)

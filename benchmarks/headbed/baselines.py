@@ -81,10 +81,10 @@ def maps(bed: Bed, photos: list[int], found_seeds: list[int]) -> dict[str, list[
     return found
 
 
-def _found(bed: Bed, seen: list[Patches], seed_iterations: int) -> list[np.ndarray]:
+def _found(bed: Bed, seen: list[Patches], seed_steps: int) -> list[np.ndarray]:
     """Train FOUND's head on the bed's photos, as the stage does, and run it."""
-    settings = FoundSettings(seed_iterations=seed_iterations)
-    progress = Progress(settings.iterations, "iterations", f"training FOUND on {bed.name}")
+    settings = FoundSettings(seed_steps=seed_steps)
+    progress = Progress(settings.steps, "iterations", f"training FOUND on {bed.name}")
     with Crew(Refine(bed.pictures, 8), 1) as crew:
         targets = Targets(bed.reader, crew)
         head, _ = fit(bed.reader, bed.reader.rows_of("train"), targets, settings, progress)

@@ -32,7 +32,7 @@ def main(about: str, beds: list[str], make: Callable[[str, Path, bool], Bed]) ->
     parser.add_argument("--bed", nargs="+", default=beds[:1], choices=beds, help="test beds")
     parser.add_argument("--recipes", nargs="+", default=["shipped"], help=f"`all`, or of: {'; '.join(RECIPES)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="seeds of each recipe")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of train, e.g. head.tokens=8")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of train: head.num_groups=8")
     parser.add_argument("--coarse", action="store_true", help="train on a quarter of the patches, for a first look")
     parser.add_argument("--no-baselines", action="store_true", help="the head alone")
     parser.add_argument(

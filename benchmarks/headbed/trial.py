@@ -32,11 +32,11 @@ def train_one(bed: Bed, settings: TrainSettings, seed: int) -> tuple[Head, dict[
     return head, final | signs(head, data), found
 
 
-def apply(head: Head, bed: Bed, photos: list[int], width: float, batch_images: int = 25) -> list[Grouped]:
+def apply(head: Head, bed: Bed, photos: list[int], width: float, batch_size: int = 25) -> list[Grouped]:
     """Group photos as the stage does, with this smoothing."""
     settings, out = GroupSettings(smoothing=width), []
-    for start in range(0, len(photos), batch_images):
-        loaded = [photo_of(bed.reader, i, "no_seed") for i in photos[start : start + batch_images]]
+    for start in range(0, len(photos), batch_size):
+        loaded = [photo_of(bed.reader, i, "no_seed") for i in photos[start : start + batch_size]]
         out += group_photos(head, loaded, settings, "cpu")
     return out
 

@@ -36,7 +36,7 @@ from heap.settings.models import Encoder as EncoderSettings
 log = logging.getLogger("heap")
 
 # Settings that change how fast features come, from where weights are read, or what they are called, but no feature.
-_NO_FEATURE = ("batch_images", "weights", "sha256", "patch_px", "supervision")
+_NO_FEATURE = ("batch_size", "weights", "sha256", "patch_px", "supervision")
 # What reading tells of a file whose disk vanished.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
 
@@ -122,7 +122,7 @@ def extract(
     progress = Progress(
         total, "photos", f"extracting {photos.info['dataset']}", folder / f"progress.{part}.json", total - left
     )
-    batch = int(read_means(means, "extract").get("batch_images", getattr(encoder_settings, "batch_images", 1)))
+    batch = int(read_means(means, "extract").get("batch_size", getattr(encoder_settings, "batch_size", 1)))
     started = time.monotonic()
     try:
         taken: list[int] = []

@@ -83,19 +83,19 @@ class _Computed:
         return self.encoded
 
 
-def batches_of(photos: pd.DataFrame, batch_images: int) -> list[list[Any]]:
+def batches_of(photos: pd.DataFrame, batch_size: int) -> list[list[Any]]:
     """Return the photos of one shard as batches, each of one grid.
 
     A grid's photos are dealt evenly: 9 photos for batches of 8 become 5 and 4, since a batch of one wastes a GPU.
 
     Args:
         photos: rows of `Plan.images`.
-        batch_images: photos of a batch at most.
+        batch_size: photos of a batch at most.
     """
     batches = []
     for _, same in photos.sort_values("slot").groupby(["grid_h", "grid_w"], sort=False):
         rows = list(same.itertuples())
-        count = -(-len(rows) // batch_images)
+        count = -(-len(rows) // batch_size)
         cuts = [len(rows) * n // count for n in range(count + 1)]
         batches += [rows[a:b] for a, b in pairwise(cuts)]
     return batches
@@ -106,7 +106,7 @@ def encode_shards(
     shards: Iterable[int | None],
     encoder: Encoder,
     read: Callable[[Any], Pixels],
-    batch_images: int,
+    batch_size: int,
     on_bad_image: str,
     step: Callable[[int], None],
     decoders: int | None = None,
@@ -119,7 +119,7 @@ def encode_shards(
             "finish and write what you have before you ask on".
         encoder: the encoder.
         read: from a row of the plan to pixels of the planned size; raises PhotoError. Called from several threads.
-        batch_images: photos encoded at once, at most.
+        batch_size: photos encoded at once, at most.
         on_bad_image: `fail` raises the PhotoError; `skip` leaves the photo out and notes it with its shard.
         step: told how many more photos are done.
         decoders: threads that decode; None takes one for each core of this job.
@@ -147,7 +147,7 @@ def encode_shards(
                 writer.write(shard)
             step(len(batch.photos))
 
-        for batch in decoded(_planned(store, shards, batch_images)):
+        for batch in decoded(_planned(store, shards, batch_size)):
             if batch is None:
                 while running:
                     take_back()
@@ -167,12 +167,12 @@ def encode_shards(
             take_back()
 
 
-def _planned(store: FeatureStore, shards: Iterable[int | None], batch_images: int) -> Iterator[_Batch | None]:
+def _planned(store: FeatureStore, shards: Iterable[int | None], batch_size: int) -> Iterator[_Batch | None]:
     for number in shards:
         if number is None:
             yield None
             continue
-        batches = batches_of(store.plan.of_shard(number), batch_images)
+        batches = batches_of(store.plan.of_shard(number), batch_size)
         shard = _Shard(number, len(batches))
         yield from (_Batch(shard, photos) for photos in batches)
 

@@ -58,7 +58,7 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
                 f"{parts.source}: was made with {description['encoder']} ({what}: {expected}), "
                 f"but the encoder that is there, {encoder.label}, has {found}"
             )
-    return encoder, getattr(settings, "batch_images", 8)
+    return encoder, getattr(settings, "batch_size", 8)
 
 
 def _weights(parts: Parts, architecture: str, configured: str, given: str | Path | None) -> dict[str, Any]:

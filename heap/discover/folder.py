@@ -80,7 +80,7 @@ class ModelJson(Receipt):
 
 
 # Settings of an encoder that say where weights are read from or how fast, and change no feature.
-_NOT_VALUES = ("weights", "sha256", "batch_images", "patch_px")
+_NOT_VALUES = ("weights", "sha256", "batch_size", "patch_px")
 
 
 class Reading(Settings):

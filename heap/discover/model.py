@@ -45,7 +45,7 @@ class Model:
         parts: what it was made of.
         device: torch device it runs on.
         encoder: the frozen encoder.
-        batch_images: photos encoded at once.
+        batch_size: photos encoded at once.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Model:
     ) -> None:
         self.parts = parts
         self.device = choose_device(device)
-        self.encoder, self.batch_images = open_for(parts, self.device, weights, encoder)
+        self.encoder, self.batch_size = open_for(parts, self.device, weights, encoder)
         self._head, _ = load_head(parts.head_file, self.device)
         self._storage = str(parts.description["encoder_settings"]["storage"])
         if self._head.dim != self.encoder.dim:
@@ -150,7 +150,7 @@ class Model:
         if len(images) == 1 and names[0] is not None:
             names = ["image"]
         opened = (open_photo(image, name, limits) for image, name in zip(images, names, strict=True))
-        while batch := list(islice(opened, self.batch_images)):
+        while batch := list(islice(opened, self.batch_size)):
             yield from self.discover_opened(batch)
 
     def discover_opened(self, photos: list[Opened]) -> list[Discovery]:

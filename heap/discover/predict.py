@@ -121,7 +121,7 @@ def predict(
         log.info("%d photos, of which %d are done and %d cannot be read", len(photos), kept, len(unreadable))
         progress = Progress(len(todo), "photos", "looking at photos") if todo else None
         try:
-            for batch, opened in _ahead(pool, work.open, todo, model.batch_images):
+            for batch, opened in _ahead(pool, work.open, todo, model.batch_size):
                 good = [(photo, content, one) for (photo, content), one in zip(batch, opened, strict=True)
                         if isinstance(one, Opened)]  # fmt: skip
                 for (photo, _), one in zip(batch, opened, strict=True):

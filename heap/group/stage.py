@@ -96,7 +96,7 @@ def group(
         "model": description["model"],
         "encoder": reader.receipt["encoder"],
         "looks": looks(description["encoder_settings"]),
-        "tokens": head.settings.tokens,
+        "tokens": head.settings.num_groups,
         "head_sha256": sha256,
         "seed": description["seed"],
         "warnings": description["warnings"],

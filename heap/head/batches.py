@@ -108,19 +108,19 @@ class TrainingSet:
             pools.append(rng.permutation([i for i in self.photos if self.shard_of[i] in chosen]).tolist())
         return pools
 
-    def batches(self, seed: int, batch_images: int, start: int) -> Iterator[Batch]:
+    def batches(self, seed: int, batch_size: int, start: int) -> Iterator[Batch]:
         """Yield batches without end, from batch number `start`; an epoch's incomplete last batch runs into the next.
 
         A thread reads and collates ahead; `waited_s` grows by what the user had to wait all the same.
         """
-        with Prefetch(self._batches(seed, batch_images, start), _READY) as ahead:
+        with Prefetch(self._batches(seed, batch_size, start), _READY) as ahead:
             for batch in ahead:
                 self.waited_s += ahead.waited_s
                 ahead.waited_s = 0.0
                 yield batch
 
-    def _batches(self, seed: int, batch_images: int, start: int) -> Iterator[Batch]:
-        size = min(batch_images, len(self))
+    def _batches(self, seed: int, batch_size: int, start: int) -> Iterator[Batch]:
+        size = min(batch_size, len(self))
         # After a resume: begin in the epoch that was interrupted and pass over what the killed run has seen of it.
         epoch, seen = divmod(start * size, len(self))
         waiting: list[Photo] = []

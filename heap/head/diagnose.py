@@ -127,7 +127,7 @@ def warnings_of(final: Signs) -> list[str]:
             "foreground and background may be exchanged; try another train.loss.variant, or more train.seeds"
         )
     if final["undecided"] > 0.3:
-        words.append(f"{final['undecided']:.0%} of the patches are undecided; train longer (train.iterations)")
+        words.append(f"{final['undecided']:.0%} of the patches are undecided; train longer (train.steps)")
     if final["entropy"] > 0.5:
         words.append(f"the assignment is blurred (entropy {final['entropy']:.2f}); lower train.head.temperature")
     if final["groups"] < 2:

@@ -22,17 +22,17 @@ class Feed(Iterator[Batch]):
         data: the photos.
         device: where batches are wanted.
         seed: of the order.
-        batch_images: photos a batch, at most as many as there are.
+        batch_size: photos a batch, at most as many as there are.
         start: number of the first batch.
     """
 
-    def __init__(self, data: TrainingSet, device: str, seed: int, batch_images: int, start: int) -> None:
+    def __init__(self, data: TrainingSet, device: str, seed: int, batch_size: int, start: int) -> None:
         self.device = torch.device(device)
-        self.size = min(batch_images, len(data))
+        self.size = min(batch_size, len(data))
         if self.device.type == "cuda" and data.resident and fits(data, torch.cuda.mem_get_info(self.device)[0]):
             self._source = OnDevice(data, self.device).batches(order_of(data, seed, self.size, start))
         else:
-            self._source = data.batches(seed, batch_images, start)
+            self._source = data.batches(seed, batch_size, start)
 
     def __next__(self) -> Batch:
         return to_device(next(self._source), self.device)

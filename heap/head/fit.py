@@ -82,17 +82,17 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         if bank is not None:
             bank.restore(state["bank"])
-    progress = Progress(settings.iterations, "iterations", doing, progress_file, done=start)
+    progress = Progress(settings.steps, "iterations", doing, progress_file, done=start)
     guard = Guard(device, start, checkpoint)
-    with Feed(data, device, seed, settings.batch_images, start) as feed:
+    with Feed(data, device, seed, settings.batch_size, start) as feed:
         clock = Clock(feed.size)
-        for iteration in range(start, settings.iterations):
+        for iteration in range(start, settings.steps):
             for group in optimiser.param_groups:
                 group["lr"] = rate(iteration, settings)
             batch = clock.next(feed)
             grouping, terms, norm = gradients(head, batch, settings, seed, iteration, bank)
             guard.note(terms, norm)
-            last = iteration == settings.iterations - 1
+            last = iteration == settings.steps - 1
             tell = iteration % HISTORY_EVERY == 0 or last
             keep = checkpoint is not None and (iteration + 1) % settings.checkpoint_every == 0
             if not cuda or tell or keep:
@@ -108,7 +108,7 @@ def fit(
                         **{name: float(value.detach()) for name, value in terms.items()},
                         "gradient_norm": float(norm),
                         "learning_rate": rate(iteration, settings),
-                        "prior_weight": warmup_weight(iteration / settings.iterations, settings.loss),
+                        "prior_weight": warmup_weight(iteration / settings.steps, settings.loss),
                         **diagnostics(grouping, batch),
                         **clock.lap(),
                     }
@@ -128,7 +128,7 @@ def optimiser_of(head: Head, settings: TrainSettings) -> torch.optim.Optimizer:
 def gradients(
     head: Head, batch: Batch, settings: TrainSettings, seed: int, iteration: int, bank: Bank | None = None
 ) -> tuple[Grouping, dict[str, Tensor], Tensor]:
-    """Run one step up to the optimiser: the head's gradients are set, clipped to `gradient_norm`.
+    """Run one step up to the optimiser: the head's gradients are set, clipped to `grad_clip`.
 
     Returns:
         The grouping, the losses by name, and the gradient's norm before clipping.
@@ -136,11 +136,11 @@ def gradients(
     half = settings.precision == "bfloat16"
     with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
         grouping = head(batch.features, batch.mask if batch.padded else None)
-    through = iteration / settings.iterations
+    through = iteration / settings.steps
     terms = loss_terms(grouping, batch, settings.loss, through, [seed, iteration], bank)
     head.zero_grad(set_to_none=True)
     terms["loss"].backward()  # type: ignore[no-untyped-call]
-    return grouping, terms, torch.nn.utils.clip_grad_norm_(head.parameters(), settings.gradient_norm)
+    return grouping, terms, torch.nn.utils.clip_grad_norm_(head.parameters(), settings.grad_clip)
 
 
 class Guard:
@@ -176,7 +176,7 @@ class Guard:
             kept = f"the last good checkpoint is kept ({self.checkpoint.path})"
         raise TrainingError(
             f"iteration {self.start + int(self.good)}: the loss or its gradient is not finite ({values}). "
-            f"Lower train.learning_rate or train.gradient_norm, or raise train.head.temperature; {kept}, and earlier "
+            f"Lower train.learning_rate or train.grad_clip, or raise train.head.temperature; {kept}, and earlier "
             "heads are untouched"
         )
 

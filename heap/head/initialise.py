@@ -55,12 +55,12 @@ def initialise(head: Head, data: TrainingSet, settings: TrainSettings, seed: int
         return
     centred = np.concatenate(sample) - mean
     centred /= np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
-    if len(centred) < settings.head.tokens:
+    if len(centred) < settings.head.num_groups:
         raise ValueError(
-            f"train.head.tokens: {settings.head.tokens} tokens, but only {len(centred)} patches to start from"
+            f"train.head.num_groups: {settings.head.num_groups} tokens, but only {len(centred)} patches to start from"
         )
     kmeans = faiss.Kmeans(
-        head.dim, settings.head.tokens, niter=25, seed=seed + 1, spherical=True,
+        head.dim, settings.head.num_groups, niter=25, seed=seed + 1, spherical=True,
         max_points_per_centroid=len(centred), min_points_per_centroid=1,
     )  # fmt: skip
     kmeans.train(np.ascontiguousarray(centred))

@@ -103,7 +103,7 @@ class Head(nn.Module):
         settings: shape of the head.
 
     Raises:
-        ValueError: `settings.heads` does not divide `dim`.
+        ValueError: `settings.num_heads` does not divide `dim`.
     """
 
     mean: Tensor
@@ -111,17 +111,17 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, settings: HeadSettings) -> None:
         super().__init__()
-        if dim % settings.heads:
-            raise ValueError(f"train.head.heads: {settings.heads} heads do not divide features of {dim} values")
+        if dim % settings.num_heads:
+            raise ValueError(f"train.head.num_heads: {settings.num_heads} heads do not divide features of {dim} values")
         self.dim, self.settings = dim, settings
         # Keys share a large common part; correlations are only told apart around the training set's mean.
         self.register_buffer("mean", torch.zeros(dim))
         # Set by calibration, where the settings say `auto`; it stands in the weights so that they carry it.
         start = 1.0 if settings.temperature == "auto" else settings.temperature
         self.register_buffer("temperature", torch.tensor(float(start)))
-        self.tokens = nn.Parameter(F.normalize(torch.randn(settings.tokens, dim), dim=-1))
+        self.tokens = nn.Parameter(F.normalize(torch.randn(settings.num_groups, dim), dim=-1))
         self.blocks = nn.ModuleList(
-            Block(dim, settings.heads, settings.token_attention) for _ in range(settings.blocks)
+            Block(dim, settings.num_heads, settings.token_attention) for _ in range(settings.num_layers)
         )
         self.patch = nn.Linear(dim, dim, bias=False)
         nn.init.zeros_(self.patch.weight)

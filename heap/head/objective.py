@@ -15,10 +15,10 @@ from heap.settings.models import LossSettings, TrainSettings
 
 def rate(iteration: int, settings: TrainSettings) -> float:
     """Return the learning rate: linear warm-up, then a cosine to zero."""
-    warm = settings.rate_warmup
+    warm = settings.warmup_steps
     if iteration < warm:
         return settings.learning_rate * (iteration + 1) / warm
-    through = (iteration - warm) / max(1, settings.iterations - warm)
+    through = (iteration - warm) / max(1, settings.steps - warm)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * through))
 
 

@@ -20,7 +20,8 @@ _CONFIG = Path("config/config.yaml")
 
 def explain(
     key: Annotated[
-        str, typer.Argument(help="A key (train.head.tokens), or a part (train.loss) for a list.", show_default=False)
+        str,
+        typer.Argument(help="A key (train.steps), or a part (train.loss) for a list.", show_default=False),
     ] = "",
     config: ConfigFile = _CONFIG,
     folder: Annotated[Path, typer.Option("--folder", help="The project: where Snakemake ran.")] = Path(),

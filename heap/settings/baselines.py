@@ -52,24 +52,24 @@ class FoundSettings(Settings):
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the initial weights and of the order of photos."""
-    iterations: Count = 500
+    steps: Count = 500
     """Optimiser steps."""
-    batch_images: Count = 50
+    batch_size: Count = 50
     """Photos a step."""
     learning_rate: Positive = 5e-2
     """AdamW's rate at the start."""
     decay: Annotated[Share, Field(gt=0)] = 0.95
     """The rate is multiplied by it ..."""
     decay_every: Count = 50
-    """... after so many iterations."""
+    """... after so many steps."""
     weight_decay: NotNegative = 0.01
     """AdamW's decay; torch's default, which FOUND leaves alone."""
     standardise: bool = True
     """Subtract the mean training feature and divide by the root mean square; the saved head contains both. FOUND does
     not. Where all features have a common part each step shifts all predictions together, and the self-training
     follows: on descriptors, scaled only, nothing was marked 50 iterations after the seed had gone; centred too, 320."""
-    seed_iterations: Annotated[int, Field(ge=0)] = 100
-    """The seed is a target for so many iterations; then the head's own binary prediction takes its place. FOUND's 100
+    seed_steps: Annotated[int, Field(ge=0)] = 100
+    """The seed is a target for so many steps; then the head's own binary prediction takes its place. FOUND's 100
     suit DINO's keys. On descriptors nothing is left of the mask at the end (a warning says so): keep the seed there."""
     solver_weight: NotNegative = 1.5
     """Weight of the loss against the head's own prediction after the bilateral solver."""

@@ -33,6 +33,17 @@ from heap.settings.stages import (
 
 # The heads of the ablation's variants lie beside those of the models; no model's name begins like theirs.
 ABLATION = "ablation_"
+# Keys that had another name before; one table, so that an old file's error says what to write.
+RENAMED = {
+    "batch_images": "batch_size",
+    "iterations": "steps",
+    "gradient_norm": "grad_clip",
+    "rate_warmup": "warmup_steps",
+    "tokens": "num_groups",
+    "blocks": "num_layers",
+    "heads": "num_heads",
+    "seed_iterations": "seed_steps",
+}
 
 
 class Config(Settings):
@@ -129,7 +140,8 @@ def _explain(item: dict[str, Any], prefix: str) -> str:
     told = item["type"] in ("missing", "extra_forbidden") or isinstance(item["input"], Mapping)
     found = "" if told else f" (found {item['input']!r})"
     if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
+        now = RENAMED.get(str(location[-1]))
+        return f"{key}: unknown key" + (f"; it is called {now} now" if now else "")
     if item["type"] == "missing":
         return f"{key}: required, but missing"
     return f"{key}: {item['msg']}{found}"
@@ -349,7 +361,7 @@ def _problem_of_k(config: Config, dataset: str) -> list[str]:
     images, model = _images(config, dataset), config.datasets[dataset].model
     if images is None or model not in config.models:
         return []
-    regions = images * config.train_settings(model).head.tokens
+    regions = images * config.train_settings(model).head.num_groups
     foreground = config.datasets[dataset].foreground_clusters or config.cluster.foreground
     return [
         f"cluster.{which}: {k} clusters, but {dataset} can have at most {regions} regions"

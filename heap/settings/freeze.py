@@ -78,7 +78,7 @@ _FETCHING = ("root", "archives")
 _ELSEWHERE = ("model", "files", "foreground_clusters")
 # How a stage works, as against what comes out: memory and checkpoints. They stand in a file of their own
 # (`extract_means`), which Snakemake does not compare: an edit re-runs nothing, and the next job that runs reads it.
-MEANS = {"extract": ("batch_images",), "train": ("checkpoint_every", "resident_gb")}
+MEANS = {"extract": ("batch_size",), "train": ("checkpoint_every", "resident_gb")}
 
 
 class _Archives(Settings):

@@ -32,7 +32,7 @@ class VitEncoder(Settings):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the encoder; half precision needs CUDA. Its difference to float32, measured on the first photos,
     stands in the receipt as `precision_error`; above 5 % of the largest value it is refused."""
-    batch_images: Count = 8
+    batch_size: Count = 8
     """Photos of one grid encoded at once; sets memory, not values."""
     storage: Storage = "float16"
     """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
@@ -62,7 +62,7 @@ class CnnEncoder(Settings):
     """Mean of RGB in 0 to 1 that is taken off; null is the value timm states for the architecture."""
     std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
     """Deviation of RGB that is divided by, likewise."""
-    batch_images: Count = 8
+    batch_size: Count = 8
     """Photos of one grid encoded at once; sets memory, not values."""
     storage: Storage = "float16"
     """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
@@ -84,11 +84,11 @@ Encoder = Annotated[VitEncoder | CnnEncoder | DescriptorEncoder, Field(discrimin
 class HeadSettings(Settings):
     """Shape of the HEAP head (method.md, steps 0 to 4)."""
 
-    tokens: Annotated[int, Field(ge=2, le=256)] = 16
+    num_groups: Annotated[int, Field(ge=2, le=256)] = 16
     """M, group tokens. More find finer regions: planted IoU .725/.819/.845/.859 for 2/4/8/16."""
-    blocks: Annotated[int, Field(ge=1, le=12)] = 2
+    num_layers: Annotated[int, Field(ge=1, le=12)] = 2
     """L, cross-attention blocks in which tokens query patches."""
-    heads: Count = 4
+    num_heads: Count = 4
     """Attention heads; must divide the encoder's feature size (checked when training starts)."""
     temperature: Positive | Literal["auto"] = "auto"
     """tau of the softmax over groups; lower is crisper. `auto`: a starting entropy of 0.2 log M on this encoder."""
@@ -126,7 +126,7 @@ class LossSettings(Settings):
     prior: NotNegative = 1.0
     """kp, weight of the guess after the warm-up; used by `robust` (0.2 there) and `contrast`."""
     warmup_share: Share = 0.5
-    """Share of the iterations over which the warm-up target fades from 1 to 0."""
+    """Share of the steps over which the warm-up target fades from 1 to 0."""
 
 
 class TrainSettings(Settings):
@@ -138,22 +138,22 @@ class TrainSettings(Settings):
     """Shape of the head."""
     loss: LossSettings
     """The losses."""
-    iterations: Count = 400
+    steps: Count = 400
     """Optimiser steps."""
-    batch_images: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2)] = 32
     """Photos a step; L_inter needs at least two."""
     learning_rate: Positive = 5e-4
     """AdamW's rate after warm-up, before the cosine decay."""
     weight_decay: NotNegative = 0.01
     """AdamW's decay."""
-    gradient_norm: Positive = 1.0
+    grad_clip: Positive = 1.0
     """Gradients are clipped to this norm."""
-    rate_warmup: Annotated[int, Field(ge=0)] = 20
-    """Iterations of linear warm-up of the rate."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 20
+    """Steps of linear warm-up of the rate."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the head's large products; bfloat16 pays on a GPU. Similarities and losses stay float32."""
     checkpoint_every: Count = 100
-    """Iterations between checkpoints, from which a killed training resumes."""
+    """Steps between checkpoints, from which a killed training resumes."""
     resident_gb: Positive = 12.0
     """Features up to this size stay in memory; larger caches are streamed shard by shard."""
 
@@ -162,11 +162,11 @@ class TrainSettings(Settings):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} name one twice: each would train the same head")
         # One batch must not overwrite itself in the bank.
-        least = self.head.tokens * self.batch_images
+        least = self.head.num_groups * self.batch_size
         if 0 < self.loss.bank < least:
             raise ValueError(
-                f"loss.bank holds {self.loss.bank} regions, fewer than a batch may have ({least}, head.tokens x "
-                "batch_images); 0 switches it off"
+                f"loss.bank holds {self.loss.bank} regions, fewer than a batch may have ({least}, head.num_groups x "
+                "batch_size); 0 switches it off"
             )
         return self
 
@@ -183,4 +183,4 @@ class ModelSettings(Settings):
     min_train_images: Annotated[int, Field(ge=2)] = 2
     """Refuse to train on fewer photos."""
     overrides: dict[str, object] = {}
-    """Keys of `train` that differ for this model, nested as there ({head: {tokens: 8}})."""
+    """Keys of `train` that differ for this model, nested as there ({head: {num_groups: 8}})."""

@@ -60,7 +60,7 @@ def read(photo: Any) -> np.ndarray:
 
 def run(store: FeatureStore, encoder: Any = None, **changes: Any) -> None:
     chosen = {
-        "shards": range(store.plan.shards), "read": read, "batch_images": 4, "on_bad_image": "fail",
+        "shards": range(store.plan.shards), "read": read, "batch_size": 4, "on_bad_image": "fail",
         "step": lambda n: None,
     }  # fmt: skip
     encode_shards(store, encoder=encoder or Means(), **(chosen | changes))
@@ -253,7 +253,7 @@ def test_the_writer_s_error_is_told_when_another_comes_first(
 
     monkeypatch.setattr(pipeline, "_usable", usable)
     with pytest.raises(PhotoError, match="torn"):
-        run(store, read=torn, shards=[0, layout.shards - 1], batch_images=1)
+        run(store, read=torn, shards=[0, layout.shards - 1], batch_size=1)
     assert "no space left" in caplog.text
 
 

@@ -26,7 +26,7 @@ PHOTOS = 4
 
 def head_for(dim: int, mean: np.ndarray) -> Head:
     torch.manual_seed(0)
-    head = Head(dim, HeadSettings(tokens=6, temperature=0.07))
+    head = Head(dim, HeadSettings(num_groups=6, temperature=0.07))
     head.mean.copy_(torch.from_numpy(mean))
     return head.eval()
 

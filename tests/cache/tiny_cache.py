@@ -47,7 +47,7 @@ class Tiny:
             receipt: dict[str, Any] = {"source": "none", "file": None, "sha256": None}
         else:
             # Photo by photo, because in larger batches the last bit of a value may differ.
-            tiny = {"kind": "vit", "architecture": self.encoder, "weights": weights, "batch_images": 1}
+            tiny = {"kind": "vit", "architecture": self.encoder, "weights": weights, "batch_size": 1}
             raw["encoders"]["tiny"] = tiny
             receipt = locate(self.encoder, weights, None)
         raw["models"]["photos"]["encoder"] = "descriptors" if self.encoder == "descriptors" else "tiny"

@@ -47,8 +47,8 @@ def config(**encoder: Any) -> Any:
         "width_px": 128,
         "foreground_clusters": 3,
     }
-    raw["train"] |= {"iterations": 12, "batch_images": 8}
-    raw["train"]["head"]["tokens"] = 6
+    raw["train"] |= {"steps": 12, "batch_size": 8}
+    raw["train"]["head"]["num_groups"] = 6
     raw["models"]["demo"] |= {"min_train_images": 4, "overrides": {"seeds": [0]}}
     raw["cluster"] |= {"background": 3, "restarts": 1}
     raw["encoders"]["descriptors"] |= encoder

@@ -29,7 +29,7 @@ from heap.settings import frozen_text, parse
 from heap.settings.baselines import FoundSettings
 from heap.workers import Crew
 
-SETTINGS = {"iterations": 45, "batch_images": 8, "seed_iterations": 20}
+SETTINGS = {"steps": 45, "batch_size": 8, "seed_steps": 20}
 
 
 def config() -> Any:
@@ -94,7 +94,7 @@ def test_the_head_finds_what_its_seed_points_at(made: tuple[Path, FeatureReader,
     maps = MapReader(folder / "maps" / "planted.json")
     found = np.mean([iou(maps.foreground(i).ravel() > 0.5, t) for i, t in enumerate(truth)])
     assert found > 0.7
-    assert maps.receipt["settings"]["iterations"] == SETTINGS["iterations"]
+    assert maps.receipt["settings"]["steps"] == SETTINGS["steps"]
     head, description = FoundHead.load(folder / "head.safetensors", reader)
     assert head.weight.size + 1 == reader.dim + 1
     assert description["trained_on"]["photos"] == 20
@@ -140,7 +140,7 @@ def test_the_saved_head_reads_features_as_they_are_cached(
 ) -> None:
     # No step at all: the head is its random start, on standardised features or on plain ones.
     _, reader, _ = made
-    settings = FoundSettings(iterations=1, batch_images=1, learning_rate=1e-12, standardise=standardise)
+    settings = FoundSettings(steps=1, batch_size=1, learning_rate=1e-12, standardise=standardise)
     with Crew(lambda item: (item[2], True), 1) as crew:
         head, _ = fit(reader, [0, 1, 2], Targets(reader, crew), settings, Progress(1, "iterations", "test"))
     torch.manual_seed(settings.seed)
@@ -163,7 +163,7 @@ def test_the_distance_by_hand() -> None:
 @pytest.mark.parametrize(("area", "words"), [(0.0, "marks 0.0%"), (0.3, None), (0.98, "marks 98.0%")])
 def test_a_head_that_collapsed_says_so(area: float, words: str | None) -> None:
     told = warnings_of(area)
-    assert (told == []) if words is None else (words in told[0] and "seed_iterations" in told[0])
+    assert (told == []) if words is None else (words in told[0] and "seed_steps" in told[0])
 
 
 def test_an_epoch_is_every_photo_once_and_its_last_batch_is_short() -> None:

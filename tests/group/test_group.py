@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("group")
     reader, truth = planted_store(folder, 40, seed=0, grids=GRIDS)
     raw = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
-    raw["train"] |= {"seeds": [0, 1], "iterations": 120, "batch_images": 16}
+    raw["train"] |= {"seeds": [0, 1], "steps": 120, "batch_size": 16}
     config = parse(raw)
     for stage, name in (("train", "photos"), ("group", "photos")):
         (folder / f"{stage}.frozen.json").write_text(frozen_text(config, stage, name))

@@ -63,7 +63,7 @@ def test_nothing_is_smoothed_by_width_zero_or_among_equal_patches() -> None:
 
 def test_regions_are_on_the_side_of_the_smoothed_map(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    head = Head(2, HeadSettings(tokens=4, heads=1, blocks=1, temperature=0.5)).eval()
+    head = Head(2, HeadSettings(num_groups=4, num_heads=1, num_layers=1, temperature=0.5)).eval()
     with torch.no_grad():
         head.score.weight.copy_(torch.tensor([[8.0, -8.0]]))
     features = np.random.default_rng(1).normal(size=(24, 2)).astype(np.float32)

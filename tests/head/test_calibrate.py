@@ -20,7 +20,7 @@ from heap.settings.models import HeadSettings, LossSettings, TrainSettings
 def test_auto_reaches_entropy_quantile_and_size(tmp_path: Path, noise: float) -> None:
     reader, _ = planted_store(tmp_path, 24, seed=0, noise=noise)
     data = TrainingSet(reader, None, "robust", 1.0)
-    settings = TrainSettings(loss=LossSettings(variant="robust"), head=HeadSettings(tokens=8))
+    settings = TrainSettings(loss=LossSettings(variant="robust"), head=HeadSettings(num_groups=8))
     head = Head(DIM, settings.head)
     initialise(head, data, settings, 0)
     batch = collate(data.load(data.photos))
@@ -40,7 +40,7 @@ def test_numbers_are_left_alone(tmp_path: Path) -> None:
     reader, _ = planted_store(tmp_path, 8, seed=0)
     data = TrainingSet(reader, None, "robust", 1.0)
     loss = LossSettings(variant="robust", intra=10.0, correlation_threshold=0.05)
-    settings = TrainSettings(loss=loss, head=HeadSettings(tokens=8, temperature=0.05))
+    settings = TrainSettings(loss=loss, head=HeadSettings(num_groups=8, temperature=0.05))
     head = Head(DIM, settings.head)
     initialise(head, data, settings, 0)
     assert calibrate(head, collate(data.load(data.photos)), settings, 0) == settings
@@ -51,6 +51,6 @@ def test_losses_refuse_what_was_not_calibrated(tmp_path: Path) -> None:
     reader, _ = planted_store(tmp_path, 8, seed=0)
     data = TrainingSet(reader, None, "robust", 1.0)
     batch = collate(data.load(data.photos))
-    out = Head(DIM, HeadSettings(tokens=8))(batch.features, batch.mask)
+    out = Head(DIM, HeadSettings(num_groups=8))(batch.features, batch.mask)
     with pytest.raises(ValueError, match="calibrated"):
         loss_terms(out, batch, LossSettings(variant="robust"), 0.0, [0])

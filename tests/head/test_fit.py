@@ -24,9 +24,9 @@ from heap.settings.models import HeadSettings, LossSettings, TrainSettings
 def settings(**changes: Any) -> TrainSettings:
     base = {
         "loss": LossSettings(variant="robust", prior=0.2),
-        "iterations": 20,
-        "batch_images": 8,
-        "head": HeadSettings(tokens=8),
+        "steps": 20,
+        "batch_size": 8,
+        "head": HeadSettings(num_groups=8),
     }
     return TrainSettings(**{**base, **changes})
 
@@ -44,7 +44,7 @@ def test_the_head_finds_planted_objects_better_than_its_prior(tmp_path: Path, va
     data = TrainingSet(reader, None, variant, 1.0)
     # Discs of four classes share a direction, which all pairs find; a share of own pairs takes longer.
     loss = LossSettings(variant=variant, negative_own=0.0, prior=0.2)
-    asked = settings(loss=loss, iterations=100, batch_images=16)
+    asked = settings(loss=loss, steps=100, batch_size=16)
     head, rows, _ = fit(data, DIM, asked, "cpu", 0)
     if final_diagnostics(head, data, "cpu")["rho"] < 0:
         head.flip()
@@ -109,7 +109,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, bank: int)
 def test_history_holds_every_column_of_the_report(tmp_path: Path) -> None:
     reader, _ = planted_store(tmp_path, 24, seed=0)
     data = TrainingSet(reader, None, "robust", 1.0)
-    _, rows, _ = fit(data, DIM, settings(iterations=21, rate_warmup=10, learning_rate=1.0), "cpu", 5)
+    _, rows, _ = fit(data, DIM, settings(steps=21, warmup_steps=10, learning_rate=1.0), "cpu", 5)
     assert [row["iteration"] for row in rows] == [0, 10, 20]
     assert set(rows[0]) == {"seed", "iteration", *COLUMNS}
     assert [row["seed"] for row in rows] == [5, 5, 5]
@@ -158,7 +158,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_checkpoint_kept(
 
 @pytest.mark.parametrize(("iteration", "expected"), [(0, 0.1), (9, 1.0), (10, 1.0), (60, 0.5), (110, 0.0)])
 def test_rate_by_hand(iteration: int, expected: float) -> None:
-    assert rate(iteration, settings(learning_rate=1.0, rate_warmup=10, iterations=110)) == pytest.approx(expected)
+    assert rate(iteration, settings(learning_rate=1.0, warmup_steps=10, steps=110)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

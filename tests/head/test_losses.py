@@ -131,7 +131,7 @@ def test_correlation_by_hand() -> None:
 @pytest.fixture
 def head() -> Head:
     torch.manual_seed(0)
-    head = Head(8, HeadSettings(tokens=4, heads=2, token_attention=True))
+    head = Head(8, HeadSettings(num_groups=4, num_heads=2, token_attention=True))
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -216,5 +216,5 @@ def test_gradients_are_those_of_finite_differences(head: Head, name: str) -> Non
 
 
 def test_heads_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"train\.head\.heads: 3"):
-        Head(8, HeadSettings(heads=3))
+    with pytest.raises(ValueError, match=r"train\.head\.num_heads: 3"):
+        Head(8, HeadSettings(num_heads=3))

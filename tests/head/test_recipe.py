@@ -39,8 +39,8 @@ class World:
         name = str(sorted(loss.items()))
         if name not in self.heads:
             raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())["train"]
-            raw |= {"iterations": 100, "batch_images": 16}
-            raw["head"]["tokens"] = 8
+            raw |= {"steps": 100, "batch_size": 16}
+            raw["head"]["num_groups"] = 8
             raw["loss"] |= loss
             settings = TrainSettings.model_validate(raw)
             data = TrainingSet(self.reader, None, settings.loss.variant, 1.0)

@@ -37,8 +37,8 @@ class World:
         path.mkdir(parents=True, exist_ok=True)
         self.reader, _ = planted_store(path, 20, seed=0)
         self.raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-        self.raw["train"] |= {"iterations": 12, "batch_images": 8, "checkpoint_every": 3, **settings}
-        self.raw["train"]["head"]["tokens"] = 6
+        self.raw["train"] |= {"steps": 12, "batch_size": 8, "checkpoint_every": 3, **settings}
+        self.raw["train"]["head"]["num_groups"] = 6
         self.raw["ablation"] = None  # its variants would have to fit the edits made here
         self.out, self.history = path / "head/m.json", path / "head/m.csv"
         self.frozen, self.means = path / "frozen.json", path / "means.json"
@@ -124,7 +124,7 @@ def test_a_setting_put_back_finds_its_head_and_another_seed_trains_itself_alone(
 
 def test_only_the_last_few_trainings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "KEPT", 2)
-    world = World(tmp_path, seeds=[0], iterations=1)
+    world = World(tmp_path, seeds=[0], steps=1)
     names = []
     for decay in (0.1, 0.2, 0.3):
         world.raw["train"]["weight_decay"] = decay
@@ -151,7 +151,7 @@ def test_a_failed_training_leaves_the_earlier_head(tmp_path: Path, monkeypatch: 
 def test_a_forced_training_trains_anew_and_a_setting_put_back_does_not(
     tmp_path: Path, untrained: Callable[[], list[int]]
 ) -> None:
-    world = World(tmp_path, seeds=[0, 1], iterations=4)
+    world = World(tmp_path, seeds=[0, 1], steps=4)
 
     def rerun() -> list[int]:
         world.out.unlink()  # as Snakemake does before each run
@@ -183,7 +183,7 @@ def test_a_forced_training_that_is_killed_goes_on_and_one_that_fails_leaves_the_
 ) -> None:
     import heap.head.train as stage
 
-    world = World(tmp_path, seeds=[0, 1], iterations=4)
+    world = World(tmp_path, seeds=[0, 1], steps=4)
     receipt = world.train()
     before, counting = world.heads(), stage.fit
 
@@ -265,8 +265,8 @@ def test_what_is_no_head_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense")
     with pytest.raises(TrainingError, match="not a HEAP head"):
         load(path, "cpu")
-    head = Head(8, HeadSettings(heads=2))
-    save(tmp_path, head, {"dim": 9, "train": {"head": HeadSettings(heads=3).model_dump()}})
+    head = Head(8, HeadSettings(num_heads=2))
+    save(tmp_path, head, {"dim": 9, "train": {"head": HeadSettings(num_heads=3).model_dump()}})
     with pytest.raises(TrainingError, match="not a HEAP head"):
         load(path, "cpu")
     (tmp_path / "m.json").write_text("{}")
@@ -275,7 +275,7 @@ def test_what_is_no_head_is_named(tmp_path: Path) -> None:
 
 
 def test_a_receipt_does_not_lead_to_another_head(tmp_path: Path) -> None:
-    world = World(tmp_path, seeds=[0], iterations=1)
+    world = World(tmp_path, seeds=[0], steps=1)
     world.train()
     (weights,) = tmp_path.rglob("head.safetensors")
     whole = weights.read_bytes()

@@ -29,8 +29,8 @@ def test_a_key_is_told_with_meaning_range_jobs_and_seconds(tmp_path: Path) -> No
         file = tmp_path / f"results/benchmarks/{rule}/{name}.tsv"
         file.parent.mkdir(parents=True)
         file.write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
-    text = explain("train.head.tokens", "--folder", str(tmp_path))
-    assert text.startswith("train.head.tokens: 16\n  M, group tokens.")
+    text = explain("train.head.num_groups", "--folder", str(tmp_path))
+    assert text.startswith("train.head.num_groups: 16\n  M, group tokens.")
     assert "integer, at least 2, at most 256; default 16" in text
     assert "train (benchmarks, demo, photos)" in text
     assert "extract" not in text
@@ -63,7 +63,7 @@ def test_every_key_of_the_shipped_configuration_is_told() -> None:
     assert find(config, "datasets.voc07.splits.trainval")[0].path == "datasets.voc07.splits"
 
 
-@pytest.mark.parametrize(("asked", "hint"), [("train.head.token", "train.head.tokens"), ("facet", "dino_vits8.facet")])
+@pytest.mark.parametrize(("asked", "hint"), [("train.head.num_group", "num_groups"), ("facet", "dino_vits8.facet")])
 def test_a_wrong_key_names_the_nearest(asked: str, hint: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{asked}: no such key in the configuration; did you mean .*{hint}"):
         find(load(CONFIG), asked)

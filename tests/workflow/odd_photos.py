@@ -96,7 +96,7 @@ def config(small: dict[str, Any], url: str) -> dict[str, Any]:
         "archives": [{"url": f"{url}/odd%20photos.zip"}],
     }  # fmt: skip
     small["models"]["demo"] |= {"train_on": "odd", "train_split": None}
-    small["train"] |= {"iterations": 20, "checkpoint_every": 5}
+    small["train"] |= {"steps": 20, "checkpoint_every": 5}
     small["cluster"] |= {"foreground": 3, "background": 3}
     small["benchmarks"]["odd"] = {
         "methods": ["heap", "found", "centred_box"],

@@ -53,14 +53,14 @@ def small_config() -> Callable[[], dict[str, Any]]:
         config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
         config["datasets"]["scenes"] |= {"train_images": 10, "val_images": 6, "height_px": 96, "width_px": 128}
         config["datasets"]["scenes"]["foreground_clusters"] = 4
-        config["train"] |= {"iterations": 20, "batch_images": 8}
-        config["train"]["head"]["tokens"] = 6
+        config["train"] |= {"steps": 20, "batch_size": 8}
+        config["train"]["head"]["num_groups"] = 6
         config["cluster"] |= {"foreground": 4, "background": 4, "restarts": 1}
         config["models"]["demo"]["min_train_images"] = 4
         config["models"]["demo"]["overrides"] = {"seeds": [0, 1]}
         config["report"]["photos"] = 6
         config["ablation"] |= {"seeds": [0, 1], "variants": {"no_inter": {"loss": {"inter": 0}}, "full": {}}}
-        config["baselines"]["found"] |= {"iterations": 6, "batch_images": 4, "seed_iterations": 3}
+        config["baselines"]["found"] |= {"steps": 6, "batch_size": 4, "seed_steps": 3}
         return config
 
     return make

@@ -112,7 +112,7 @@ def test_comments_key_order_and_equal_values_rerun_nothing(project: Project) -> 
 
     again = turned(project.config)
     again["train"]["learning_rate"] = "5e-4"  # text to YAML, the same number to us
-    again["train"]["gradient_norm"] = 1
+    again["train"]["grad_clip"] = 1
     again["evaluate"] = {}  # the defaults, unsaid
     text = "# a comment\n" + yaml.safe_dump(again, sort_keys=False).replace("\ntrain:", "\n# another\n\ntrain:")
     assert project.planned(text) == (set(), set())

@@ -76,14 +76,14 @@ def train_found(
             f"models.{stage['name']}: {len(photos)} photos to train on, expected at least {stage['min_train_images']}"
         )
     log.info("training FOUND's head of %s on %d photos, %s", stage["name"], len(photos), reader.receipt["encoder"])
-    batch = min(settings.batch_images, len(photos))
+    batch = min(settings.batch_size, len(photos))
     refine = Refine(Path(listed.root), int(reader.receipt["patch_px"]))
     out.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(
-        settings.iterations, "iterations", f"training FOUND on {reader.receipt['dataset']}",
+        settings.steps, "iterations", f"training FOUND on {reader.receipt['dataset']}",
         out.with_name(f"progress.{out.stem}.json"),
     )  # fmt: skip
-    with Crew(refine, workers_for(batch * settings.iterations, _MASKS_PER_WORKER, cores)) as crew:
+    with Crew(refine, workers_for(batch * settings.steps, _MASKS_PER_WORKER, cores)) as crew:
         head, rows = fit(reader, photos, Targets(reader, crew), settings, progress)
     progress.close()
     if progress.file is not None:
@@ -124,19 +124,19 @@ def fit(
     linear = torch.nn.Linear(reader.dim, 1)  # starts as FOUND's 1 x 1 convolution does
     optimiser = torch.optim.AdamW(linear.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, settings.decay_every, settings.decay)
-    batches = order(photos, settings.batch_images, settings.seed)
+    batches = order(photos, settings.batch_size, settings.seed)
     mean, spread = (
         moments(reader, photos) if settings.standardise else (np.zeros(reader.dim, np.float32), np.float32(1))
     )
     rows: list[dict[str, float]] = []
-    for iteration in range(settings.iterations):
+    for iteration in range(settings.steps):
         chosen = next(batches)
         batch = [Patches.read(reader, i) for i in chosen]
         features = (np.concatenate([photo.features for photo in batch]) - mean) / spread  # (P, D)
         logits = linear(torch.from_numpy(features)).squeeze(1)  # (P,)
         ends = np.cumsum([len(photo.features) for photo in batch])[:-1]
         predicted = np.split((logits.detach() > 0).numpy(), ends)
-        seeds = [found_seed(photo).foreground > 0.5 for photo in batch] if iteration < settings.seed_iterations else []
+        seeds = [found_seed(photo).foreground > 0.5 for photo in batch] if iteration < settings.seed_steps else []
         refined = targets.of([*chosen, *chosen[: len(seeds)]], [*predicted, *seeds])
         of_prediction = refined[: len(batch)]
         terms = {
@@ -150,7 +150,7 @@ def fit(
             raise TrainingError(
                 f"iteration {iteration}: FOUND's loss is {loss.item()}; lower baselines.found.learning_rate"
             )
-        if iteration % _HISTORY_EVERY == 0 or iteration == settings.iterations - 1:
+        if iteration % _HISTORY_EVERY == 0 or iteration == settings.steps - 1:
             rows.append(
                 {
                     "iteration": iteration,
@@ -175,7 +175,7 @@ def warnings_of(area: float) -> list[str]:
         return []
     return [
         f"marks {area:.1%} of the patches: once the seed had gone, its own predictions led it astray; "
-        "raise baselines.found.seed_iterations to keep the seed"
+        "raise baselines.found.seed_steps to keep the seed"
     ]
 
 
@@ -192,13 +192,13 @@ def moments(reader: FeatureReader, photos: Sequence[int]) -> tuple[Floats, np.fl
     return mean.astype(np.float32), np.float32(np.sqrt(np.mean(squares / patches - mean**2)))
 
 
-def order(photos: Sequence[int], batch_images: int, seed: int) -> Iterator[list[int]]:
+def order(photos: Sequence[int], batch_size: int, seed: int) -> Iterator[list[int]]:
     """Yield batches without end: each epoch shuffled anew, its last batch with what is left (as FOUND's loader)."""
     epoch = 0
     while True:
         shuffled = np.random.default_rng([seed, epoch]).permutation(photos).tolist()
-        for start in range(0, len(shuffled), batch_images):
-            yield shuffled[start : start + batch_images]
+        for start in range(0, len(shuffled), batch_size):
+            yield shuffled[start : start + batch_size]
         epoch += 1
 
 
