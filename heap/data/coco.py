@@ -41,6 +41,7 @@ def read(settings: CocoDataset, root: Path) -> Listing:
                 # Bare names are COCO's own; where folders tell equal names apart, they belong to the id.
                 image_id=name.stem if ids[name.stem] == 1 else image["file_name"],
                 path=relative_to(root, photo),
+                coco_id=image["id"],
                 boxes=boxes[image["id"]],
                 box_classes=classes[image["id"]],
                 crowd_boxes=crowds[image["id"]],

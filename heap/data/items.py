@@ -34,6 +34,8 @@ class Item:
     """Boxes around many objects at once (COCO's `iscrowd`): no object, but no background either."""
     segments: list[dict[str, Any]] | None = None
     """COCO annotations of which a class mask is to be painted, their categories already class ids."""
+    coco_id: int | None = None
+    """Its id in COCO's JSON: results that are compared with that JSON refer to it."""
     size_px: tuple[int, int] | None = None
     """(height, width) that the annotation claims; compared with the photo's own."""
 

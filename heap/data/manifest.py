@@ -58,6 +58,7 @@ SCHEMA = pa.schema(
         pa.field("boxes", pa.list_(pa.list_(pa.int32()))),  # [x1, y1, x2, y2], end exclusive
         pa.field("box_classes", pa.list_(pa.string())),
         pa.field("crowd_boxes", pa.list_(pa.list_(pa.int32()))),  # COCO's crowds, which are in none of the boxes
+        pa.field("coco_id", pa.int64()),  # of the photo in COCO's JSON
     ]
 )
 # Reading headers and hashing waits for disks and network file systems more than it computes.
@@ -295,6 +296,7 @@ def _row(item: Item, height_px: int, width_px: int, content: str) -> dict[str, A
         "boxes": None if item.boxes is None else [list(box) for box in item.boxes],
         "box_classes": item.box_classes,
         "crowd_boxes": None if item.crowd_boxes is None else [list(box) for box in item.crowd_boxes],
+        "coco_id": item.coco_id,
     }
 
 

@@ -18,7 +18,7 @@ class _Info(Receipt):
 
 
 class _Image(Receipt):
-    id: Positive
+    id: Annotated[int, Field(ge=0)]  # COCO's own, where the dataset is of COCO; some begin with 0
     heap_id: str
 
 
@@ -32,7 +32,7 @@ class _Rle(Receipt):
 
 
 class _Annotation(Receipt):
-    image_id: Positive
+    image_id: Annotated[int, Field(ge=0)]
     # Confusion matrices have a row for each; `segment` itself allows 255.
     category_id: Annotated[int, Field(ge=1, le=65535)]
     bbox: Annotated[list[int], Field(min_length=4, max_length=4)]

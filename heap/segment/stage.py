@@ -73,7 +73,10 @@ def segment(
         new.mkdir(parents=True, exist_ok=True)
 
     tokens = _tokens(found)
-    photos = [(i, image_id, tokens.get(image_id, {})) for i, image_id in enumerate(image_ids)]
+    photos = [
+        (i, image_id, int(file["id"]), tokens.get(image_id, {}))
+        for i, (image_id, file) in enumerate(zip(image_ids, files, strict=True))
+    ]
     annotations: list[dict[str, Any]] = []
     progress_file = folder.parent / f"progress.{dataset}.json"
     done = spread(_Job(settings, maps, folder, indexed_folder, categories), photos, workers)
@@ -92,7 +95,8 @@ def segment(
         "threshold": settings.threshold,
         "min_area": settings.min_area,
     }
-    write_table(out_table, annotations, image_ids, categories.number(UNCLUSTERED), info)
+    name_of = {file["id"]: image_id for file, image_id in zip(files, image_ids, strict=True)}
+    write_table(out_table, annotations, name_of, categories.number(UNCLUSTERED), info)
     write_json(out_json, {"info": info, "images": files, "annotations": annotations, "categories": categories.listed()})
 
 
@@ -132,14 +136,14 @@ class _Job:
     def reader(self) -> MapReader:
         return MapReader(self.maps)
 
-    def __call__(self, photo: tuple[int, str, dict[int, int]]) -> list[dict[str, Any]]:
-        """Write mask and indexed map of a photo (row, image_id, cluster of each token); return its annotations."""
-        i, image_id, cluster_of_token = photo
+    def __call__(self, photo: tuple[int, str, int, dict[int, int]]) -> list[dict[str, Any]]:
+        """Write mask and indexed map of a photo (row, image_id, COCO id, cluster of each token); return annotations."""
+        i, image_id, number, cluster_of_token = photo
         mask, objects = segment_photo(self.settings, self.reader, i, cluster_of_token)
         write_mask(mask_path(self.folder, image_id), mask)
         values = [self.categories.number(one.cluster) for one in objects]
         write_indexed(mask_path(self.indexed_folder, image_id), indexed(objects, values, mask.shape))
-        return [annotation(one, i + 1, value) for one, value in zip(objects, values, strict=True)]
+        return [annotation(one, number, value) for one, value in zip(objects, values, strict=True)]
 
 
 def soft_mask(maps: MapReader, i: int) -> npt.NDArray[np.float32]:
@@ -185,7 +189,10 @@ def _tokens(clusters: Clusters) -> dict[str, dict[int, int]]:
 
 
 def _files(listed: manifests.Manifest, maps: MapReader, source: str) -> list[dict[str, Any]]:
-    """Return COCO's `images`, in the order of the maps, checked against the manifest."""
+    """Return COCO's `images`, in the order of the maps, checked against the manifest.
+
+    A photo of a COCO dataset keeps its id there, so that the results can be compared with the dataset's own JSON.
+    """
     rows = listed.table.set_index("image_id")
     files = []
     for number, photo in enumerate(maps.images.itertuples(index=False), start=1):
@@ -200,7 +207,7 @@ def _files(listed: manifests.Manifest, maps: MapReader, source: str) -> list[dic
             )
         files.append(
             {
-                "id": number,
+                "id": number if row["coco_id"] is None else int(row["coco_id"]),
                 "file_name": str(row["path"]),
                 "heap_id": photo.image_id,
                 "height": size[0],

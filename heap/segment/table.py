@@ -19,7 +19,7 @@ The folder of the same name holds one PNG a photo: palette of PASCAL VOC, 0 back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,21 +77,25 @@ def write_indexed(path: Path, values: npt.NDArray[np.uint8]) -> None:
 
 
 def write_table(
-    path: Path, annotations: Sequence[dict[str, Any]], image_ids: Sequence[str], unclustered: int, info: dict[str, Any]
+    path: Path,
+    annotations: Sequence[dict[str, Any]],
+    names: Mapping[int, str],
+    unclustered: int,
+    info: dict[str, Any],
 ) -> None:
     """Write the table, whole or not at all.
 
     Args:
         path: of the Parquet file.
         annotations: COCO annotations with their ids.
-        image_ids: of the photos, in the order of COCO's image ids (from 1).
+        names: image_id of each photo by its id in the COCO JSON.
         unclustered: the category of objects without a cluster.
         info: kept as JSON in the file's metadata, `heap`.
     """
     rows = [
         {
             "instance_id": one["id"],
-            "image_id": image_ids[one["image_id"] - 1],
+            "image_id": names[one["image_id"]],
             "cluster": -1 if one["category_id"] == unclustered else one["category_id"] - 1,
             "value": one["category_id"],
             "score": one["score"],

@@ -34,7 +34,7 @@ from heap.settings.stages import (
 STAGE_VERSION = {
     "fetch": 1,
     "weights": 1,
-    "manifest": 2,
+    "manifest": 3,  # 3: with the ids of COCO's photos
     "extract": 2,  # 2: photos of one grid stand together
     "extract_means": 1,
     "train": 1,
@@ -43,7 +43,7 @@ STAGE_VERSION = {
     "group": 3,  # 2: the region table says which values are looks; 3: maps are smoothed, and regions agree with them
     "maps": 2,
     "cluster": 2,  # 2: column dataset, touching regions are one object, an inverted file of measured recall
-    "segment": 2,  # 2: also the table of instances and the indexed maps
+    "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps
     "model": 2,  # 2: with the view of the clusters
     "pictures": 1,
     "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from heap.cluster import table as cluster_table
 from heap.cluster.stage import cluster
+from heap.data import manifest as manifests
 from heap.errors import DataError
 from heap.segment.stage import segment
 from heap.settings.stages import ClusterSettings, SegmentSettings
@@ -86,6 +87,27 @@ def test_pycocotools_decodes_exactly_the_components_of_the_png(world: World) -> 
         # The map is smooth, so the border may lie beside the planted one, but not by a patch.
         truth = world.masks[number - 1]
         assert (decoded & truth).sum() / (decoded | truth).sum() > 0.85
+
+
+def test_photos_of_coco_keep_their_ids_so_that_results_load_against_its_json(tmp_path: Path) -> None:
+    made = prepared(tmp_path, ids=ODD)
+    manifest = manifests.read(made.manifest)
+    manifest.table["coco_id"] = [1000 - 7 * i for i in range(len(manifest.table))]
+    manifests.write(made.manifest, manifest)
+    out = run(made)
+    of_dataset, results = tmp_path / "instances.json", json.loads(out.read_text())
+    named = zip(manifest.table["coco_id"], manifest.table["path"], strict=True)
+    images = [{"id": number, "file_name": path} for number, path in named]
+    of_dataset.write_text(json.dumps({"images": images, "annotations": [], "categories": results["categories"]}))
+    loaded = COCO(of_dataset).loadRes(results["annotations"])
+    assert len(loaded.anns) == len(results["annotations"]) > 0
+    path_of = {one["id"]: one["file_name"] for one in images}
+    assert {one["file_name"] for one in results["images"]} <= set(path_of.values())
+    assert all(path_of[one["id"]] == one["file_name"] for one in results["images"])
+    # The table speaks of the same photos.
+    table = pd.read_parquet(tmp_path / "instances/tiny.parquet")
+    heap_id = {one["id"]: one["heap_id"] for one in results["images"]}
+    assert table["image_id"].tolist() == [heap_id[one["image_id"]] for one in results["annotations"]]
 
 
 def test_categories_are_the_clusters_and_follow_the_planted_classes(world: World) -> None:
