@@ -36,6 +36,7 @@ from heap.progress import Progress
 from heap.segment.instances import annotation
 from heap.segment.names import mask_names, mask_path
 from heap.segment.stage import Categories, write_mask
+from heap.spreadsheet import write_csv
 from heap.workers import cores_allowed
 
 log = logging.getLogger("heap")
@@ -284,15 +285,14 @@ def write_tables(
                             "area_px": one["area"], "x1": x, "y1": y, "x2": x + width, "y2": y + height})  # fmt: skip
     columns = ["photo", "object", "cluster", "score", "area_px", "x1", "y1", "x2", "y2"]
     table = pd.DataFrame(objects, columns=columns)
-    for suffix in (".parquet", ".csv"):
-        with atomic_path(out / f"{OBJECTS}{suffix}") as temporary:
-            table.to_parquet(temporary, index=False) if suffix == ".parquet" else table.to_csv(temporary, index=False)
+    with atomic_path(out / f"{OBJECTS}.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    write_csv(out / f"{OBJECTS}.csv", table)
     listed_columns = ["photo", "file", "state", "height_px", "width_px", "foreground_share", "objects", "reason"]
     frame = pd.DataFrame(rows, columns=listed_columns)
     counts = ["height_px", "width_px", "objects"]
     frame[counts] = frame[counts].astype("Int64")  # a photo that could not be read has none
-    with atomic_path(out / PHOTOS) as temporary:
-        frame.to_csv(temporary, index=False)
+    write_csv(out / PHOTOS, frame)
     info = {
         "description": "Objects found by HEAP, without labels; categories are cluster numbers",
         "version": __version__,

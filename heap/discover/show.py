@@ -12,6 +12,7 @@ from rich.text import Text
 from heap.discover.result import Discovery, Region
 from heap.errors import DataError
 from heap.files import atomic_path
+from heap.spreadsheet import write_csv
 from heap.terminal import Console
 
 
@@ -51,11 +52,11 @@ def write_hits(path: Path, hits: pd.DataFrame) -> None:
     """
     if path.suffix not in (".csv", ".parquet"):
         raise DataError(f"{path}: expected .csv or .parquet")
+    if path.suffix == ".csv":
+        write_csv(path, hits)
+        return
     with atomic_path(path) as temporary:
-        if path.suffix == ".csv":
-            hits.to_csv(temporary, index=False)
-        else:
-            hits.to_parquet(temporary, index=False)
+        hits.to_parquet(temporary, index=False)
 
 
 def _box(box: Sequence[int]) -> str:

@@ -13,9 +13,10 @@ from heap.errors import DataError
 from heap.evaluate.stage import gather
 from heap.evaluate.tables import versions
 from heap.evaluate.tasks import Run, run_task
-from heap.files import atomic_path, read_json, write_json
+from heap.files import read_json, write_json
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import BenchmarkSettings, InstancesTask, SemanticTask
+from heap.spreadsheet import write_csv
 
 # Tasks that measure masks, of which only the chosen seed has any.
 _OF_MASKS = (InstancesTask, SemanticTask)
@@ -66,8 +67,7 @@ def publish(
             "versions": versions(),
         },
     )
-    with atomic_path(out) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.10g")
+    write_csv(out, table, "%.10g")
     out.with_name(f"progress.{out.stem}.json").unlink(missing_ok=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import platform
 from collections.abc import Sequence
@@ -16,10 +15,13 @@ import pandas as pd
 import heap
 from heap.errors import DataError
 from heap.files import atomic_path, write_json
+from heap.spreadsheet import unquoted, write_csv
 
 # Packages whose version can move a figure.
 _PACKAGES = ("numpy", "scipy", "pandas", "pillow", "pycocotools", "torch", "timm", "zarr")
 PERCENT = ("corloc",)
+# More digits than any protocol resolves, and free of the noise of binary fractions.
+DIGITS = "%.10g"
 UNITS = {"corloc": "percent", "every other metric": "fraction, 0 to 1"}
 
 
@@ -78,22 +80,16 @@ def write(path: str | Path, figures: Sequence[Figure], about: dict[str, Any]) ->
         seen.add(name)
     write_json(path.with_suffix(".json"), {**about, "units": UNITS, "versions": versions()})
     # The table last: it is what the workflow waits for.
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {**asdict(figure), **{key: _digits(getattr(figure, key)) for key in ("value", "low", "high")}}
-            for figure in figures
-        )
+    write_csv(path, pd.DataFrame([asdict(figure) for figure in figures])[list(COLUMNS)], DIGITS)
 
 
 def write_photos(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table of one row a photo: as CSV (ten digits a number), or as Parquet where the name ends so."""
+    if Path(path).suffix.lower() != ".parquet":
+        write_csv(path, table, DIGITS)
+        return
     with atomic_path(path) as temporary:
-        if temporary.suffix.lower() == ".parquet":
-            table.to_parquet(temporary, index=False, compression="zstd")
-        else:
-            table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+        table.to_parquet(temporary, index=False, compression="zstd")
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -120,12 +116,8 @@ def read(path: str | Path) -> pd.DataFrame:
         whole = column not in ("value", "low", "high")
         if not pd.api.types.is_numeric_dtype(table[column]) or (whole and not (table[column] % 1 == 0).all()):
             raise DataError(f"{path}: not a metrics table ({column} holds what is no {'count' if whole else 'number'})")
-    return table.astype(dict.fromkeys(names, str))
-
-
-def _digits(value: float | None) -> str:
-    """Return ten digits: more than any protocol resolves, and free of the noise of binary fractions."""
-    return "" if value is None else format(value, ".10g")
+    texts = {name: table[name].astype(str).map(unquoted) for name in names}
+    return table.assign(**texts)
 
 
 def versions() -> dict[str, str]:

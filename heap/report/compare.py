@@ -21,6 +21,7 @@ from heap.errors import DataError
 from heap.evaluate import tables
 from heap.files import read_json, write_text
 from heap.report.words import encoder_kind, metric_name, task_name
+from heap.spreadsheet import quoted
 
 # In percent already; every other figure is a fraction. As `heap.evaluate.tables`.
 ALREADY_PERCENT = tables.PERCENT
@@ -195,9 +196,8 @@ def as_csv(found: Sequence[Table], second: bool = False, intervals: bool = False
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     suffixes = ("", " low-high") if intervals else ("",)
-    writer.writerow(
-        ["task", "variant", "method", *(f"{dataset} {metric}{s}" for dataset, metric in columns for s in suffixes)]
-    )
+    figures = [f"{dataset} {metric}{suffix}" for dataset, metric in columns for suffix in suffixes]
+    writer.writerow(map(quoted, ["task", "variant", "method", *figures]))
     for table in found:
         for method, cells in table.rows:
             cell_of = dict(zip(table.columns, cells, strict=True))
@@ -206,7 +206,7 @@ def as_csv(found: Sequence[Table], second: bool = False, intervals: bool = False
                 cell = cell_of.get(column)
                 values += ["" if cell is None else cell.text]
                 values += ["" if cell is None else cell.interval.strip("[]")] if intervals else []
-            writer.writerow([table.task, table.variant, method, *values])
+            writer.writerow(map(quoted, [table.task, table.variant, method, *values]))
     return buffer.getvalue()
 
 
