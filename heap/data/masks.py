@@ -20,7 +20,7 @@ _INDEXED = ("P", "L")
 
 
 def check_mask(path: Path, size_px: tuple[int, int]) -> None:
-    """Check a saliency mask by its header: readable as 8 bit grey, and of the photo's (height, width).
+    """Check a saliency mask by its header: readable as 8 bit grey, opaque, and of the photo's (height, width).
 
     Raises:
         DataError: names the file, what was found and what was expected.
@@ -66,6 +66,10 @@ def _check(
 ) -> None:
     if image.mode not in modes:
         raise DataError(f"{path}: a mask of mode {image.mode}, expected {expected}")
+    # A shape in the alpha channel would be read as the colour below it, mostly white: everything is foreground.
+    has_alpha = modes is _GREY and ("A" in image.mode or "transparency" in image.info)
+    if has_alpha and np.asarray(image.convert("RGBA").getchannel("A")).min() < 255:
+        raise DataError(f"{path}: a mask with transparent pixels, expected {expected} without an alpha channel")
     if size_px is not None and (image.height, image.width) != size_px:
         raise DataError(
             f"{path}: a mask of {image.height} x {image.width} pixels, its photo has {size_px[0]} x {size_px[1]}"

@@ -135,7 +135,7 @@ class MapJob(Job):
 
 @dataclass(frozen=True)
 class SaliencyJob(MapJob):
-    """Gives `dict[str, saliency.Scores]`, by variant.
+    """Gives `saliency.Photo`.
 
     Attributes:
         reading: of the truth.
@@ -149,16 +149,16 @@ class SaliencyJob(MapJob):
 
     def truth(self, photo: Photo) -> Any:
         """Return the true foreground, and where the solver is asked its grid of the photo: one for all methods."""
-        return saliency_truth(photo, self.reading), self.grid(photo) if self.refined else None
+        return *saliency_truth(photo, self.reading), self.grid(photo) if self.refined else None
 
-    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> dict[str, saliency.Scores]:
+    def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> saliency.Photo:
         """Return the figures of every variant."""
-        foreground, grid = truth
+        foreground, levels, grid = truth
         soft = patch_map.pixels(photo.size)
         scores = saliency.score(soft, foreground)
         if grid is not None:
             scores |= saliency.score_refined(soft > FOREGROUND_ABOVE, foreground, grid, self.refined)
-        return scores
+        return saliency.Photo(scores, levels)
 
     def grid(self, photo: Photo) -> BilateralGrid:
         """Return the bilateral grid of a photo.

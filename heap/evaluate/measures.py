@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from heap.data.items import some
+from heap.errors import DataError
 from heap.evaluate import bootstrap, discovery, instances, retrieval, saliency, semantic
 from heap.evaluate.bootstrap import Interval, Statistic
 
@@ -58,20 +60,34 @@ class Measured:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+# Keys of the notes: what is odd about one method's photos, and about the ground truth, which all methods share.
+WARNINGS = ("warnings", "truth_warnings")
+
+
+def warnings_of(notes: Mapping[str, Any]) -> list[str]:
+    """Return what of the notes needs an eye."""
+    return [str(warning) for key in WARNINGS for warning in notes.get(key, [])]
+
+
 def of_saliency(
-    kept: Kept[Mapping[Any, saliency.Scores]], variants: Sequence[str], mark: str, resampling: Resampling
+    kept: Kept[saliency.Photo], variants: Sequence[str], reading: saliency.Reading, mark: str, resampling: Resampling
 ) -> Measured:
     """Return iou, acc, max_f_found and max_f of each variant; `mark` is added to the variants' names.
 
-    The notes tell how many outputs of the bilateral solver were taken and how many refused, by variant.
+    The notes tell how many outputs of the bilateral solver were taken and how many refused, by variant, and what is odd
+    about the true masks.
+
+    Raises:
+        DataError: the true masks cannot be meant as they are, see `saliency.check_levels`.
     """
     photos = _sorted(kept)
+    notes = saliency.check_levels([one.truth for _, one in photos], reading)
     figures: dict[Key, float] = {}
     intervals: dict[Key, Interval] = {}
     rows = []
     solver: dict[str, dict[str, int]] = {}
     for variant in variants:
-        scores = [of_variant[variant] for _, of_variant in photos]
+        scores = [one.scores[variant] for _, one in photos]
         name = variant + mark
         figures |= {(name, metric): value for metric, value in saliency.summary(scores).items()}
         if resampling.resamples:
@@ -86,7 +102,7 @@ def of_saliency(
             }
             for (photo, _), one in zip(photos, scores, strict=True)
         ]  # fmt: skip
-    return Measured(figures, intervals, rows, {"bilateral_solver": solver} if solver else {})
+    return Measured(figures, intervals, rows, {**notes, **({"bilateral_solver": solver} if solver else {})})
 
 
 def of_discovery(kept: Kept[discovery.Judged], variant: str, resampling: Resampling) -> Measured:
@@ -119,6 +135,7 @@ def of_retrieval(
         for name, subset in {every: None, **subsets}.items():
             statistic = bootstrap.of_queries(bank, wanted, name, subset)
             intervals |= resampling.of(statistic, len(wanted), variant)
+    truth = _check_labelled({photo: one.inside.sum() + one.outside.sum() for photo, one in asked})
     answer = retrieval.retrieve(bank, wanted)
     rows = [
         {
@@ -132,15 +149,17 @@ def of_retrieval(
         "gallery": len(bank),
         "gallery_with_a_class": len(answer.kept),
         "queries_without_a_mask": sum(not one.prototype.any() for one in wanted),
+        **truth,
     }
     if not len(answer.kept):
-        notes["warning"] = "no gallery photo has a mask with a class in it, so every query stayed background"
+        notes["warnings"] = ["no gallery photo has a mask with a class in it, so every query stayed background"]
     return Measured(figures, intervals, rows, notes)
 
 
 def of_semantic(kept: Kept[semantic.Described], variant: str, resampling: Resampling) -> Measured:
     """Return the mIoU after matching, with and without background, and the NMI; each for shuffled clusters too."""
     photos = _sorted(kept)
+    truth = _check_labelled({photo: one.inside.sum() + one.outside.sum() for photo, one in photos})
     described = [one for _, one in photos]
     figures = {(variant, metric): value for metric, value in semantic.summary(described).items()}
     intervals: dict[Key, Interval] = {}
@@ -151,7 +170,7 @@ def of_semantic(kept: Kept[semantic.Described], variant: str, resampling: Resamp
         {"photo": photo, "variant": variant, "acc": float(accuracies[i]), "found": len(one.clusters)}
         for i, (photo, one) in enumerate(photos)
     ]
-    return Measured(figures, intervals, rows, {"instances": sum(len(one.clusters) for one in described)})
+    return Measured(figures, intervals, rows, {"instances": sum(len(one.clusters) for one in described), **truth})
 
 
 def of_instances(kept: Kept[instances.Matches], variant: str, resampling: Resampling) -> Measured:
@@ -176,6 +195,24 @@ def of_instances(kept: Kept[instances.Matches], variant: str, resampling: Resamp
         "photos_without_instances": sum(not len(one.scores) for one in matches),
     }
     return Measured(figures, intervals, rows, notes)
+
+
+def _check_labelled(pixels: Mapping[str, int]) -> dict[str, Any]:
+    """Return a warning of photos without a labelled pixel, if there are any.
+
+    Args:
+        pixels: by photo, how many have a true class that is not ignored.
+
+    Raises:
+        DataError: no photo has any.
+    """
+    ignored = [photo for photo, count in pixels.items() if not count]
+    if not ignored:
+        return {}
+    told = f"{len(ignored)} of {len(pixels)} photos have true class masks ignored (255) everywhere: {some(ignored)}"
+    if len(ignored) == len(pixels):
+        raise DataError(f"{told}. There is nothing to score")
+    return {"truth_warnings": [f"{told}. They count in no figure"]}
 
 
 def _sorted(kept: Kept[T]) -> list[tuple[str, T]]:

@@ -84,13 +84,22 @@ def describe_map(clusters: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer
     """
     if clusters.shape != labels.shape:
         raise ValueError(f"a map of {clusters.shape[0]} x {clusters.shape[1]} px for a truth of {labels.shape}")
-    if (clusters == IGNORED).any():
-        raise ValueError("holds 255, expected 0 (background) and clusters 1 to 254")
+    check_clusters(clusters)
     there, instance = np.unique(clusters, return_inverse=True)
     joint = _joint(instance.reshape(labels.shape), labels, len(there), classes)
     outside = joint[0] if there[0] == BACKGROUND else np.zeros(classes, dtype=np.int64)
     objects = there != BACKGROUND
     return Described(there[objects].astype(np.int64) - 1, joint[objects], outside)
+
+
+def check_clusters(clusters: npt.NDArray[np.uint8]) -> None:
+    """Refuse a map of clusters that holds 255.
+
+    Raises:
+        ValueError: it does.
+    """
+    if (clusters == IGNORED).any():
+        raise ValueError("holds 255, expected 0 (background) and clusters 1 to 254")
 
 
 def _joint(instance: npt.NDArray[np.integer], labels: npt.NDArray[np.integer], count: int, classes: int) -> Counts:

@@ -76,7 +76,9 @@ def evaluate(
             head = {"dataset": task.dataset, "task": task.task, "method": outcome.method}
             rows.append(pd.DataFrame([{**head, **row} for row in outcome.measured.rows]))
     warnings = [f"{d.name}: {w}" for d in datasets.values() for w in d.manifest.info["warnings"]]
-    warnings += [f"{t['dataset']} {t['task']} {t['method']}: {t['warning']}" for t in told if "warning" in t]
+    warnings += [f"{t['dataset']} {t['task']}: {w}" for t in told for w in t.get("truth_warnings", [])]
+    warnings += [f"{t['dataset']} {t['task']} {t['method']}: {w}" for t in told for w in t.get("warnings", [])]
+    warnings = list(dict.fromkeys(warnings))  # all methods share the ground truth
     for warning in warnings:
         log.warning("%s", warning)
     about = {

@@ -157,7 +157,8 @@ def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run:
     results = run.over(job, photos, f"saliency of {dataset.name}", weight)
     outcomes = []
     for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        measured = measures.of_saliency(_named(kept), (*saliency.VARIANTS, *refined), mark, run.resampling)
+        variants = (*saliency.VARIANTS, *refined)
+        measured = measures.of_saliency(_named(kept), variants, task.truth, mark, run.resampling)
         outcomes.append(Outcome(method, measured, len(kept), skipped, notes=measured.notes))
     return outcomes
 

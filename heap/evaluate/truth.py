@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from heap.components import Mask
 from heap.data.masks import read_class_mask, read_mask
 from heap.errors import DataError
 from heap.evaluate.retrieval import BACKGROUND, IGNORED
-from heap.evaluate.saliency import truth_of
+from heap.evaluate.saliency import Levels, Reading, levels_of, truth_of
 
 Labels = npt.NDArray[np.uint8]
 
@@ -58,8 +57,8 @@ def photos_of(rows: pd.DataFrame, root: Path) -> list[Photo]:
     ]
 
 
-def saliency_truth(photo: Photo, reading: Literal["255", "nonzero"]) -> Mask:
-    """Return the foreground of a photo, `(H, W)` bool.
+def saliency_truth(photo: Photo, reading: Reading) -> tuple[Mask, Levels]:
+    """Return the foreground of a photo, `(H, W)` bool, and the levels of the file it was read from.
 
     Where there is no binary truth but a class mask, every class is foreground; background and 255 are not.
 
@@ -67,10 +66,12 @@ def saliency_truth(photo: Photo, reading: Literal["255", "nonzero"]) -> Mask:
         DataError: there is neither, or it is unreadable or of another size than the photo.
     """
     if photo.mask is not None:
-        return truth_of(_fitting(read_mask(photo.mask), photo.mask, photo.size), reading)
+        values = _fitting(read_mask(photo.mask), photo.mask, photo.size)
+        return truth_of(values, reading), levels_of(photo.mask, values)
     labels = class_labels(photo)
     foreground: Mask = (labels != BACKGROUND) & (labels != IGNORED)
-    return foreground
+    highest, ignored = 255 * int(foreground.any()), bool((labels == IGNORED).all())
+    return foreground, Levels(str(photo.class_mask), highest, pixels=labels.size, ignored=ignored)
 
 
 def class_labels(photo: Photo) -> Labels:

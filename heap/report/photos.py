@@ -202,7 +202,7 @@ def score(found: Found, photos: Sequence[Photo]) -> tuple[str, dict[str, float]]
 
 
 def _mask_iou(found: Found, photo: Photo) -> float:
-    mask, truth = found.mask(photo.image_id), saliency_truth(photo, "255")
+    mask, truth = found.mask(photo.image_id), saliency_truth(photo, "255")[0]
     if mask.shape != truth.shape:
         raise DataError(f"{photo.image_id}: mask of {mask.shape}, truth of {truth.shape}; run segment again")
     return float((mask & truth).sum() / ((mask | truth).sum() + EPS))
@@ -308,7 +308,7 @@ def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.
         picture("regions", f"Regions of {image_id} coloured by cluster", pictures.regions_over(photo, labels, colours)),
     ]
     if has_pixels(scored.photo):
-        true = resized(saliency_truth(scored.photo, "255"), small)
+        true = resized(saliency_truth(scored.photo, "255")[0], small)
         grey_mask = np.repeat((true * np.uint8(255))[..., None], 3, axis=-1)
         shown.append(picture("truth", f"True mask of {image_id}: {true.mean():.0%} of the photo", grey_mask))
     return Card(image_id, scored.group, scored.iou, clusters, len(boxes), shown)

@@ -22,6 +22,23 @@ def test_masks_are_read_as_stored(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(tmp_path / "1.png"), [[0, 0, 255], [255, 255, 0]])
 
 
+def test_a_shape_in_the_alpha_channel_is_refused_and_an_opaque_mask_is_read(tmp_path: Path) -> None:
+    shape = np.zeros((4, 6), np.uint8)
+    shape[1:3, 1:4] = 255
+    white = np.full_like(shape, 255)
+    Image.fromarray(np.dstack([white] * 3 + [shape])).save(tmp_path / "rgba.png")
+    Image.merge("LA", (Image.fromarray(white), Image.fromarray(shape))).save(tmp_path / "la.png")
+    palette = Image.fromarray(shape // 255).convert("P")
+    palette.putpalette([255] * 6 + [0] * 762)
+    palette.save(tmp_path / "p.png", transparency=0)
+    for name in ("rgba", "la", "p"):
+        for read in (read_mask, lambda path: check_mask(path, (4, 6))):
+            with pytest.raises(DataError, match=rf"{name}\.png: a mask with transparent pixels"):
+                read(tmp_path / f"{name}.png")
+    Image.fromarray(np.dstack([shape] * 3 + [white])).save(tmp_path / "opaque.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "opaque.png"), shape)
+
+
 def test_class_masks_are_indices_and_not_colours(tmp_path: Path) -> None:
     classes = np.array([[0, 15, 255]], np.uint8)
     image = Image.fromarray(classes).convert("P")

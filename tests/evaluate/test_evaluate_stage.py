@@ -159,6 +159,25 @@ def test_both_readings_of_the_truth_stand_side_by_side(bench: Bench) -> None:
     assert set(table["variant"]) == {"multi", "single", "multi+nonzero", "single+nonzero"}
 
 
+def test_masks_of_0_and_1_are_refused_by_name(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, foreground=1)
+    told = r"9 of 9 true masks have pixels above 0 but none of 255.*mask0\.png \(highest 1\).*truth: nonzero"
+    with pytest.raises(DataError, match=told):
+        run(bench, TASKS[:1])
+    table, about = run(bench, [{**TASKS[0], "truth": "nonzero"}])
+    assert value(table, method="heap", variant="multi+nonzero", metric="acc") == 1
+    assert [w for w in about["warnings"] if "grey pixels" in w] == about["warnings"]  # once, not once a method
+
+
+@pytest.mark.parametrize("task", [TASKS[2], TASKS[3]])
+def test_ground_truth_that_is_ignored_everywhere_is_no_zero(tmp_path: Path, task: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"true class masks ignored \(255\) everywhere.*nothing to score"):
+        run(Bench(tmp_path, ignored=tuple(range(9))), [task])
+    _, about = run(Bench(tmp_path, ignored=(8,)), [task])
+    assert "1 of" in about["warnings"][0]
+    assert "(255) everywhere: photo8" in about["warnings"][0]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

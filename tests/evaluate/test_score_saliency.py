@@ -92,6 +92,7 @@ def test_tables_rows_and_the_json_beside(world: Path) -> None:
 def test_one_variant_and_the_other_reading_of_the_truth(world: Path) -> None:
     truth = np.full((10, 20), 0)
     truth[2:6, 4:12] = 200  # grey: foreground for TokenCut only
+    truth[2, 4] = 255  # where nothing was found
     save(world / "truth" / "a.png", truth)
     done = call(world, "--variant", "single", "--truth-reading", "nonzero")
     assert set(done.table["variant"]) == {"single+nonzero"}
@@ -243,9 +244,47 @@ def test_masks_of_0_and_1_are_not_taken_for_empty_ones(world: Path) -> None:
     for path in (world / "pred").iterdir():
         save(path, np.asarray(Image.open(path)) // 255)
     assert "masks must be 0 and 255, not 0 and 1" in call(world).error
-    for path in (world / "truth").iterdir():
-        save(path, np.asarray(Image.open(path)) // 255)
-    assert "no true mask has any foreground" in call(world).error
+
+
+T = np.zeros((40, 60), np.uint8)
+T[10:30, 15:40] = 255
+ANTIALIASED = np.asarray(Image.fromarray(T).resize((120, 80)).resize((60, 40)))
+
+
+@pytest.mark.parametrize(
+    ("second", "format", "refused", "warned"),
+    [
+        (T, "PNG", "", ""),
+        (T // 255, "PNG", "1 of 2 true masks have pixels above 0 but none of 255", ""),
+        (np.where(T > 0, 254, 0), "PNG", "highest 254). Save them as 0 and 255, or", ""),
+        (ANTIALIASED, "PNG", "", "1 true masks have grey pixels, "),
+        (T, "JPEG", "", "1 true masks are JPEGs"),
+        (T * 0, "PNG", "", "1 true masks have no foreground"),
+    ],
+)
+def test_levels_of_the_ground_truth(tmp_path: Path, second: Any, format: str, refused: str, warned: str) -> None:
+    """The benchmark's side of this is in test_evaluate_stage.py: both go through `saliency.check_levels`."""
+    for name, values in (("a", T), ("b", second.astype(np.uint8))):
+        save(tmp_path / "pred" / f"{name}.png", T)
+        (tmp_path / "truth").mkdir(exist_ok=True)
+        Image.fromarray(values).save(tmp_path / "truth" / f"{name}.png", format=format if name == "b" else "PNG")
+    done = call(tmp_path)
+    if refused:
+        assert refused in done.error
+        assert str(tmp_path / "truth" / "b.png") in done.error
+        assert "--truth-reading nonzero" in done.error
+        assert call(tmp_path, "--truth-reading", "nonzero").value("iou", "multi+nonzero") == pytest.approx(1)
+        return
+    assert bool(done.about["warnings"]) == bool(warned)
+    assert warned in "".join(done.about["warnings"])
+    assert warned in done.result.output
+
+
+def test_ground_truth_in_an_alpha_channel_is_refused(world: Path) -> None:
+    Image.fromarray(np.dstack([np.full((10, 20), 255, np.uint8)] * 3 + [np.eye(10, 20, dtype=np.uint8)])).save(
+        world / "truth" / "a.png"
+    )
+    assert "a.png: a mask with transparent pixels" in call(world).error
 
 
 def test_the_solver_looks_at_the_photos(golden: Path, tmp_path: Path) -> None:

@@ -8,7 +8,12 @@ import pytest
 from PIL import Image
 
 from heap.errors import DataError
-from heap.evaluate.truth import Photo, class_labels, saliency_truth
+from heap.evaluate import truth
+from heap.evaluate.truth import Photo, class_labels
+
+
+def saliency_truth(one: Photo, reading: Any) -> Any:
+    return truth.saliency_truth(one, reading)[0]
 
 
 def photo(mask: Path | None = None, class_mask: Path | None = None, size: tuple[int, int] = (1, 4)) -> Photo:
@@ -29,7 +34,7 @@ def test_grey_pixels_are_foreground_only_for_tokencut(tmp_path: Path) -> None:
 def test_without_a_binary_truth_classes_are_foreground(tmp_path: Path) -> None:
     one = photo(class_mask=save(tmp_path / "a.png", [[0, 1, 20, 255]]))
     for reading in ("255", "nonzero"):
-        assert saliency_truth(one, reading).tolist() == [[False, True, True, False]]  # type: ignore[arg-type]
+        assert saliency_truth(one, reading).tolist() == [[False, True, True, False]]
 
 
 def test_palette_files_hold_classes(tmp_path: Path) -> None:

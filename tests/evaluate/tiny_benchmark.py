@@ -40,6 +40,8 @@ class Bench:
     photos: int = 9
     bootstrap: int = 0
     skipped: tuple[int, ...] = ()
+    foreground: int = 255  # of the true masks
+    ignored: tuple[int, ...] = ()  # photos whose class mask is 255 everywhere
     order: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,8 +71,9 @@ class Bench:
         for i in self.order:
             truth, class_id = self.truth(i), 1 + i % 2
             mask, labels = f"mask{i}.png", f"classes{i}.png"
-            Image.fromarray(truth.astype(np.uint8) * 255).save(self.folder / mask)
-            Image.fromarray(truth.astype(np.uint8) * class_id).save(self.folder / labels)
+            classes = np.full_like(truth, 255, np.uint8) if i in self.ignored else truth.astype(np.uint8) * class_id
+            Image.fromarray(truth.astype(np.uint8) * self.foreground).save(self.folder / mask)
+            Image.fromarray(classes.astype(np.uint8)).save(self.folder / labels)
             ys, xs = np.nonzero(truth)
             box = [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1]
             height, width = truth.shape

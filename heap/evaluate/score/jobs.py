@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -99,11 +100,10 @@ def checked(results: Iterable[tuple[Photo, Any]]) -> list[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class SaliencyPhoto:
-    """Figures of one map, and what tells a mask of 0 and 1 from one of 0 and 255."""
+    """Figures of one map, and its highest value, which tells a mask of 0 and 1 from one of 0 and 255."""
 
-    scores: Mapping[Any, saliency.Scores]
+    photo: saliency.Photo
     highest: float
-    has_truth: bool
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class SaliencyJob:
         refined: variants with the bilateral solver, which looks at the photo; none for no solver.
     """
 
-    reading: Literal["255", "nonzero"]
+    reading: saliency.Reading
     refined: Mapping[str, Parts]
 
     def __call__(self, photo: Photo) -> SaliencyPhoto:
@@ -123,7 +123,8 @@ class SaliencyJob:
         assert photo.prediction is not None
         assert photo.truth is not None
         soft = read_soft(photo.prediction)
-        truth = saliency.truth_of(read_mask(photo.truth), self.reading)
+        values = read_mask(photo.truth)
+        truth = saliency.truth_of(values, self.reading)
         _fit(soft.shape, truth.shape, photo.truth)
         scores = saliency.score(soft, truth)
         if self.refined:
@@ -133,7 +134,8 @@ class SaliencyJob:
                 raise DataError(f"{source}: {pixels.shape[:2]} px, but {photo.truth} has {truth.shape}")
             binary = soft > saliency.FOREGROUND_ABOVE
             scores |= saliency.score_refined(binary, truth, BilateralGrid.of(pixels), self.refined)
-        return SaliencyPhoto(scores, float(soft.max()), bool(truth.any()))
+        levels = saliency.levels_of(photo.truth, values)
+        return SaliencyPhoto(saliency.Photo(scores, levels), float(soft.max()))
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ class RetrievalJob:
             features, weights = self.weighted(read_array(source), mask)
         except ValueError as error:
             raise DataError(f"{source}: {error}") from error
-        return retrieval.describe(features, weights, mask, labels, self.classes)
+        with _named(photo.truth):
+            return retrieval.describe(features, weights, mask, labels, self.classes)
 
     def weighted(self, values: Any, mask: Mask) -> tuple[Any, Any]:
         """Return features `(N, D)` and what each counts in the mean over the mask."""
@@ -228,7 +231,9 @@ class SemanticJob:
             _fit(clusters.shape, size, None)
             labels = paint(photo.given["annotations"], self.class_of, size)
         _fit(clusters.shape, labels.shape, photo.truth)
-        return semantic.describe_map(clusters, labels, self.classes)
+        semantic.check_clusters(clusters)
+        with _named(photo.truth):
+            return semantic.describe_map(clusters, labels, self.classes)
 
 
 @dataclass(frozen=True)
@@ -244,6 +249,17 @@ class InstancesJob:
         if self.kind == "segm":
             true = objects_of(photo.given["annotations"], "segm", photo.given["size"])
         return instances.match(found, true, self.kind)
+
+
+@contextmanager
+def _named(truth: Path | None) -> Iterator[None]:
+    """Give an error about labels the name of the file that they are in."""
+    try:
+        yield
+    except ValueError as error:
+        if truth is None:
+            raise
+        raise DataError(f"{truth}: {error}") from error
 
 
 def _fit(found: tuple[int, ...], expected: tuple[int, ...], truth: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from heap.errors import DataError
-from heap.evaluate import tables
+from heap.evaluate import measures, tables
 from heap.evaluate.score.files import SHOWN
 from heap.evaluate.score.tasks import Inputs, Scored
 from heap.evaluate.show import tables_of
@@ -73,7 +73,7 @@ def finish(scored: Scored, inputs: Inputs, outputs: Outputs, options: Mapping[st
         "skipped": scored.skipped,
         "fallbacks": scored.fallbacks,
         "counts": scored.notes,
-        "warnings": [str(scored.notes["warning"])] if "warning" in scored.notes else [],
+        "warnings": measures.warnings_of(scored.notes),
     }
     if outputs.per_image is not None:
         head = {"dataset": dataset, "task": scored.task, "method": method}
@@ -112,8 +112,10 @@ def _remark(console: Console, scored: Scored) -> None:
     if scored.skipped:
         photos = some([item["photo"] for item in scored.skipped])
         console.print(f"{len(scored.skipped)} photos left out ({scored.skipped[0]['reason']}): {photos}", markup=False)
+    for warning in measures.warnings_of(scored.notes):
+        console.print(f"warning: {warning}", markup=False, style="yellow", soft_wrap=True)
     for key, value in scored.notes.items():
-        if value:
+        if value and key not in measures.WARNINGS:
             console.print(f"{key.replace('_', ' ')}: {value}", markup=False, style="dim")
 
 

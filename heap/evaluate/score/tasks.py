@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Scored:
 
 
 def score_saliency(
-    inputs: Inputs, reading: Literal["255", "nonzero"], variants: Sequence[str], photos_folder: Path | None = None
+    inputs: Inputs, reading: saliency.Reading, variants: Sequence[str], photos_folder: Path | None = None
 ) -> Scored:
     """Score maps at image resolution against masks of the same stems.
 
@@ -91,15 +91,12 @@ def score_saliency(
             raise DataError(f"--variant {next(iter(refined))}: the bilateral solver needs the photos (--photos)")
         photos = _with_photos(photos, photos_folder)
     results = jobs.run(jobs.SaliencyJob(reading, refined), photos, "scoring saliency", inputs.workers)
-    if not any(one.has_truth for _, one in results):
-        also = "; are they 0 and 1? then --truth-reading nonzero" if reading == "255" else ""
-        raise DataError(f"{inputs.truth}: no true mask has any foreground{also}")
     # A map as large as 1 in 255 nowhere: masks of 0 and 1 written as bytes, and every one would score as empty.
     if 0 < max(one.highest for _, one in results) <= 1 / 255 + 1e-9:
         raise DataError(f"{inputs.pred}: no value is above 1 of 255; masks must be 0 and 255, not 0 and 1")
     mark = "+nonzero" if reading == "nonzero" else ""
-    kept = [(name, one.scores) for name, one in results]
-    measured = measures.of_saliency(kept, chosen, mark, inputs.resampling)
+    kept = [(name, one.photo) for name, one in results]
+    measured = measures.of_saliency(kept, chosen, reading, mark, inputs.resampling)
     notes["empty_maps"] = sum(one.highest <= saliency.FOREGROUND_ABOVE for _, one in results)
     return Scored("saliency", measured, len(kept), notes={**notes, **measured.notes})
 
@@ -168,10 +165,10 @@ def score_retrieval(
     photos = [Photo(name, predicted[name], true[name], {"features": vectors[name]}) for name in pairs.names]
     job = jobs.RetrievalJob(classes, size, patch_px)
     described = dict(jobs.run(job, photos, "scoring retrieval", inputs.workers))
-    lengths = {name: len(one.prototype) for name, one in described.items()}
-    if len(set(lengths.values())) > 1:
-        first, second = ((name, n) for n, name in {n: name for name, n in lengths.items()}.items())
-        raise DataError(f"{features}: vectors of {first[1]} values ({first[0]}) and of {second[1]} ({second[0]})")
+    example = {len(one.prototype): name for name, one in described.items()}  # by the length of its vector
+    if len(example) > 1:
+        found = ", ".join(f"{length} ({name})" for length, name in sorted(example.items()))
+        raise DataError(f"{features}: vectors of different lengths, expected one for all: {found}")
     measured = measures.of_retrieval(
         [(name, described[name]) for name in bank], [(name, described[name]) for name in asked], subsets,
         f"{_stem(gallery)}-{_stem(queries)}", inputs.resampling,
