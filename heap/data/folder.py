@@ -9,6 +9,9 @@ from heap.data.items import Item, Listing, relative_to
 from heap.data.photos import SUFFIXES
 from heap.errors import DataError
 
+# Written first into its folder of results by `heap predict`, with the options of the run.
+PREDICT_RECORD = ".heap-predict.json"
+
 
 def read(root: Path) -> Listing:
     """List every photo below `root`, sorted by path.
@@ -24,13 +27,23 @@ def image_ids(paths: list[str]) -> list[str]:
     """Return an id for each path: the path without suffix, or with it where two would be equal.
 
     A suffix kept may meet another path's id ("a.jpg" and "a.jpg.png" without theirs), so this goes on until none are
-    equal; whole paths never are.
+    equal, or nothing is left to tell them apart: names of files from several folders.
     """
     ids = [str(PurePosixPath(path).with_suffix("")) for path in paths]
     while len(set(ids)) < len(ids):
-        count = Counter(ids)
+        count, before = Counter(ids), ids
         ids = [path if count[image_id] > 1 else image_id for image_id, path in zip(ids, paths, strict=True)]
+        if ids == before:
+            break
     return ids
+
+
+def is_predicted(folder: Path) -> bool:
+    """Return whether a folder holds results of `heap predict`, whose masks and overlays are no photos."""
+    if (folder / PREDICT_RECORD).is_file():
+        return True
+    # Results of earlier versions have no record of the run.
+    return (folder / ".done").is_dir() and (folder / "instances.json").is_file()
 
 
 def _entries(folder: Path) -> list[Path]:

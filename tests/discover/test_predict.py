@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
 from heap.cli import app
-from heap.discover import predict as command
+from heap.discover import outputs
 from heap.discover.model import Model
+from heap.discover.photos import listed
 from heap.discover.predict import predict
 from heap.errors import DataError
 
@@ -95,17 +97,17 @@ def test_a_killed_run_keeps_what_was_finished(
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "found"
     predict(model, [photos], undisturbed)
     written = 0
-    real = command.write_json
+    real = outputs.write_json
 
     def killed(path: Path, value: object) -> None:
         nonlocal written
-        if written == 3:
+        if written == 4:
             raise KeyboardInterrupt  # after this photo's pictures, before its record
-        written += 1
+        written += 1  # the options of the run, then records
         real(path, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(command, "write_json", killed)
+        patch.setattr(outputs, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
             predict(model, [photos], out)
     assert not (out / "instances.json").exists(), "tables of half a folder"
@@ -113,6 +115,86 @@ def test_a_killed_run_keeps_what_was_finished(
     assert (resumed.computed, resumed.kept) == (4, 3)
     for path in (p for p in undisturbed.rglob("*") if p.is_file() and p.suffix != ".parquet"):
         assert (out / path.relative_to(undisturbed)).read_bytes() == path.read_bytes(), path
+
+
+def two(trained: Trained, tmp_path: Path) -> list[Path]:
+    files = []
+    for number, name in enumerate(("one", "two"), start=1):
+        files.append(tmp_path / f"{name}.jpg")
+        shutil.copy(trained.photos / f"val_000{number}.jpg", files[-1])
+    return files
+
+
+@pytest.mark.parametrize("damage", ["mask", "overlay", "record: cut", "record: other value", "record: []"])
+def test_what_is_damaged_is_made_again(trained: Trained, model: Model, tmp_path: Path, damage: str) -> None:
+    photos, out = two(trained, tmp_path), tmp_path / "found"
+    predict(model, photos, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.suffix != ".parquet"}
+    record = outputs.Outputs(out, {}).record("one")
+    path = {"mask": out / "masks/one.png", "overlay": out / "overlays/one.jpg"}.get(damage, record)
+    content = path.read_bytes()
+    value = json.loads(record.read_text())
+    path.write_bytes({
+        "record: other value": json.dumps({**value, "foreground": 0.5}).encode(), "record: []": b"[]",
+    }.get(damage, content[: len(content) // 2]))  # fmt: skip
+    again = predict(model, photos, out)
+    assert (again.computed, again.kept) == (1, 1)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(
+    trained: Trained, model: Model, tmp_path: Path
+) -> None:
+    photos, out = two(trained, tmp_path), tmp_path / "found"
+    (out / ".done").mkdir(parents=True)
+    for name in ("part.png", ".abcdefgh.png"):
+        (out / ".done" / name).write_text("half a mask")
+    predict(model, photos, out)
+    assert sorted(path.name for path in (out / ".done").iterdir() if path.suffix != ".json") == ["lock"]
+    visible = [path for path in out.rglob("*") if path.is_file() and path.name.startswith(".")]
+    assert [path.name for path in visible] == [".heap-predict.json"]
+
+
+def test_an_overlay_of_an_earlier_photo_does_not_stay(trained: Trained, model: Model, tmp_path: Path) -> None:
+    photos, out = two(trained, tmp_path), tmp_path / "found"
+    predict(model, photos, out)
+    shutil.copy(trained.photos / "val_0003.jpg", photos[0])
+    predict(model, photos, out, overlays=False)
+    assert [path.name for path in (out / "overlays").iterdir()] == ["two.jpg"]
+
+
+def test_runs_of_other_options_do_not_mix(trained: Trained, model: Model, tmp_path: Path) -> None:
+    (one, other), out = two(trained, tmp_path), tmp_path / "found"
+    predict(model, [one], out)
+    (out / "mine.txt").write_text("keep me")
+    with pytest.raises(DataError, match=r"results of other options \(max_px\) for 1 photos .*'one' for one"):
+        predict(model, [other], out, max_px=64)
+    assert not (out / "masks/two.png").exists()
+    assert predict(model, [one, other], out, max_px=64).computed == 2, "all of the earlier run's photos are replaced"
+    assert predict(model, [other], out, max_px=64).kept == 1
+    assert (out / "mine.txt").read_text() == "keep me"
+    # And not at the same time either, whatever the options.
+    with (
+        outputs.Outputs(out, {}).claimed({"one", "two"}),
+        pytest.raises(DataError, match="another `heap predict` writes to it"),
+    ):
+        predict(model, [other], out, max_px=64)
+
+
+def test_a_photo_given_twice_counts_once(trained: Trained, model: Model, tmp_path: Path) -> None:
+    (tmp_path / "a/deep").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    for name in ("a/x", "a/deep/y", "b/x"):
+        shutil.copy(trained.photos / "val_0001.jpg", tmp_path / f"{name}.jpg")
+    a, b = tmp_path / "a", tmp_path / "b"
+    out = tmp_path / "found"
+    for inputs in ([a / "x.jpg", a / "../a/x.jpg"], [a / "x.jpg", a], [a, a]):
+        assert [photo.item.image_id for photo in listed(inputs, out)] in (["x"], ["x", "deep/y"], ["deep/y", "x"])
+    with pytest.raises(DataError, match=r"b/x\.jpg and .*a/x\.jpg would both be 'x(\.jpg)?'"):
+        listed([a / "x.jpg", b / "x.jpg"], out)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match=r"pipe\.jpg: is neither a regular file nor a folder"):
+        listed([tmp_path / "pipe.jpg"], out)
 
 
 def test_results_inside_the_folder_of_photos_are_no_photos(model: Model, photos: Path) -> None:
