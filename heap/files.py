@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -132,7 +133,7 @@ def read_json(path: str | Path) -> Any:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in text:  # half a character, escaped, is JSON and no text: it could not be written, hashed or printed
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -140,6 +141,11 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: JSON, UTF-8, or 5,000 digits
         raise DataError(f"{path}: not readable as JSON ({error})") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)  # 1e999
 
 
 def _no_number(text: str) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from heap.cache.quantise import quantise, restore
 from heap.cache.store import to_float16
@@ -17,8 +17,12 @@ from heap.encoders.open import open_encoder
 from heap.encoders.weights import locate
 from heap.errors import EncoderError, ModelError
 from heap.files import file_sha256
+from heap.receipts import in_words
 from heap.settings.models import DescriptorEncoder
 from heap.settings.models import Encoder as EncoderSettings
+
+# Photos encoded at once, whatever a model's file says: all of them are decoded in memory.
+_MOST_AT_ONCE = 64
 
 
 def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str | None) -> tuple[Encoder, int]:
@@ -33,8 +37,7 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
     Raises:
         ModelError: the model's encoder is another than the one asked for, or than the weights that are there.
     """
-    description = parts.description
-    settings: EncoderSettings = TypeAdapter(EncoderSettings).validate_python(description["encoder_settings"])
+    description, settings = parts.description, encoder_settings(parts)
     own = settings.kind if isinstance(settings, DescriptorEncoder) else settings.architecture
     if asked is not None and asked != own:
         raise ModelError(f"{parts.source}: was made with the encoder {own} ({description['encoder']}), not {asked}")
@@ -58,7 +61,19 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
                 f"{parts.source}: was made with {description['encoder']} ({what}: {expected}), "
                 f"but the encoder that is there, {encoder.label}, has {found}"
             )
-    return encoder, getattr(settings, "batch_size", 8)
+    return encoder, min(getattr(settings, "batch_size", 8), _MOST_AT_ONCE)
+
+
+def encoder_settings(parts: Parts) -> EncoderSettings:
+    """Return the settings of a model's encoder.
+
+    Raises:
+        ModelError: they are not valid.
+    """
+    try:
+        return TypeAdapter(EncoderSettings).validate_python(parts.description["encoder_settings"])
+    except ValidationError as error:
+        raise ModelError(f"{parts.source}: encoder_settings are not valid ({in_words(error)})") from None
 
 
 def _weights(parts: Parts, architecture: str, configured: str, given: str | Path | None) -> dict[str, Any]:

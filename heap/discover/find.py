@@ -39,14 +39,17 @@ def find(path: str | Path) -> Parts:
         ModelError: there is no model; says what was looked for.
     """
     path = Path(path)
+    if path.name in ("", ".."):  # "." and "..": a receipt lies next to a folder of its name
+        path = path.resolve()
     if folder.is_model(path):
         return folder.read(path)
     if path.suffix == ".json" and path.is_file():
         # A receipt of the workflow's stands beside the folder of its name, whatever kind it is.
         beside = paths.beside(path)
         return folder.read(beside) if folder.is_model(beside) else of_training(path)
-    if path.with_name(f"{path.name}.json").is_file():
-        return of_training(path.with_name(f"{path.name}.json"))
+    receipt = path.parent / f"{path.name}.json"
+    if receipt.is_file():
+        return of_training(receipt)
     if path.is_dir():
         # Variants of the ablation are trained to be measured; the last of them may be one without a loss.
         receipts = [file for file in path.glob("*.json") if not file.name.startswith(ABLATION) and _is_receipt(file)]

@@ -2,7 +2,7 @@
 
     head.safetensors        the head, byte for byte as it was trained
     clusters.safetensors    centroids of foreground and background clusters; absent where nothing was clustered
-    model.json              everything else; written last, with the sha256 of the others
+    model.json              everything else; written last, with the sha256 of the others and a digest of itself
 
 The encoder's weights are not in it (their size, their licence): `model.json` says which they are, by checksum.
 Everything in it is data; nothing is unpickled or run.
@@ -11,24 +11,24 @@ Everything in it is data; nothing is unpickled or run.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as as_safetensors
 
 from heap import __version__
 from heap.cluster.objects import View
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.errors import DAMAGE, ModelError
-from heap.files import digest, file_sha256, named, read_json, write_json
+from heap.files import digest, file_sha256, named, read_json, sync, write_durable, write_json
 from heap.head.folder import HEAD
-from heap.receipts import Number, Positive, Receipt, Weights, check
+from heap.receipts import Number, Positive, Receipt, Weights, check, in_words, is_whole, sealed
 from heap.settings.base import Count, Settings, Sides
 from heap.settings.stages import GroupSettings, SegmentSettings
 
@@ -36,7 +36,7 @@ CLUSTERS = "clusters.safetensors"
 MODEL = "model.json"
 FORMAT = "heap-model"
 # Raised when a folder of an earlier version would be read wrongly.
-VERSION = 2  # 2: with the view of the clusters
+VERSION = 3  # 3: with a digest of model.json
 # What a model takes over of the description that stands in its head's file.
 _OF_HEAD = (
     "model", "seed", "dim", "encoder", "encoder_settings", "attention_kind", "weights", "trained_on", "train",
@@ -46,14 +46,19 @@ _OF_HEAD = (
 
 class _View(Receipt):
     first: Number
-    last: Number
+    last: Positive
     centre: list[float]
     turn: list[list[float]] | None
-    join_above: float | None
+    join_above: Annotated[float, Field(ge=-1, le=1)] | None
+
+
+class _Views(Receipt):
+    foreground: _View
+    background: _View
 
 
 class _OfClusters(Receipt):
-    views: dict[str, _View]
+    views: _Views
     dataset: str
     foreground: Number
     background: Number
@@ -65,20 +70,29 @@ class _TrainedOn(Receipt):
 
 
 class ModelJson(Receipt):
-    """What is relied on in a model's `model.json` beside its settings."""
+    """What is relied on in a model's `model.json`; settings are checked by their own types."""
 
     head_sha256: str
     clusters: _OfClusters | None
+    reading: dict[str, Any]
+    group: dict[str, Any]
+    segment: dict[str, Any]
     model: str
+    seed: Number
     dim: Positive
     encoder: str
     encoder_settings: dict[str, Any]
     attention_kind: str
     weights: Weights
     trained_on: _TrainedOn
+    train: dict[str, Any]
+    polarity_flipped: bool
+    diagnostics: dict[str, Any]
     warnings: list[str]
 
 
+# More patches than any machine's memory takes at once: attention over them is 24 kB each.
+_MOST_PATCHES = 2**20
 # Settings of an encoder that say where weights are read from or how fast, and change no feature.
 _NOT_VALUES = ("weights", "sha256", "batch_size", "patch_px")
 
@@ -90,7 +104,7 @@ class Reading(Settings):
     """Longest side; larger photos were scaled down."""
     resize_px: Sides | None = None
     """[height, width] of every photo, where they were all made one size."""
-    max_patches: Count = 65536
+    max_patches: Annotated[int, Field(ge=1, le=_MOST_PATCHES)] = 65536
     """Photos of more patches are refused."""
 
 
@@ -176,30 +190,29 @@ def save(folder: Path, parts: Parts) -> dict[str, Any]:
     """
     if folder.exists() and not is_model(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ModelError(f"{folder}: holds something else than a model; name a new folder")
-    # Made beside its place and moved there whole, so that a kill leaves the earlier model or none.
-    work = folder.with_name(f".{folder.name}.part")
-    try:
-        with named(folder):
-            told = _write(work, parts)
+    folder = folder.resolve()  # a link stays, and its target is written
+    with named(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made in a folder of its own next to its place and moved there whole: a kill leaves the earlier model or none.
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name[:200]}.", dir=folder.parent) as work:
+            made = Path(work) / "new"
+            content = _write(made, parts)
             if folder.exists():
-                shutil.rmtree(folder)
-            work.replace(folder)
-    finally:
-        if work.exists():
-            shutil.rmtree(work)
-    return told
+                folder.replace(Path(work) / "old")
+            made.replace(folder)
+            sync(folder.parent)
+    return content
 
 
 def _write(work: Path, parts: Parts) -> dict[str, Any]:
-    """Write the files to a fresh folder; return what stands in its `model.json`."""
-    if work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
+    """Write the files to a new folder; return what stands in its `model.json`."""
+    work.mkdir()
     shutil.copyfile(parts.head_file, work / HEAD)
+    sync(work / HEAD)
     clusters: dict[str, Any] | None = None
     if parts.clusters is not None:
         content = as_safetensors({"centroids": np.ascontiguousarray(parts.clusters.values)})
-        (work / CLUSTERS).write_bytes(content)  # save_file's own file could be read by its owner alone
+        write_durable(work / CLUSTERS, content)  # save_file's own file could be read by its owner alone
         clusters = {
             "dataset": parts.clusters.dataset,
             "foreground": parts.clusters.foreground,
@@ -207,7 +220,7 @@ def _write(work: Path, parts: Parts) -> dict[str, Any]:
             "views": {kind: view.as_json() for kind, view in parts.clusters.views.items()},
             "sha256": file_sha256(work / CLUSTERS),
         }
-    told = {
+    description = {
         "format": FORMAT,
         "version": VERSION,
         "heap": __version__,
@@ -219,8 +232,10 @@ def _write(work: Path, parts: Parts) -> dict[str, Any]:
         "segment": parts.segment.model_dump(mode="json"),
         **{key: parts.description[key] for key in _OF_HEAD},
     }
-    write_json(work / MODEL, told)
-    return told
+    description = sealed(description)
+    write_json(work / MODEL, description)
+    sync(work)
+    return description
 
 
 def read(folder: Path) -> Parts:
@@ -229,38 +244,60 @@ def read(folder: Path) -> Parts:
     Raises:
         ModelError: it is no model, of another version, or a file of it is missing, damaged or another's.
     """
-    told = read_json(folder / MODEL)
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
+    found = read_json(folder / MODEL)
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ModelError(f"{folder / MODEL}: not the description of a model")
-    if told.get("version") != VERSION:
-        raise ModelError(f"{folder}: a model of version {told.get('version')}, this heap reads version {VERSION}")
-    missing = [key for key in ("head_sha256", "clusters", "reading", "group", "segment", *_OF_HEAD) if key not in told]
-    if missing:
-        raise ModelError(f"{folder / MODEL}: lacks {', '.join(missing)}")
-    check(told, ModelJson, f"{folder / MODEL}: not the description of a model", ModelError)
+    if found.get("version") != VERSION:
+        raise ModelError(f"{folder}: a model of version {found.get('version')}, this heap reads version {VERSION}")
+    if not is_whole(found):
+        raise ModelError(f"{folder / MODEL}: was changed after it was written; export the model again")
+    check(found, ModelJson, f"{folder / MODEL}: not the description of a model", ModelError)
     try:
-        reading = Reading.model_validate(told["reading"])
-        group = GroupSettings.model_validate(told["group"])
-        segment = SegmentSettings.model_validate(told["segment"])
+        reading = Reading.model_validate(found["reading"])
+        group = GroupSettings.model_validate(found["group"])
+        segment = SegmentSettings.model_validate(found["segment"])
     except ValidationError as error:
-        raise ModelError(f"{folder / MODEL}: settings that are not valid ({error})") from error
-    _check_file(folder / HEAD, told["head_sha256"])
-    clusters = None if told["clusters"] is None else _read_clusters(folder / CLUSTERS, told["clusters"])
-    description = {key: told[key] for key in _OF_HEAD}
-    return Parts(str(folder), folder / HEAD, told["head_sha256"], description, reading, group, segment, clusters)
+        raise ModelError(f"{folder / MODEL}: settings that are not valid ({in_words(error)})") from None
+    _check_file(folder / HEAD, found["head_sha256"])
+    clusters = None if found["clusters"] is None else _read_clusters(folder / CLUSTERS, found["clusters"], found["dim"])
+    description = {key: found[key] for key in _OF_HEAD}
+    return Parts(str(folder), folder / HEAD, found["head_sha256"], description, reading, group, segment, clusters)
 
 
-def _read_clusters(path: Path, told: dict[str, Any]) -> Centroids:
-    _check_file(path, told["sha256"])
+def _read_clusters(path: Path, found: dict[str, Any], dim: int) -> Centroids:
+    """Read the centroids; sizes are compared before anything of these sizes is made."""
+    model_json = path.with_name(MODEL)
+    views = {kind: _read_view(model_json, kind, found["views"][kind], dim) for kind in (FOREGROUND, BACKGROUND)}
+    _check_file(path, found["sha256"])
+    expected = (found["foreground"] + found["background"], len(views[FOREGROUND].centre))
     try:
-        values = load_file(path)["centroids"]
-        views = {kind: View.from_json(told["views"][kind]) for kind in (FOREGROUND, BACKGROUND)}
+        with safe_open(path, framework="numpy") as file:
+            shape = tuple(file.get_slice("centroids").get_shape())
+            values = file.get_tensor("centroids").astype(np.float32) if shape == expected else None
     except (*DAMAGE, SafetensorError) as error:
         raise ModelError(f"{path}: not readable as centroids ({error})") from error
-    expected = (told["foreground"] + told["background"], len(views[FOREGROUND].centre))
-    if values.shape != expected:
-        raise ModelError(f"{path}: centroids of shape {values.shape}, expected {expected}")
-    return Centroids(values.astype(np.float32), told["foreground"], told["background"], told["dataset"], views)
+    if values is None:
+        raise ModelError(f"{path}: centroids of shape {shape}, expected {expected}")
+    if not np.isfinite(values).all():
+        raise ModelError(f"{path}: centroids that are no finite numbers; export the model again")
+    return Centroids(values, found["foreground"], found["background"], found["dataset"], views)
+
+
+def _read_view(path: Path, kind: str, found: dict[str, Any], dim: int) -> View:
+    """Return how regions of a kind are compared, after its sizes were compared with each other and with `dim`."""
+    first, last, turn = found["first"], found["last"], found["turn"]
+    size = last - first
+    lengths = {len(found["centre"]), *([] if turn is None else [len(turn), *map(len, turn)])}
+    if not first < last <= dim or lengths != {size}:
+        raise ModelError(
+            f"{path}: clusters.views.{kind} counts values {first} to {last} of {dim} and has a centre and a turn of "
+            f"lengths {sorted(lengths)}, expected {size}"
+        )
+    with np.errstate(over="ignore"):  # refused below
+        view = View.from_json(found)
+    if not (np.isfinite(view.centre).all() and (view.turn is None or np.isfinite(view.turn).all())):
+        raise ModelError(f"{path}: clusters.views.{kind} has values that float32 cannot hold")
+    return view
 
 
 def _check_file(path: Path, sha256: str) -> None:

@@ -17,14 +17,14 @@ from heap.cluster.objects import objects_of, pooled
 from heap.cluster.stage import FOREGROUND_ABOVE, NO_EXTENT, foreground_clusters
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover import folder
-from heap.discover.encoder import as_stored, open_for
+from heap.discover.encoder import as_stored, encoder_settings, open_for
 from heap.discover.find import find
 from heap.discover.folder import Centroids, Parts
 from heap.discover.images import ImageLike, Limits, Opened, is_one, open_photo
 from heap.discover.result import Discovery, Region
 from heap.encoders.base import grid_of
 from heap.encoders.open import choose_device
-from heap.errors import ModelError
+from heap.errors import ModelError, TrainingError
 from heap.group.apply import Grouped, group_photos
 from heap.head.batches import make_photo
 from heap.head.folder import load as load_head
@@ -53,14 +53,18 @@ class Model:
     ) -> None:
         self.parts = parts
         self.device = choose_device(device)
-        self.encoder, self.batch_size = open_for(parts, self.device, weights, encoder)
-        self._head, _ = load_head(parts.head_file, self.device)
-        self._storage = str(parts.description["encoder_settings"]["storage"])
-        if self._head.dim != self.encoder.dim:
+        # The head first: where it contradicts the description, no encoder is built.
+        try:
+            self._head, _ = load_head(parts.head_file, self.device)
+        except TrainingError as error:
+            raise ModelError(f"{parts.source}: {error}") from error
+        if self._head.dim != parts.description["dim"]:
             raise ModelError(
                 f"{parts.source}: its head takes {self._head.dim} values a patch, "
-                f"its encoder {self.encoder.label} gives {self.encoder.dim}"
+                f"its description says {parts.description['dim']}"
             )
+        self.encoder, self.batch_size = open_for(parts, self.device, weights, encoder)
+        self._storage = encoder_settings(parts).storage
 
     def __repr__(self) -> str:
         return f"<heap.Model {self.name}: {self.encoder_label}, {self.clusters} clusters, on {self.device}>"
@@ -265,7 +269,7 @@ def load(
         device: `auto`, `cuda`, `mps` or `cpu`; None takes $HEAP_DEVICE, else `auto`. One that is not there is an error.
 
     Raises:
-        ModelError: no model there, an incomplete one, or another encoder than the one it was made with.
+        ModelError: no model there, an incomplete or changed one, or another encoder than the one it was made with.
         EncoderError: the device is not there.
     """
     model = Model(find(path), device, weights, encoder)

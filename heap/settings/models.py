@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from heap.settings.base import Count, Name, NotNegative, Positive, Real, Settings, Sha256, Share
 
 Storage = Literal["float16", "uint8"]
+# Plain names: timm would fetch `hf-hub:...` from the network and read `local-dir:...` from any path of this machine.
+Architecture = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class VitEncoder(Settings):
     """A frozen Vision Transformer."""
 
     kind: Literal["vit"]
-    architecture: str
+    architecture: Architecture
     """A name of `heap encoders` (dino_vits8, ...), or any ViT of timm with a CLS token."""
     weights: str = "auto"
     """`auto` (the published checkpoint), a file (.pth or .safetensors), or `random` (named so in every table)."""
@@ -42,7 +44,7 @@ class CnnEncoder(Settings):
     """Feature maps of a convolutional backbone of timm: mostly SUPERVISED ones, so a test bed and a baseline."""
 
     kind: Literal["cnn"]
-    architecture: str
+    architecture: Architecture
     """A convolutional model of timm (`heap encoders --timm PATTERN`)."""
     supervision: Annotated[str, Field(min_length=1)]
     """How the weights were trained, as `SUPERVISED on ImageNet`; every table's label carries it."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import logging
 import os
+import random
 import shutil
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +28,9 @@ from heap.discover.find import find
 from heap.discover.folder import Parts
 from heap.discover.model import Model
 from heap.encoders.vit import build
-from heap.errors import EncoderError, ModelError
+from heap.errors import DataError, EncoderError, HeapError, ModelError
 from heap.files import file_sha256
+from heap.receipts import sealed
 
 
 @pytest.fixture
@@ -84,18 +91,126 @@ def test_a_folder_that_is_not_whole_is_refused(moved: Path) -> None:
         find(moved)
     told = json.loads((moved / "model.json").read_text())
     (moved / "model.json").write_text(json.dumps({**told, "version": 99}))
-    with pytest.raises(ModelError, match="a model of version 99, this heap reads version 2"):
+    with pytest.raises(ModelError, match="a model of version 99, this heap reads version 3"):
         find(moved)
     del told["reading"]
-    (moved / "model.json").write_text(json.dumps(told))
-    with pytest.raises(ModelError, match=r"model\.json: lacks reading"):
+    (moved / "model.json").write_text(json.dumps(sealed(told)))
+    with pytest.raises(ModelError, match=r"model\.json: not the description of a model \(reading: Field required"):
         find(moved)
+
+
+@pytest.mark.parametrize("key", ["segment.threshold", "clusters.views.foreground.join_above", "warnings", "digest"])
+def test_a_changed_value_of_the_description_is_noticed(moved: Path, key: str) -> None:
+    told = json.loads((moved / "model.json").read_text())
+    *way, last = key.split(".")
+    part = told
+    for name in way:
+        part = part[name]
+    part[last] = ["x"] if last == "warnings" else "0" if last == "digest" else part[last] + 0.125
+    (moved / "model.json").write_text(json.dumps(told))
+    with pytest.raises(ModelError, match=r"model\.json: was changed after it was written; export the model again"):
+        heap.load(moved, device="cpu")
+
+
+def leaves(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of every part of a description; of a list itself and its first element."""
+    if way:
+        yield way
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, (*way, key))
+    elif isinstance(value, list) and value:
+        yield from leaves(value[0], (*way, 0))
+
+
+# Of another type, sign, size; a path; what Python's JSON writes for an infinity.
+STRANGE = [
+    None, -1, 0, 1, 2**60, 10**40, 1e308, float("inf"), True, "x", "hf-hub:a/b", "local-dir:/etc", "/dev/zero", [], {},
+    [[1.0]], [1e308] * 35, [10**9, 10**9],
+]  # fmt: skip
+ENCODERS = [
+    {"kind": "vit", "architecture": "hf-hub:a/b", "weights": "random"},
+    {"kind": "vit", "architecture": "local-dir:/etc"},
+    {"kind": "cnn", "architecture": "local-dir:/etc", "supervision": "x", "stages": [-1], "patch_px": 8},
+    {"kind": "vit", "architecture": "../../x", "weights": "random"},
+    {"kind": "vit", "architecture": "vit_tiny_patch16_224", "weights": "/dev/zero"},
+    {"kind": "other"},
+]
+
+
+def test_a_strangers_description_is_refused_or_works(
+    moved: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every value of model.json replaced by strange ones, sealed again: no traceback, no network, no great memory."""
+
+    def no_network(*_: object) -> None:
+        raise AssertionError("a model's folder opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    file = moved / "model.json"
+    content = json.loads(file.read_text())
+    places = [place for place in leaves(content) if place[0] not in ("train", "diagnostics")]  # which decide nothing
+    assert len(places) > 50
+    rng = random.Random(0)
+    cases = [(place, rng.choice(STRANGE)) for place in rng.sample(places, 40)]
+    cases += [(("encoder_settings",), value) for value in ENCODERS]
+    for place, value in cases:
+        changed = copy.deepcopy(content)
+        part = changed
+        for name in place[:-1]:
+            part = part[name]
+        part[place[-1]] = value
+        try:
+            file.write_text(json.dumps(sealed(changed)))
+        except ValueError:  # an infinity: JSON that dump_json would not write
+            file.write_text(json.dumps(changed))
+        try:
+            loaded = heap.load(moved, device="cpu")
+        except ModelError:
+            continue
+        except DataError:
+            assert value == float("inf"), (place, value)
+            continue
+        with contextlib.suppress(HeapError):
+            loaded.discover(trained.photos / "val_0001.jpg")
+
+
+def test_a_head_of_another_shape_than_the_description_is_refused(moved: Path) -> None:
+    state = load_file(moved / "head.safetensors")
+    described = json.loads((moved / "model.json").read_text())
+    metadata = {"heap": json.dumps({**find(moved).description, "dim": 2**40})}
+    save_file(state, moved / "head.safetensors", metadata=metadata)
+    described["head_sha256"] = file_sha256(moved / "head.safetensors")
+    (moved / "model.json").write_text(json.dumps(sealed(described)))
+    with pytest.raises(ModelError, match=r"head\.safetensors"):
+        heap.load(moved, device="cpu")
+
+
+def test_a_folder_is_found_from_within(moved: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(moved)
+    assert heap.load(".", device="cpu").identity == model.identity
+    (moved / "deep").mkdir()
+    monkeypatch.chdir(moved / "deep")
+    assert heap.load("..", device="cpu").identity == model.identity
+    for none in (".", "/"):
+        with pytest.raises(ModelError, match="holds no model"):
+            heap.load(none)
 
 
 def test_an_export_replaces_a_model_and_nothing_else(trained: Trained, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     export(trained.path("results/head"), out)
     export(trained.path("results/head"), out)
+    # Through a link its target is written, also one that is not there yet; a file of the user's stays.
+    for name, target in (("link", "mine"), ("dangling", "new")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        (tmp_path / f".{target}.part").write_text("keep me")
+        export(trained.path("results/head"), tmp_path / name)
+        assert (tmp_path / name).is_symlink()
+        assert find(tmp_path / target).identity == find(out).identity
+        assert (tmp_path / f".{target}.part").read_text() == "keep me"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.part", ".new.part", "dangling", "link", "mine",
+                                                                "new"]  # fmt: skip
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/dear.txt").write_text("keep me")
     with pytest.raises(ModelError, match="letters: holds something else than a model"):
