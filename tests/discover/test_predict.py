@@ -21,6 +21,7 @@ from heap.discover.model import Model
 from heap.discover.photos import listed
 from heap.discover.predict import predict
 from heap.errors import DataError
+from heap.spreadsheet import unquoted
 
 NAMES = ["plain", "a b", "$(touch x)", "-rf", "deep/er/ä", "[bold]", "=1+1"]
 
@@ -65,7 +66,7 @@ def test_masks_tables_and_pictures_of_a_folder(trained: Trained, model: Model, p
             assert np.array_equal(coco.annToMask(item) > 0, one.mask)
         mine = objects[objects["photo"] == name]
         assert [tuple(row) for row in mine[["x1", "y1", "x2", "y2"]].to_numpy()] == [o.box for o in found.instances]
-    listed = pd.read_csv(out / "photos.csv").set_index("photo")
+    listed = pd.read_csv(out / "photos.csv").set_index("photo").rename(index=unquoted)
     assert set(listed.index) == {*NAMES, "broken"}
     assert listed.loc["broken", "state"] == "unreadable"
     assert "not a photo" in listed.loc["broken", "reason"]
