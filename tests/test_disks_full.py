@@ -25,6 +25,8 @@ from heap.report.stage import report
 from heap.segment.stage import segment
 from heap.settings import frozen_text
 
+pytestmark = pytest.mark.slow  # needs root
+
 DISK_BYTES = 64 * 2**20
 
 

@@ -13,6 +13,8 @@ from tiny_cache import Tiny, payload
 from heap.cache.reader import FeatureReader
 from heap.errors import CacheError
 
+pytestmark = pytest.mark.slow  # needs root
+
 
 def mount(folder: Path, options: str) -> None:
     done = subprocess.run(

@@ -6,10 +6,13 @@ import json
 import random
 from pathlib import Path
 
+import pytest
 from process_farm import Farm
 from tiny_cache import Tiny, payload
 
 from heap.files import read_json
+
+pytestmark = pytest.mark.slow  # twenty kills
 
 KILLS = 20
 

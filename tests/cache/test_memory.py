@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # ten times the photos
+
 PROBE = Path(__file__).with_name("memory_probe.py")
 
 

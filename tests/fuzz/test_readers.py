@@ -76,12 +76,14 @@ def test_every_reader_is_named(every: list[Reader]) -> None:
     assert [reader.name for reader in every] == NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_bytes(every: list[Reader], name: str) -> None:
     reader = every[NAMES.index(name)]
     search(reader, damaged(reader.file.read_bytes()), BYTES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name in NAMES if name.startswith(("receipt", "frozen", "coco", "masks", "model", "description"))]
 )
@@ -91,6 +93,7 @@ def test_other_values(every: list[Reader], name: str) -> None:
     search(reader, twisted(content).map(as_json), VALUES)
 
 
+@pytest.mark.slow
 def test_other_values_in_the_config(every: list[Reader]) -> None:
     reader = every[NAMES.index("config")]
     content = yaml.safe_load(reader.file.read_text())

@@ -11,6 +11,8 @@ import pytest
 from report.browser import chromium, look
 from report.page import EVIL, prepared, write
 
+pytestmark = pytest.mark.slow  # a real browser
+
 # How long the page may take to do what it was asked; nothing here measures time.
 PATIENCE_S = 20
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """A scheduler as small as it can be, in place of PBS's qsub, qstat and qdel and of kubectl, which no test machine has.
 
+Of Slurm it plays no more than what Snakemake asks before its first job; test_slurm.py runs the real one.
+
 Called under the name of the command it stands for. Jobs are files below $STAND_IN: `ID.json` says what was asked,
 `ID.pid` which process group runs it, `ID.exit` how it ended, `ID.asked-for` that its state was. Two run at
 once; none starts while `paused` is there.
@@ -122,8 +124,16 @@ def kubectl(arguments: list[str]) -> None:
         sys.exit(f"stand-in: kubectl {arguments[0]} is not played")
 
 
+def sinfo(arguments: list[str]) -> None:
+    """`sinfo --noheader --exact -p PARTITION -o ...`: what stands in the file of the partition."""
+    nodes = FOLDER / f"{arguments[arguments.index('-p') + 1]}.nodes"
+    print(nodes.read_text() if nodes.exists() else "", end="")
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["run"]:
         run(sys.argv[2])
     else:
-        {"qsub": qsub, "qstat": qstat, "qdel": qdel, "kubectl": kubectl}[Path(sys.argv[0]).name](sys.argv[1:])
+        played = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "kubectl": kubectl, "sinfo": sinfo}
+        played |= dict.fromkeys(("squeue", "scontrol"), print)
+        played[Path(sys.argv[0]).name](sys.argv[1:])

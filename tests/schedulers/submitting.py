@@ -58,7 +58,7 @@ class Submitted(Run):
     def submitting(self, *targets: str) -> Iterator[subprocess.Popen[str]]:
         """Start Snakemake; if the test leaves before it ends, Ctrl-C makes it cancel its jobs."""
         running = subprocess.Popen(
-            [*self.command, *targets], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [*self.command, *targets], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             preexec_fn=_heeds_ctrl_c,
         )  # fmt: skip
         try:

@@ -12,6 +12,8 @@ from schedulers.submitting import Submitted, await_, with_site
 
 from heap import paths
 
+pytestmark = pytest.mark.slow  # jobs through a queue
+
 SITE = {"account": "mine", "queue": "small", "gpu_queue": "large", "gpus": "2", "cores": "1"}
 
 

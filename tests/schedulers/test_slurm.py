@@ -23,7 +23,7 @@ from workflow.running import Run
 from heap import paths
 
 # The whole demo is one fixture; on a busy machine it takes longer than the ten minutes that stop a hanging test.
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 DEMO = paths.metrics("demo")
 # Snakemake gives a job as many threads as its rule may have, and sums of floats depend on how many add them up.
@@ -40,28 +40,34 @@ def told(*command: str) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Slurm that these tests may use."""
+    """A Slurm that these tests may use, as others may at the same time."""
 
     account: str
     partition: str
 
+    def sbatch(self, *options: str) -> str:
+        """Submit a job of no output; return its id."""
+        return told(
+            "sbatch", "--parsable", "-A", self.account, "-p", self.partition, "--mem=1", "--output=/dev/null", *options,
+            "--wrap", "sleep 3000",
+        )  # fmt: skip
+
     @contextmanager
     def occupied(self) -> Iterator[None]:
-        """Keep every core busy, so that what is submitted meanwhile waits in the queue."""
+        """Keep every core busy, so that what is submitted meanwhile waits in the queue, next to a stranger's job."""
         cores = told("sinfo", "--noheader", "-p", self.partition, "-o", "%c").split()[0]
-        job = told(
-            "sbatch", "--parsable", "-A", self.account, "-p", self.partition, "-n", cores, "--mem=1",
-            "--output=/dev/null", "--wrap", "sleep 3000",
-        )  # fmt: skip
+        job, stranger = self.sbatch("-n", cores), self.sbatch("--hold", "--chdir=/")
         await_("the job that occupies the node", lambda: told("squeue", "-h", "-j", job, "-t", "R", "-o", "%i"))
         try:
             yield
         finally:
-            told("scancel", job)
+            told("scancel", job, stranger)
 
-    def waiting(self) -> list[str]:
-        """Ids of the jobs that wait in the queue."""
-        return told("squeue", "--noheader", "-A", self.account, "-t", "PD", "-o", "%i").split()
+    def waiting(self, run: Run) -> list[str]:
+        """Ids of a run's own jobs that wait in the queue: those that were submitted from its folder."""
+        lines = told("squeue", "--noheader", "-A", self.account, "-t", "PD", "-o", "%i %Z").splitlines()
+        jobs = [line.split(maxsplit=1) for line in lines]
+        return [job for job, folder in jobs if Path(folder) == run.folder]
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ def told_by_snakemake(cluster: Cluster, run: Submitted, edited: dict[str, Any]) 
     text = run.submit(paths.manifest("scenes"))
     with run.submitting(DEMO) as snakemake:
         with cluster.occupied():
-            await_("four waiting jobs", lambda: snakemake.poll() is not None or len(cluster.waiting()) == 4)
+            await_("four waiting jobs", lambda: snakemake.poll() is not None or len(cluster.waiting(run)) == 4)
             run.edit(edited)
         rest, _ = snakemake.communicate()
     assert snakemake.returncode == 0, rest[-6000:]
@@ -199,8 +205,8 @@ def test_a_cancelled_job_is_made_up_for_by_the_same_command(
     run.edit(edited)
     with run.submitting(target, "--retries", "0") as snakemake:  # else the profile's retry would make up for it at once
         with cluster.occupied():
-            await_("four waiting jobs", lambda: snakemake.poll() is not None or len(cluster.waiting()) == 4)
-            told("scancel", cluster.waiting()[0])
+            await_("four waiting jobs", lambda: snakemake.poll() is not None or len(cluster.waiting(run)) == 4)
+            told("scancel", cluster.waiting(run)[0])
         text, _ = snakemake.communicate(timeout=PATIENCE_S)
     assert snakemake.returncode != 0
     states = sorted(job.state for job in jobs_of(text))

@@ -15,6 +15,8 @@ from workflow.running import REPOSITORY
 
 from workflow import crashes, odd_photos
 
+pytestmark = pytest.mark.slow  # a run of the workflow for each kill
+
 README = (REPOSITORY / "README.md").read_text()
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import yaml
 from workflow.running import REPOSITORY, Run
 
 from heap import paths
+
+pytestmark = pytest.mark.slow  # the demo as shipped
 
 
 def test_the_head_finds_the_objects_of_the_demo(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from workflow.running import Run
 
 from heap import load, paths
 
+pytestmark = pytest.mark.slow  # the whole small demo; test_small_run.py is its quick sister
+
 DEMO = paths.metrics("demo")
 
 

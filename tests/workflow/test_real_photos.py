@@ -16,6 +16,8 @@ from workflow.running import Run
 from heap.encoders.vit import build
 from heap.settings.baselines import BASELINES
 
+pytestmark = pytest.mark.slow  # whole runs on real photos
+
 
 def few_ecssd(shared: Path, root: Path, photos: int) -> None:
     for folder, suffix in (("images", "jpg"), ("ground_truth_mask", "png")):

@@ -14,3 +14,5 @@ onstart:
                 f"Targets stand first: snakemake --cores all {shlex.join(taken)} {flag} {shlex.join(rest)} "
                 "(where everything is meant: snakemake --cores all all ...)"
             )
+    if workflow.executor_plugin.name == "slurm":
+        check_partitions()
