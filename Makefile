@@ -1,4 +1,4 @@
-# The two commands of the README are `make demo` and `make test`; CI runs `make check` and `make test`.
+# The two commands of the README are `make demo` and `make test`; CI runs `make check` and `make test-all`.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # A real Slurm on this machine, from Debian's packages; developers and CI have it beside the project.
 SLURM := ../shared/tools/one-node-slurm
 
-.PHONY: help demo test test-slurm check lint format types workflow pins schema clean
+.PHONY: help demo test test-slow test-slurm test-all check lint format types workflow pins schema clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -23,8 +23,19 @@ demo: $(INSTALLED)  ## install, then find the objects of the embedded scenes: ta
 	$(BIN)/heap show results/demo_metrics.csv
 	@echo "pictures: results/report/demo.html   masks: results/masks/scenes/"
 
-test: $(INSTALLED)  ## install, then run every test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# pytest exits with 5 when it ran no test, which make reports as a failure.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test: $(INSTALLED)  ## install, then run the quick tests: minutes, without root, browser, scheduler or network
+	$(PYTEST) -m 'not slow'
+
+test-slow: $(INSTALLED)  ## the rest: whole runs, kills, full disks, fuzz, browser, schedulers
+	$(PYTEST) -m slow
+
+test-all:  ## every test, as CI runs them: the quick ones, the rest, and a real Slurm
+	$(MAKE) test
+	$(MAKE) test-slow
+	$(MAKE) test-slurm
 
 test-slurm: $(INSTALLED)  ## run the demo through a real Slurm that is started for it, or that HEAP_SLURM=account:partition names
 	@if [ -n "$$HEAP_SLURM" ]; then exec $(BIN)/python -m pytest tests/schedulers/test_slurm.py; fi; \

@@ -40,7 +40,8 @@ def test_an_error_of_the_job_is_raised_here(workers: int) -> None:
         list(spread(Square(), [1, 2, -3, *range(100)], workers))
 
 
-def test_few_photos_are_not_worth_a_process() -> None:
+def test_few_photos_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert workers_for(PHOTOS_PER_WORKER - 1) == 1
     assert workers_for(10**9) == len(os.sched_getaffinity(0))
 
