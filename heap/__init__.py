@@ -9,7 +9,7 @@ description and are this project's own where the paper could not be read; see th
     found = model.discover("photo.jpg")
     found.instances, found.regions, found.mask, found.picture()
 
-`docs/python.md` shows all of it.
+`docs/tutorials/python.md` shows all of it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from heap.settings.models import TrainSettings
 
 CONFIG = Path(__file__).parents[2] / "config/config.yaml"
 
-# name: settings that differ from config/config.yaml. What an ablation is for: docs/recipe.md.
+# name: settings that differ from config/config.yaml. What an ablation is for: docs/explanation/recipe.md.
 RECIPES: dict[str, dict[str, Any]] = {
     "shipped": {},
     "without L_intra": {"loss.intra": 0.0},

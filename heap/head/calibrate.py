@@ -17,7 +17,7 @@ from heap.head.model import Head
 from heap.settings.models import TrainSettings
 
 # Entropy of the assignment by the initial tokens, as a share of log M: crisp, yet with a gradient to other groups. With
-# 0.4 planted W falls from .86 to .77 (docs/recipe.md); real features are alike from 0.2 to 0.4.
+# 0.4 planted W falls from .86 to .77 (docs/explanation/recipe.md); real features are alike from 0.2 to 0.4.
 _ENTROPY = 0.2
 # Range in which the temperature is looked for; outside it a softmax over cosines is one-hot or flat.
 _TEMPERATURES = (0.005, 1.0)

@@ -105,7 +105,7 @@ class LossSettings(Settings):
 
     variant: Literal["pure", "robust", "contrast", "no_seed"]
     """Weak guess at the foreground: `pure` FOUND's background seed (fades), `robust` attention above its mean,
-    `contrast` attention and border contrast over like patches (both kept at `prior`), or `no_seed`; docs/recipe.md."""
+    `contrast` attention and border contrast over like patches (both kept at `prior`), or `no_seed`; docs/explanation/recipe.md."""
     intra: NotNegative | Literal["auto"] = "auto"
     """Weight of L_intra. `auto` brings it to 0.3 at the start, the order of the other two (10 on planted features)."""
     negative: NotNegative = 1.0

@@ -1,4 +1,4 @@
-"""docs/python.md: every example runs, in its order, from Python and from the shell."""
+"""docs/tutorials/python.md: every example runs, in its order, from Python and from the shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from heap.cli import app
 
-TEXT = (REPOSITORY / "docs/python.md").read_text()
+TEXT = (REPOSITORY / "docs/tutorials/python.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -37,7 +37,7 @@ def test_the_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch, 
     examples = blocks("python")
     assert len(examples) == 9
     for number, example in enumerate(examples, start=1):
-        exec(compile(example, f"docs/python.md, example {number}", "exec"), names)
+        exec(compile(example, f"docs/tutorials/python.md, example {number}", "exec"), names)
     printed = capsys.readouterr().out
     assert "<heap.Model demo: descriptors (hand-made, no training), 3 clusters" in printed
     assert "no such photo.jpg" in printed

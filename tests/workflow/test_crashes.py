@@ -1,4 +1,4 @@
-"""Kill -9 in every stage; then what the README says, typed as it stands there: the results are as if nothing was."""
+"""Kill -9 in every stage; then what docs/howto/resume.md says, typed as it stands there: the results are as if nothing was."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workflow import crashes, odd_photos
 
 pytestmark = pytest.mark.slow  # a run of the workflow for each kill
 
-README = (REPOSITORY / "README.md").read_text()
+RESUME = (REPOSITORY / "docs/howto/resume.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_killed_in_every_stage_the_results_are_those_of_an_undisturbed_run(
             assert set(re.findall(r"^Error in rule (\w+):", text, re.MULTILINE)) == set(stages)
         else:
             assert clone.note.exists(), f"{stages} came to its point"
-            assert "snakemake --unlock" in README
+            assert "snakemake --unlock" in RESUME
             clone.type(crashes.UNLOCK)
         if kind == "snakemake":
             outlived = [{"stage": stage, "kind": "release"} for stage in stages]
