@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# A real Slurm on this machine, from Debian's packages; developers and CI have it beside the project.
-SLURM := ../shared/tools/one-node-slurm
+# A real Slurm on this machine, made of Debian's packages by a script of the optional test data (CONTRIBUTING.md).
+SLURM := $(or $(HEAP_SHARED),../shared)/tools/one-node-slurm
 
-.PHONY: help demo test test-slow test-slurm test-all check lint format types workflow pins schema clean
+.PHONY: help demo test test-slow test-slurm test-all check lint format types workflow docs pins schema clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -48,7 +48,7 @@ test-slurm: $(INSTALLED)  ## run the demo through a real Slurm that is started f
 	fi; \
 	HEAP_SLURM=test:cpu $(BIN)/python -m pytest tests/schedulers/test_slurm.py
 
-check: lint types workflow  ## everything that CI checks besides the tests
+check: lint types workflow docs  ## everything that CI checks besides the tests
 
 lint: $(INSTALLED)  ## style of Python and of the workflow
 	$(BIN)/ruff check .
@@ -60,6 +60,9 @@ types: $(INSTALLED)  ## static types
 
 workflow: $(INSTALLED)  ## Snakemake's own linter
 	$(BIN)/snakemake --lint
+
+docs: $(INSTALLED)  ## the documentation as a site in site/, without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(INSTALLED)  ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """Project core-hours, memory and bytes of many photos from what scale.py measured.
 
-    python benchmarks/projection.py                       # docs/explanation/scale_fit.csv and docs/explanation/scale_bytes.csv
+    python benchmarks/projection.py    # docs/explanation/scale_fit.csv and docs/explanation/scale_bytes.csv
     python benchmarks/projection.py --measured scale.csv --encode-s 0.43 --feature-kb 602
 
 The photos are taken to be 224 x 224 px, encoded by ViT-S/8: 4.08 times the patches and the pixels of the scenes that
@@ -57,7 +57,9 @@ def search_s(photos: int) -> float:
 def main() -> None:
     """Print the three tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measured", type=Path, default=REPOSITORY / "docs/explanation/scale.csv", help="what scale.py wrote")
+    parser.add_argument(
+        "--measured", type=Path, default=REPOSITORY / "docs/explanation/scale.csv", help="what scale.py wrote"
+    )
     parser.add_argument("--encode-s", type=float, default=0.43, help="core-seconds of a photo, pipeline.py --cpu-time")
     parser.add_argument("--feature-kb", type=float, default=602, help="kB of a photo's features, codecs.py")
     asked = parser.parse_args()

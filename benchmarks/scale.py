@@ -1,6 +1,6 @@
 """Time and peak memory of each stage against the number of photos: which stages are linear, and what a photo costs.
 
-    python benchmarks/scale.py --counts 100,300,1000,3000 --out docs/explanation/scale.csv --picture docs/explanation/scale.png
+    python benchmarks/scale.py --counts 100,300,1000,3000 --out scale.csv --picture scale.png
     python benchmarks/scale.py --counts 60,120          # a look, one minute
 
 Scenes of 96 x 128 px (192 patches) through the descriptors and the rules of the demo's benchmark, one Snakemake call a

@@ -2,7 +2,7 @@
 
 The head scores groups that all photos share. Which of a photo's patches belong together its frozen features tell more
 finely than these few groups: the map, averaged over a photo's like patches, is better than the map of the head itself
-(docs/explanation/recipe.md has the figures, and those of other methods' maps after the same smoothing). No label is read.
+(figures, also of other methods' maps after the same smoothing: docs/explanation/recipe.md). No label is read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Settings that follow the scale of an encoder's features: temperature, correlation threshold, weight of L_intra.
 
 How alike two patches are differs between encoders by an order of magnitude, so one number cannot serve them all. `auto`
-reads each from the training features at the start; method.md gives the targets, measured on planted features.
+reads each from the training features at the start; the targets were measured on planted features.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ def figure_of_merit(final: Mapping[str, float]) -> float:
 
     `framing`, less 4 where the area is that of no partition (our choice). Photos frame their objects: a partition of
     objects against ground leaves the edge to the ground, a wrong one (texture against flat, one ground against another)
-    runs through it. docs/explanation/recipe.md has its rank correlation with IoU beside those of other signs: the correlation with
-    the attention, which the prototype used, goes with a biased attention to the wrong partition.
+    runs through it. The correlation with the attention, which the prototype used, goes with a biased attention to the
+    wrong partition (docs/explanation/recipe.md has the rank correlation with IoU of each sign).
 
     Args:
         final: a head's final diagnostics; `framing` and `area` are read.

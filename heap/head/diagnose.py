@@ -1,4 +1,4 @@
-"""Signs of a good or a failed head that need no label. Thresholds: measured on planted features (method.md)."""
+"""Signs of a good or a failed head that need no label. Thresholds: measured on planted features."""
 
 from __future__ import annotations
 

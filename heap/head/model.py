@@ -1,6 +1,7 @@
 """The HEAP head: group tokens, cross-attention, soft assignment of patches to groups, foreground scores.
 
-Equations are ours, consistent with the published description (Zhang et al., AAAI 2024); docs/explanation/method.md has them.
+Equations are ours, consistent with the published description (Zhang et al., AAAI 2024):
+docs/explanation/method.md has them.
 """
 
 from __future__ import annotations

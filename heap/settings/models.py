@@ -84,7 +84,7 @@ Encoder = Annotated[VitEncoder | CnnEncoder | DescriptorEncoder, Field(discrimin
 
 
 class HeadSettings(Settings):
-    """Shape of the HEAP head (method.md, steps 0 to 4)."""
+    """Shape of the HEAP head (docs/explanation/method.md)."""
 
     num_groups: Annotated[int, Field(ge=2, le=256)] = 16
     """M, group tokens. More find finer regions: planted IoU .725/.819/.845/.859 for 2/4/8/16."""
@@ -101,11 +101,12 @@ class HeadSettings(Settings):
 
 
 class LossSettings(Settings):
-    """The losses and their weights (method.md, steps 5 to 8)."""
+    """The losses and their weights (docs/explanation/method.md)."""
 
     variant: Literal["pure", "robust", "contrast", "no_seed"]
     """Weak guess at the foreground: `pure` FOUND's background seed (fades), `robust` attention above its mean,
-    `contrast` attention and border contrast over like patches (both kept at `prior`), or `no_seed`; docs/explanation/recipe.md."""
+    `contrast` attention and border contrast over like patches (both kept at `prior`), or `no_seed`. Compared in
+    docs/explanation/recipe.md."""
     intra: NotNegative | Literal["auto"] = "auto"
     """Weight of L_intra. `auto` brings it to 0.3 at the start, the order of the other two (10 on planted features)."""
     negative: NotNegative = 1.0
@@ -132,7 +133,7 @@ class LossSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """Training of the head on cached features (method.md, step 9)."""
+    """Training of the head on cached features."""
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     """Seeds of initialisation, order of photos and sampled patches. Of several, one head is chosen without labels."""

@@ -10,10 +10,9 @@ from heap.project.reads import READS
 
 
 def reference() -> str:
-    """Return a table for each section of the configuration: key, type, default, meaning, stages that an edit re-runs."""
+    """Return a table for each section of the configuration, a row a key."""
     return "\n\n".join(
-        _table(section, list(keys))
-        for section, keys in groupby(all_keys(), lambda key: key.pattern.partition(".")[0])
+        _table(section, list(keys)) for section, keys in groupby(all_keys(), lambda key: key.pattern.partition(".")[0])
     )
 
 

@@ -1,4 +1,4 @@
-"""Kill -9 in every stage; then what docs/howto/resume.md says, typed as it stands there: the results are as if nothing was."""
+"""Kill -9 in every stage; then what docs/howto/resume.md says, typed: the results are those of an undisturbed run."""
 
 from __future__ import annotations
 
