@@ -1,7 +1,7 @@
 """Frozen convolutional backbones of timm: their feature maps, brought to one grid.
 
-Our choice throughout (no peer does this); the recipe is that of the SUPERVISED test bed (docs/explanation/recipe.md). Such backbones are mostly trained with labels, so the settings must say how, and every
-table's label repeats it.
+Our choice throughout (no peer does this); the recipe is that of the SUPERVISED test bed (docs/explanation/recipe.md).
+Such backbones are mostly trained with labels, so the settings must say how, and every table's label repeats it.
 """
 
 from __future__ import annotations
