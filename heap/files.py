@@ -125,6 +125,17 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, dump_json(value))
 
 
+def regular(path: Path) -> Path:
+    """Return `path`, unless it is a named pipe, a socket or a device, whose opening may wait for ever.
+
+    Raises:
+        OSError: it is one of these; what is missing shows when it is opened.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "a named pipe or device, expected a regular file", str(path))
+    return path
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
@@ -132,7 +143,7 @@ def read_json(path: str | Path) -> Any:
         DataError: the file is missing, not readable or no JSON (NaN and infinities are none); the message names it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in text:  # half a character, escaped, is JSON and no text: it could not be written, hashed or printed
             json.dumps(value, ensure_ascii=False).encode()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from heap.data.items import Box, Item, Listing, below, existing_folder, relative_to, some
+from heap.data.items import Box, Item, Listing, below, existing_folder, read_lines, relative_to, some
 from heap.errors import DataError
 from heap.files import read_json
 from heap.settings.datasets import CocoDataset
@@ -22,6 +22,8 @@ def read(settings: CocoDataset, root: Path) -> Listing:
     """
     folder = existing_folder(root, settings.images, "images")
     source = below(root, settings.annotations, "key annotations")
+    if source.exists() and not source.is_file():
+        raise DataError(f"{source}: a named pipe, device or folder, expected a regular file (key annotations)")
     found = read_instances(source)
     images, boxes, crowds, classes = found.images, found.boxes, found.crowds, found.classes
     if settings.image_list is not None:
@@ -144,11 +146,7 @@ def _images(source: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _chosen(images: list[dict[str, Any]], source: Path, path: Path) -> list[dict[str, Any]]:
     """Return the images that a list names, in its order; names may carry the folder (train2014/x.jpg) or not."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as a list of images (key image_list; {error})") from error
-    listed = [line.strip() for line in lines if line.strip()]
+    listed = read_lines(path, "image_list")
     by_name = {image["file_name"]: image for image in images}
     bare = Counter(PurePosixPath(name).name for name in by_name)
     by_bare = {PurePosixPath(name).name: image for name, image in by_name.items()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from heap.data.photos import UNREAD_SUFFIXES
 from heap.errors import DataError
+from heap.files import regular
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, end exclusive
 
@@ -38,6 +41,8 @@ class Item:
     """Its id in COCO's JSON: results that are compared with that JSON refer to it."""
     size_px: tuple[int, int] | None = None
     """(height, width) that the annotation claims; compared with the photo's own."""
+    problem: str | None = None
+    """Why the photo cannot be read, where that shows while listing (a folder that may not be listed)."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,32 @@ def visible_files(folder: Path) -> dict[str, Path]:
     Archives packed on a Mac carry a twin `._x.jpg` of every file (DUT-OMRON's does): no photo, though it is named so.
     """
     return {path.name: path for path in sorted(folder.iterdir()) if path.name[0] != "." and not path.is_dir()}
+
+
+def overlooked(suffixes: Counter[str]) -> list[str]:
+    """Return the warning, if any, of photos that are not read for their format.
+
+    Args:
+        suffixes: number of files of each suffix, lower case; others than photos' are passed over.
+    """
+    found = {suffix: count for suffix, count in suffixes.items() if suffix in UNREAD_SUFFIXES}
+    if not found:
+        return []
+    by_suffix = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
+    return [f"{sum(found.values())} photos of formats that are not read ({by_suffix}); convert them to JPEG or TIFF"]
+
+
+def read_lines(path: Path, key: str) -> list[str]:
+    """Return the lines of a list of images that are not blank, without the spaces around them.
+
+    Raises:
+        DataError: missing, not UTF-8 (a byte order mark is taken), or no regular file; names file and key.
+    """
+    try:
+        lines = regular(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as a list of images (key {key}; {error})") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def some(names: Iterable[str], limit: int = 3) -> str:

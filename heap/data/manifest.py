@@ -195,6 +195,8 @@ def measure(root: Path, item: Item) -> tuple[int, int, str]:
     path = root / item.path
     if printable(item.path) != item.path:
         raise PhotoError(f"{printable(item.path)}: the name is not UTF-8, no table can hold it; rename the file")
+    if item.problem is not None:
+        raise PhotoError(f"{path}: {item.problem}")
     size_px = photo_size(path)
     if item.mask_path is not None:
         check_mask(root / item.mask_path, size_px)

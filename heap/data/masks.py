@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from heap.data.photos import open_image
+from heap.data.opening import open_image
 from heap.errors import DataError, PhotoError
 
 # Modes with one 8-bit reading as grey. 16 bit and floating point have none, and a guess would be taken for truth.

@@ -3,39 +3,44 @@
 Decided here once, because an encoder sees what these lines make of a file:
 - EXIF orientation is applied, so a photo is what a person sees; masks and boxes are drawn on that view.
 - Transparency is laid over white, the page such pictures were drawn for.
-- 16 bit grey is scaled to 8 bit; colour profiles are not applied (nor do the peers' codes apply them).
+- 16 bit grey is scaled to 8 bit, a TIFF's by the range its values are of (12, 15 or 16 bit).
+- Colour profiles are not applied (nor do the peers' codes apply them).
 - Of an animation the first frame counts.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, TiffImagePlugin
 
-from heap.errors import DAMAGE, PhotoError
+from heap.data.opening import PILLOW_DAMAGE, lacks_end, open_image
+from heap.errors import PhotoError
 
 # What counts as a photo in a folder. HEIC cannot be read by Pillow: it is listed so that a telephone's photos are
 # reported as unreadable and not overlooked.
 SUFFIXES = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
-    ".avif", ".heic", ".heif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif",
 }  # fmt: skip
-# Pillow knows more formats, but some start other programs (EPS) or are no photos: those are refused by content.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+# Photos in formats that are not read: counted in one line, because a camera writes most of them next to a JPEG.
+UNREAD_SUFFIXES = {
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw",
+    ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+    ".dib", ".exr", ".hdr", ".j2k", ".jp2", ".jxl", ".jxr", ".pcx", ".pfm", ".psd", ".qoi", ".sgi", ".svg", ".tga",
+    ".xcf",
+}  # fmt: skip
 # 0.5 GB as RGB; Pillow's own limit for an error. A small file can claim any size, so the claim is checked first.
 MAX_DECODED_PX = 178_956_970
 # A JPEG decodes at 1/8 of its sides, but libjpeg holds the coefficients of a progressive one: 3 GB at this size.
 MAX_DRAFT_PX = 1_000_000_000
 
 # Values 2 to 8 of the EXIF tag, as the transposition that undoes them.
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -44,7 +49,26 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DAMAGE = (*DAMAGE, Image.DecompressionBombError)
+# Tags of a TIFF, and values of theirs.
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+# What is laid behind a JPEG that ends too early: the marker of its end, alone and after bits that say something.
+_ENDS = (b"\xff\xd9", b"\xaa" * 64 + b"\xff\xd9")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a photo lies in its file, (height, width) in pixels."""
+
+    size_px: tuple[int, int]
+    """Upright, as a viewer shows it and `read_photo` returns it."""
+    orientation: int
+    """EXIF orientation, 1 to 8; 1 is upright."""
+
+    @property
+    def stored_px(self) -> tuple[int, int]:
+        """As stored, before it is turned upright."""
+        return self.size_px[::-1] if self.orientation >= 5 else self.size_px
 
 
 def input_size(
@@ -80,8 +104,20 @@ def photo_size(path: str | Path) -> tuple[int, int]:
     Raises:
         PhotoError: the file is no photo that can be read; names it and the reason.
     """
+    return photo_frame(path).size_px
+
+
+def photo_frame(path: str | Path) -> Frame:
+    """Return a photo's size and EXIF orientation from its header alone.
+
+    Raises:
+        PhotoError: as `photo_size`.
+    """
     with open_image(path) as image:
-        return upright_size(image)
+        # Pillow turns TIFFs itself, size and pixels, but keeps the tag.
+        tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+        value = _orientation(image) if tags is None else tags.get(ExifTags.Base.Orientation, 1)
+        return Frame(upright_size(image), value if value in UPRIGHT else 1)
 
 
 def read_photo(
@@ -102,7 +138,22 @@ def read_photo(
     Raises:
         PhotoError: missing, unreadable, damaged, or larger than `MAX_DECODED_PX` once decoded.
     """
-    with open_image(path) as image:
+    try:
+        return _read(path, max_px, resize_px)
+    except PhotoError:
+        if not lacks_end(path):
+            raise
+        # Where only the marker of the end is missing, what follows changes no pixel; missing pixels are made of it.
+        plain, filled = (_read(path, max_px, resize_px, end) for end in _ENDS)
+        if not np.array_equal(plain, filled):
+            raise
+        return plain
+
+
+def _read(
+    path: str | Path, max_px: int | None, resize_px: Sequence[int] | None, end: bytes = b""
+) -> npt.NDArray[np.uint8]:
+    with open_image(path, end) as image:
         orientation = _orientation(image)
         size = input_size(*upright_size(image), max_px, resize_px)
         if max_px is not None and image.format in ("JPEG", "MPO"):
@@ -133,7 +184,7 @@ def image_pixels(
         if 0 in image.size:
             raise PhotoError(f"{name}: has no pixels ({image.height} x {image.width})")
         return _pixels(name, image, _orientation(image), input_size(*upright_size(image), max_px, resize_px))
-    except _DAMAGE as error:
+    except PILLOW_DAMAGE as error:
         raise PhotoError(f"{name}: not readable as a photo ({error})") from error
 
 
@@ -143,51 +194,11 @@ def _pixels(path: str | Path, image: Image.Image, orientation: int, size: tuple[
     rgb = _rgb(path, image)
     # Not ImageOps.exif_transpose: it looks at EXIF again once the pixels are read, where a PNG may hold more of it,
     # and would then contradict the size told from the header.
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
+    if orientation in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[orientation])
     if (rgb.height, rgb.width) != size:
         rgb = rgb.resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.array(rgb, dtype=np.uint8)
-
-
-@contextmanager
-def open_image(path: str | Path) -> Iterator[ImageFile.ImageFile]:
-    """Yield the opened image, header read and pixels not; whatever goes wrong inside is told of this file.
-
-    Raises:
-        PhotoError: names the file and the reason.
-    """
-    try:
-        with Path(path).open("rb") as stream, _identify(path, stream) as image:
-            if 0 in image.size:
-                raise PhotoError(f"{path}: has no pixels ({image.height} x {image.width})")
-            yield image
-    except _DAMAGE as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise PhotoError(f"{path}: not readable as a photo ({reason})") from error
-
-
-def _identify(path: str | Path, stream: IO[bytes]) -> ImageFile.ImageFile:
-    """Return the image that the bytes are, whatever the suffix says.
-
-    Image.open would do, but for one thing: it refuses large images before `draft` could make them small, and its limit
-    is a global that belongs to the whole process.
-    """
-    Image.init()
-    start = stream.read(16)
-    if not start:
-        raise PhotoError(f"{path}: the file is empty")
-    for name in _FORMATS:
-        factory, accepts = Image.OPEN[name]
-        # A string is Pillow's way of saying that it knows the format but was built without it.
-        if accepts is not None and accepts(start) is not True:
-            continue
-        stream.seek(0)
-        try:
-            return factory(stream, str(path))
-        except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            raise PhotoError(f"{path}: damaged {name} header ({error})") from error
-    raise PhotoError(f"{path}: not a photo in a known format (begins with {start!r}; known: {', '.join(_FORMATS)})")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -197,9 +208,9 @@ def _orientation(image: Image.Image) -> int:
     try:
         # The base class's method: that of PNG decodes the whole picture in search of EXIF behind it.
         value = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except _DAMAGE:
+    except PILLOW_DAMAGE:
         return 1  # a damaged EXIF block tells no orientation, and the photo itself may be whole
-    return value if value in _UPRIGHT else 1
+    return value if value in UPRIGHT else 1
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -219,14 +230,32 @@ def _rgb(path: str | Path, image: Image.Image) -> Image.Image:
     """Return the decoded first frame as RGB."""
     image.load()
     if image.mode.startswith("I"):
-        grey = np.asarray(image)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise PhotoError(f"{path}: grey values {grey.min()} to {grey.max()}, expected 16 bit (0 to 65535)")
-        eight_bit = (grey.astype(np.uint32) * 255 + 32767) // 65535
-        return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_eight_bit(path, image)).convert("RGB")
     if image.mode == "F":
         raise PhotoError(f"{path}: floating point pixels have no fixed range; save it with 8 or 16 bit")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+    rgb = image.convert("RGB")
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_BITS, (8,))[0] == 16:
+        highest = int(np.asarray(rgb).max())
+        if 0 < highest < 16:  # Pillow keeps the upper 8 bits of each, which of 12 are 4
+            raise PhotoError(f"{path}: uses 12 of its 16 bits a channel; scale its values to 16 bit, or save it with 8")
+    return rgb
+
+
+def _eight_bit(path: str | Path, image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return 16 bit grey `(H, W)` as 8 bit, uint8, rounded."""
+    grey = np.asarray(image)
+    lowest, highest = int(grey.min()), int(grey.max())
+    if lowest < 0 or highest > 65535:
+        raise PhotoError(f"{path}: grey values {lowest} to {highest}, expected 16 bit (0 to 65535)")
+    white, inverted = 65535, False
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        # Nothing in a TIFF says that only 12 bits are used; all 16 with nothing above 4095 would be a black photo.
+        signed = tags.get(_BITS, (16,))[0] == 16 and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED
+        white = 4095 if highest <= 4095 else 32767 if signed else 65535
+        inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    scaled = ((grey.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    return 255 - scaled if inverted else scaled

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
-from heap.data.items import Item, Listing, existing_folder, relative_to, some, visible_files
+from heap.data.items import Item, Listing, existing_folder, overlooked, relative_to, some, visible_files
 from heap.data.photos import SUFFIXES
 from heap.errors import DataError
 from heap.settings.datasets import SaliencyDataset
@@ -18,7 +19,8 @@ def read(settings: SaliencyDataset, root: Path) -> Listing:
     """
     folder = existing_folder(root, settings.images, "images")
     photos: dict[str, Path] = {}
-    for path in visible_files(folder).values():
+    files = visible_files(folder).values()
+    for path in files:
         if path.suffix.lower() not in SUFFIXES:
             continue
         if path.stem in photos:
@@ -45,5 +47,6 @@ def read(settings: SaliencyDataset, root: Path) -> Listing:
                 mask_path=relative_to(root, masks[stem]) if stem in masks else None,
             )
             for stem, photo in sorted(photos.items())
-        ]
+        ],
+        warnings=overlooked(Counter(path.suffix.lower() for path in files)),
     )

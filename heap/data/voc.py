@@ -9,8 +9,9 @@ from xml.etree.ElementTree import Element, ParseError  # the types; reading is d
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from heap.data.items import Box, Item, Listing, below, existing_folder, relative_to, some, visible_files
+from heap.data.items import Box, Item, Listing, below, existing_folder, read_lines, relative_to, some, visible_files
 from heap.errors import DataError
+from heap.files import regular
 from heap.settings.datasets import VocDataset
 
 # In the order of the class masks' ids, 1 to 20.
@@ -81,7 +82,7 @@ def read_annotation(path: Path) -> tuple[list[Box], list[str], tuple[int, int] |
         DataError: not XML, or an object lacks a key; names the file and the key.
     """
     try:
-        tree: Element = ElementTree.parse(path).getroot()
+        tree: Element = ElementTree.parse(regular(path)).getroot()
     except FileNotFoundError:
         raise DataError(f"{path}: no such annotation") from None
     except (ParseError, DefusedXmlException, OSError, ValueError) as error:
@@ -140,11 +141,7 @@ def _items(settings: VocDataset, root: Path, folder: Path) -> list[Item]:
 def _ids(folder: Path, split: str, listed: str) -> list[str]:
     """Return the image ids of one list, in its order."""
     path = below(folder / "ImageSets", f"{listed}.txt", f"key splits.{split}")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as a list of images (key splits.{split}; {error})") from error
-    ids = [line.strip() for line in lines if line.strip()]
+    ids = read_lines(path, f"splits.{split}")
     for image_id in ids:
         # Lists of one class (Main/dog_trainval) hold a flag after the id; read as ids they would give every photo.
         if len(image_id.split()) > 1 or "/" in image_id or "\\" in image_id:

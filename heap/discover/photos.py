@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from heap.data.items import Item
 from heap.data.photos import SUFFIXES
 from heap.errors import DataError
 
+log = logging.getLogger("heap")
 
 @dataclass(frozen=True)
 class Photo:
@@ -47,8 +49,10 @@ def listed(inputs: Sequence[Path], out: Path) -> list[Photo]:
             root, below = path.resolve(), out.resolve()
             if root == below:
                 raise DataError(f"--out {out}: is the folder of photos itself; name another")
-            items = folder.read(root).items
-            photos += [Photo(root, item) for item in items if not (root / item.path).is_relative_to(below)]
+            listing = folder.read(root)
+            for warning in listing.warnings:
+                log.warning("%s: %s", path, warning)
+            photos += [Photo(root, item) for item in listing.items if not (root / item.path).is_relative_to(below)]
         elif path.is_file():
             files.setdefault(_place(path), path)
         else:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heap.data.folder import PREDICTED
 from heap.data.manifest import measure, printable
 from heap.discover.images import Opened, open_photo
 from heap.discover.model import Model
@@ -35,7 +36,7 @@ from heap.workers import cores_allowed
 
 log = logging.getLogger("heap")
 
-MASKS, OVERLAYS = "masks", "overlays"
+MASKS, OVERLAYS = PREDICTED
 # Longest side of an overlay: fills a screen, at some 200 kB.
 OVERLAY_PX = 1024
 JPEG_QUALITY = 90

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin
 
 from heap.data import photos
 from heap.data.photos import input_size, photo_size, read_photo
@@ -109,7 +110,99 @@ def test_modes_become_rgb(tmp_path: Path) -> None:
     # 16 bit: 0..65535 onto 0..255, and not cut off at 255.
     assert read(Image.fromarray(np.full((3, 5), 65535, np.uint16))) == (255, 255, 255)
     assert read(Image.fromarray(np.full((3, 5), 32768, np.uint16))) == (128, 128, 128)
-    assert read(Image.fromarray(np.full((3, 5), 257 * 9, np.uint16)), "x.tif") == (9, 9, 9)
+    assert read(Image.fromarray(np.full((3, 5), 257 * 90, np.uint16)), "x.tif") == (90, 90, 90)
+
+
+def tiff(values: np.ndarray, *, bits: int = 16, photometric: int = 1, sample_format: int = 1) -> bytes:
+    """A TIFF of one strip, (H, W) or (H, W, C) of 16 bits a value, with the tags given."""
+    height, width, *channels = values.shape
+    samples = channels[0] if channels else 1
+    data = values.astype("<u2").tobytes()
+    entries = [
+        (256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8),
+        (277, 3, samples), (278, 4, height), (279, 4, len(data)), (339, 3, sample_format),
+    ]  # fmt: skip
+    end = 8 + len(data) + 2 + 12 * len(entries) + 4
+    body = b""
+    for tag, kind, value in entries:  # of several samples the bits stand behind the entries
+        several = tag == 258 and samples > 1
+        body += struct.pack("<HHII", tag, kind, *((samples, end) if several else (1, value)))
+    more = struct.pack(f"<{samples}H", *[bits] * samples) if samples > 1 else b""
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries)) + body + bytes(4) + more
+
+
+@pytest.mark.parametrize(
+    ("values", "tags", "expected"),
+    [
+        ([[0, 32768, 65535]], {}, [[0, 128, 255]]),
+        ([[0, 32768, 65535]], {"photometric": 0}, [[255, 127, 0]]),  # white is zero
+        ([[0, 16384, 32767]], {"sample_format": 2}, [[0, 128, 255]]),  # signed
+        ([[0, 2048, 4095]], {}, [[0, 128, 255]]),  # 12 bits in 16
+        ([[0, 2048, 4096]], {}, [[0, 8, 16]]),  # 13 bits are a dark photo of 16
+        ([[0, 2048, 4095]], {"photometric": 0}, [[255, 127, 0]]),
+    ],
+)
+def test_the_range_of_a_sixteen_bit_tiff(
+    tmp_path: Path, values: list[list[int]], tags: dict[str, int], expected: list[list[int]]
+) -> None:
+    (tmp_path / "x.tif").write_bytes(tiff(np.array(values), **tags))
+    np.testing.assert_array_equal(read_photo(tmp_path / "x.tif"), np.array(expected)[..., None].repeat(3, axis=2))
+
+
+def test_tiffs_whose_values_cannot_be_had_are_refused(tmp_path: Path) -> None:
+    colour = np.full((2, 3, 3), 4095)
+    (tmp_path / "rgb.tif").write_bytes(tiff(colour, photometric=2))
+    with pytest.raises(PhotoError, match=r"rgb\.tif: uses 12 of its 16 bits a channel"):
+        read_photo(tmp_path / "rgb.tif")
+    (tmp_path / "rgb.tif").write_bytes(tiff(colour * 16, photometric=2))
+    assert (read_photo(tmp_path / "rgb.tif") == 255).all()
+    (tmp_path / "s.tif").write_bytes(tiff(np.array([[-5, 9]]), sample_format=2))
+    with pytest.raises(PhotoError, match=r"s\.tif: grey values -5 to 9, expected 16 bit"):
+        read_photo(tmp_path / "s.tif")
+
+
+def noise(height: int = 48, width: int = 64) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+
+
+@pytest.mark.parametrize("after_pixels", [False, True])
+def test_a_png_with_megabytes_of_text_is_read(
+    tmp_path: Path, after_pixels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_MEMORY", 1_000_000)  # of all chunks; Pillow's own is 64 MB
+    text = PngImagePlugin.PngInfo()
+    text.add_text("workflow", "x" * 2_000_000, zip=True)
+    text.add_text("prompt", "x" * 2_000_000)
+    text.add_itxt("XML:com.adobe.xmp", "y" * 2_000_000, zip=True)
+    if after_pixels:  # Pillow writes such chunks first: move them behind the pixels
+        text.chunks = [(kind, data, True) for kind, data, _ in text.chunks]
+    noise().save(tmp_path / "x.png", pnginfo=text)
+    assert photo_size(tmp_path / "x.png") == (48, 64)
+    np.testing.assert_array_equal(read_photo(tmp_path / "x.png"), np.asarray(noise()))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_only_its_end_is_read(tmp_path: Path, progressive: bool) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    noise(480, 640).save(tmp_path / "whole.jpg", progressive=progressive, exif=exif)
+    content = (tmp_path / "whole.jpg").read_bytes()
+    for missing in (1, 2):
+        (tmp_path / "x.jpg").write_bytes(content[:-missing])
+        for max_px in (None, 100):
+            expected = read_photo(tmp_path / "whole.jpg", max_px)
+            np.testing.assert_array_equal(read_photo(tmp_path / "x.jpg", max_px), expected)
+    for missing in (3, 4, 10, 1000):  # the last pixels are gone
+        (tmp_path / "x.jpg").write_bytes(content[:-missing])
+        with pytest.raises(PhotoError, match="truncated"):
+            read_photo(tmp_path / "x.jpg")
+
+
+def test_a_named_pipe_is_no_photo_and_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jpg")
+    for function in (photo_size, read_photo):
+        with pytest.raises(PhotoError, match=r"x\.jpg: .*a named pipe or device, expected a regular file"):
+            function(tmp_path / "x.jpg")
 
 
 def test_sixteen_bit_pgm(tmp_path: Path) -> None:

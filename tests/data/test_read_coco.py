@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,10 @@ def test_a_list_picks_and_orders_with_and_without_folder(tmp_path: Path) -> None
     assert [item.image_id for item in coco.read(LISTED, tmp_path).items] == ["a", "b"]
     (tmp_path / "list.txt").write_text("train2014/a.jpg\r\n")
     assert [item.image_id for item in coco.read(LISTED, tmp_path).items] == ["a"]
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.jpg\n")  # a byte order mark, of Windows editors
+    instances = (tmp_path / "instances.json").read_bytes()
+    (tmp_path / "instances.json").write_bytes(b"\xef\xbb\xbf" + instances)
+    assert [item.image_id for item in coco.read(LISTED, tmp_path).items] == ["a"]
     (tmp_path / "train2014/b.jpg").unlink()  # only what is listed must be there
     coco.read(LISTED, tmp_path)
     for text, told in (("c.jpg", r"list\.txt: c\.jpg is not one of"), ("a.jpg\nx/a.jpg", "more than once")):
@@ -136,6 +141,11 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train2014: no such folder \(key images"):
         coco.read(SETTINGS, tmp_path)
     tree(tmp_path)
+    (tmp_path / "instances.json").unlink()
+    os.mkfifo(tmp_path / "instances.json")
+    with pytest.raises(DataError, match=r"instances\.json: a named pipe"):
+        coco.read(SETTINGS, tmp_path)
+    (tmp_path / "instances.json").unlink()
     (tmp_path / "instances.json").write_text("{")
     with pytest.raises(DataError, match=r"instances\.json: not readable as JSON"):
         coco.read(SETTINGS, tmp_path)

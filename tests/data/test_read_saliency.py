@@ -47,6 +47,9 @@ def test_photos_only(tmp_path: Path, photo: PhotoMaker) -> None:
     photo("img/a.jpg")
     items = saliency.read(SETTINGS.model_copy(update={"masks": None}), tmp_path).items
     assert [(item.image_id, item.mask_path) for item in items] == [("a", None)]
+    (tmp_path / "img/b.tga").write_bytes(b"?")
+    found = saliency.read(SETTINGS.model_copy(update={"masks": None}), tmp_path)
+    assert found.warnings == ["1 photos of formats that are not read (1 .tga); convert them to JPEG or TIFF"]
 
 
 def test_missing_folders_name_the_key(tmp_path: Path, photo: PhotoMaker) -> None:

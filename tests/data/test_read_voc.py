@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,21 @@ def test_odd_lists_are_refused(tmp_path: Path, line: str, told: str) -> None:
     (tmp_path / "ImageSets/Main/trainval.txt").write_text(line)
     with pytest.raises(DataError, match=told):
         voc.read(SETTINGS, tmp_path)
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    tree(tmp_path, ["a", "b"])
+    (tmp_path / "ImageSets/Main/trainval.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
+    assert [item.image_id for item in voc.read(SETTINGS, tmp_path).items] == ["a", "b"]
+
+
+def test_named_pipes_hold_nobody_up(tmp_path: Path) -> None:
+    tree(tmp_path, ["a"])
+    for name, told in (("Annotations/a.xml", "not readable as XML"), ("ImageSets/Main/trainval.txt", "list of images")):
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match=rf"{told} .*a named pipe or device"):
+            voc.read(SETTINGS, tmp_path)
 
 
 def test_an_image_in_two_splits_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from heap.data.photos import open_image
+from heap.data.opening import open_image
 
 Floats = npt.NDArray[np.float32]
 
