@@ -14,6 +14,7 @@ from heap.errors import DataError
 
 log = logging.getLogger("heap")
 
+
 @dataclass(frozen=True)
 class Photo:
     """A photo to predict.
