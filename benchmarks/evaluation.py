@@ -43,7 +43,7 @@ from heap.data import manifest as manifests
 from heap.data.photos import read_photo
 from heap.data.scenes.scene import draw_scene
 from heap.evaluate import saliency
-from heap.evaluate.jobs import Maps, SaliencyJob
+from heap.evaluate.jobs import Maps, Methods, SaliencyJob
 from heap.evaluate.stage import evaluate
 from heap.evaluate.truth import photos_of
 from heap.files import write_json
@@ -205,7 +205,8 @@ def score_all(files: dict[str, Any]) -> tuple[float, float, float]:
     task = section(read_frozen(files["frozen"], "evaluate"), "benchmark", BenchmarkSettings).tasks[0]
     manifest = manifests.read(files["manifests"][0])
     maps = {method: Maps(path) for method, path in zip(METHODS, files["maps"], strict=True)}
-    job = SaliencyJob(maps, task.truth, saliency.solver_variants(task.bilateral), manifest.root)
+    solver = saliency.solver_variants(task.bilateral)
+    job = SaliencyJob(Methods(maps), task.truth, solver, task.bilateral == "peers", manifest.root)
     listed = photos_of(manifest.rows(None), manifest.root)
     kept, sizes_mb = [], []
     for i, result in enumerate(spread(job, listed, 1), start=1):

@@ -81,7 +81,8 @@ def saliency(
 
     A map has its photo's size. Grey values are probabilities times 255; foreground is above 0.5. `multi` counts every
     component, `single` only the largest. With `--photos` also after the bilateral solver (`multi+bs`, `single+bs`), and
-    by name as FOUND's code reads its output (`multi+bs-peers`). Files may be nested and have any image suffix.
+    by name as FOUND's code reads its output (`multi+bs-peers`) or TokenCut's (`multi+bs-tokencut`). Files may be nested
+    and have any image suffix.
     """
     from heap.evaluate.score.tasks import score_saliency
 

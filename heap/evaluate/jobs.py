@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,15 +15,18 @@ import numpy.typing as npt
 from heap.bilateral import BilateralGrid, Parts
 from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
+from heap.components import Mask
 from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery, instances, retrieval, saliency, semantic
 from heap.evaluate.saliency import FOREGROUND_ABOVE
 from heap.evaluate.truth import Photo, class_labels, saliency_truth
+from heap.group.smooth import smooth_all
 from heap.segment import instances as segment
 from heap.upsample import logits_of, nearest, soft_map
 
 Floats = npt.NDArray[np.float32]
+HEAP = "heap"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ class PatchMap:
     foreground: Floats
     patch_px: int
     input_hw: tuple[int, int]
+    smoothed: bool = False
+
+    def nearest(self, size: tuple[int, int]) -> Mask:
+        """Return the mask of the photo resized to `size`, each pixel with its patch's value (TokenCut's upsampling)."""
+        rows, columns = (
+            np.arange(side) * seen // (side * self.patch_px) for side, seen in zip(size, self.input_hw, strict=True)
+        )
+        mask: Mask = (self.foreground > FOREGROUND_ABOVE)[rows[:, None], columns]
+        return mask
 
     def pixels(self, size: tuple[int, int]) -> Floats:
         """Return the probability of each pixel of the photo resized to `size`."""
@@ -92,11 +104,63 @@ class Features:
         """Row of each photo that was encoded."""
         return {str(image_id): row for row, image_id in enumerate(self.reader.images["image_id"])}
 
+    def of(self, photo: Photo) -> Floats:
+        """Return the features of a photo, `(N, D)`.
+
+        Raises:
+            ValueError: there are none of it.
+        """
+        if photo.image_id not in self.rows:
+            raise ValueError(f"has maps, but {self.path} has no features of it; they are of two extractions")
+        return self.reader.features(self.rows[photo.image_id])
+
+
+# What is added to a variant's name where every method's map is smoothed as HEAP's is.
+SMOOTH = "+smooth"
+# A method, and "" for its map as it is or `SMOOTH`.
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The maps of several methods, each as it is and, so that like is compared with like, smoothed as HEAP's is.
+
+    HEAP's map is smoothed by `group` already and stands under both keys. The others are smoothed here and not in a
+    store of their own: how alike a photo's patches are, which takes longest, then serves all methods at once.
+
+    Attributes:
+        maps: by method.
+        features: of the same photos, for smoothing.
+        smoothing: its width; 0 leaves the maps as they are.
+    """
+
+    maps: Mapping[str, Maps]
+    features: Features | None = None
+    smoothing: float = 0.0
+
+    @property
+    def keys(self) -> list[Key]:
+        """What `of` gives, in the order of a table."""
+        return [(method, mark) for mark in ("", SMOOTH)[: 1 + bool(self.smoothing)] for method in self.maps]
+
+    def of(self, photo: Photo) -> dict[Key, PatchMap]:
+        """Return the maps of a photo; methods without one of it are left out."""
+        found = {method: maps.of(photo) for method, maps in self.maps.items() if photo.image_id in maps.rows}
+        every: dict[Key, PatchMap] = {(method, ""): one for method, one in found.items()}
+        if self.smoothing and found:
+            assert self.features is not None
+            own = [one.foreground.ravel() for method, one in found.items() if method != HEAP]
+            smoothed = iter(smooth_all(own, self.features.of(photo), self.smoothing))
+            for method, one in found.items():
+                values = one.foreground if method == HEAP else next(smoothed).reshape(one.foreground.shape)
+                every[method, SMOOTH] = replace(one, foreground=values, smoothed=True)
+        return every
+
 
 class Job(ABC):
     """One photo's work for all methods, so that its truth and features are read once."""
 
-    def __call__(self, photo: Photo) -> dict[str, Any]:
+    def __call__(self, photo: Photo) -> dict[Key, Any]:
         """Return by method what is kept of the photo; methods without a map of it are left out.
 
         Raises:
@@ -108,7 +172,7 @@ class Job(ABC):
             raise DataError(f"{photo.path}: {error}") from error
 
     @abstractmethod
-    def work(self, photo: Photo) -> dict[str, Any]:
+    def work(self, photo: Photo) -> dict[Key, Any]:
         """Return by method what is kept of the photo."""
 
 
@@ -116,13 +180,13 @@ class Job(ABC):
 class MapJob(Job):
     """A job over the maps of several methods."""
 
-    maps: Mapping[str, Maps]
+    methods: Methods
 
-    def work(self, photo: Photo) -> dict[str, Any]:
+    def work(self, photo: Photo) -> dict[Key, Any]:
         """Return by method what is kept of the photo."""
-        there = {method: maps for method, maps in self.maps.items() if photo.image_id in maps.rows}
+        there = self.methods.of(photo)
         truth = self.truth(photo) if there else None
-        return {method: self.score(maps.of(photo), photo, truth) for method, maps in there.items()}
+        return {key: self.score(one, photo, truth) for key, one in there.items()}
 
     def truth(self, photo: Photo) -> Any:
         """Return what all methods need of a photo."""
@@ -140,11 +204,13 @@ class SaliencyJob(MapJob):
     Attributes:
         reading: of the truth.
         refined: variants with the bilateral solver, and what each keeps of its output; none for no solver.
+        tokencut: also TokenCut's own reading of the maps as they are.
         root: folder of the photos, which only the solver looks at.
     """
 
     reading: Literal["255", "nonzero"]
     refined: Mapping[str, Parts]
+    tokencut: bool
     root: Path
 
     def truth(self, photo: Photo) -> Any:
@@ -158,6 +224,8 @@ class SaliencyJob(MapJob):
         scores = saliency.score(soft, foreground)
         if grid is not None:
             scores |= saliency.score_refined(soft > FOREGROUND_ABOVE, foreground, grid, self.refined)
+        if grid is not None and self.tokencut and not patch_map.smoothed:
+            scores |= saliency.score_tokencut(patch_map.nearest(photo.size), foreground, grid)
         return saliency.Photo(scores, levels)
 
     def grid(self, photo: Photo) -> BilateralGrid:
@@ -193,9 +261,7 @@ class RetrievalJob(MapJob):
 
     def truth(self, photo: Photo) -> Any:
         """Return true labels, at the photo's size, and features."""
-        if photo.image_id not in self.features.rows:
-            raise ValueError(f"has maps, but {self.features.path} has no features of it; they are of two extractions")
-        return class_labels(photo), self.features.reader.features(self.features.rows[photo.image_id])
+        return class_labels(photo), self.features.of(photo)
 
     def score(self, patch_map: PatchMap, photo: Photo, truth: Any) -> retrieval.Described:
         """Return histograms of the labels and the prototype."""
@@ -218,16 +284,16 @@ class InstancesJob:
     """Gives `instances.Matches` by method: HEAP's instances, and the connected parts of the other methods' maps.
 
     Attributes:
-        maps: of the other methods.
+        methods: the other methods.
         threshold: foreground where a map is above it, as `segment` had it.
         min_area: least share of the photo, as `segment` had it.
     """
 
-    maps: Mapping[str, Maps]
+    methods: Methods
     threshold: float
     min_area: float
 
-    def __call__(self, item: Segmented) -> dict[str, instances.Matches]:
+    def __call__(self, item: Segmented) -> dict[Key, instances.Matches]:
         """Match the photo's objects; methods that have nothing of it are left out.
 
         Raises:
@@ -237,12 +303,12 @@ class InstancesJob:
         assert photo.boxes is not None
         crowd = [False] * len(photo.boxes) + [True] * len(photo.crowds)
         true = instances.Objects([*photo.boxes.tolist(), *photo.crowds.tolist()], crowd=crowd)
-        found: dict[str, Sequence[dict[str, Any]]] = {} if item.annotations is None else {"heap": item.annotations}
         try:
-            for method, maps in self.maps.items():
-                if photo.image_id in maps.rows:
-                    found[method] = self.parts(maps.of(photo).pixels(photo.size))
-            return {method: instances.match(_objects(listed), true, "bbox") for method, listed in found.items()}
+            found = {key: self.parts(one.pixels(photo.size)) for key, one in self.methods.of(photo).items()}
+            if item.annotations is not None:
+                # HEAP's are of its smoothed map, which is its only one.
+                found |= {(HEAP, mark): item.annotations for mark in ("", SMOOTH)}
+            return {key: instances.match(_objects(listed), true, "bbox") for key, listed in found.items()}
         except (KeyError, ValueError) as error:
             raise DataError(f"{photo.path}: {error}") from error
 

@@ -13,6 +13,10 @@ largest component's in `single`. `-peers` marks the parts that FOUND's code take
 the object is larger than the background; without it they are taken as meant, see `heap.bilateral.Parts`. Both fall back
 to the whole binary map where the solver's output is refused.
 
+TokenCut reads its own maps otherwise (`-tokencut`): patches become pixels by nearest neighbour, and of the solver's
+output the soft values are scored, whatever they resemble. (It also resizes photos to whole patches where we pad them:
+that is decided when features are computed, and no variant of a table.)
+
 IoU has FOUND's epsilon, so an empty prediction of an empty truth scores 0 (TokenCut's code gives NaN there, and with it
 a mean of NaN).
 """
@@ -49,6 +53,9 @@ VARIANTS = ("multi", "single")
 SOLVER_VARIANTS: dict[str, Parts] = {"multi+bs": "all", "single+bs": "largest"}
 PEERS_VARIANTS: dict[str, Parts] = {"multi+bs-peers": "all_peers", "single+bs-peers": "largest_peers"}
 
+
+# TokenCut's own reading, without and with the solver, see `score_tokencut`.
+TOKENCUT_VARIANTS = ("multi-tokencut", "multi+bs-tokencut")
 
 Reading = Literal["255", "nonzero"]
 
@@ -214,6 +221,25 @@ def score_refined(binary: Mask, truth: Mask, grid: BilateralGrid, variants: Mapp
         counts = count_binary(refined[part].mask, truth)
         scores[name] = replace(_scores(counts, counts, truth.size), accepted=refined[part].accepted)
     return scores
+
+
+def score_tokencut(mask: Mask, truth: Mask, grid: BilateralGrid) -> dict[str, Scores]:
+    """Score one photo as TokenCut's code does: the mask, and the solver's soft output as it is, never refused.
+
+    Args:
+        mask: `(H, W)` bool; TokenCut's is brought from patches to pixels by nearest neighbour.
+        truth: `(H, W)` bool.
+        grid: of the photo at that size.
+
+    Raises:
+        ValueError: the sizes of mask, truth and photo differ.
+    """
+    _check_size(mask, truth)
+    counts = count_binary(mask, truth)
+    # 25 iterations leave values a little below 0 and above 1: below and above every threshold, as 0 and 1 are.
+    soft = grid.solve(mask).clip(0, 1).astype(np.float32)
+    before, after = TOKENCUT_VARIANTS
+    return {before: _scores(counts, counts, truth.size), after: score(soft, truth)["multi"]}
 
 
 def count(soft: Floats, truth: Mask) -> Counts:

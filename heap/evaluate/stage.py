@@ -12,7 +12,7 @@ import pandas as pd
 from heap.data import manifest as manifests_of
 from heap.errors import DataError
 from heap.evaluate import tables
-from heap.evaluate.jobs import Features, Maps
+from heap.evaluate.jobs import SMOOTH, Features, Maps
 from heap.evaluate.measures import Resampling
 from heap.evaluate.tables import Figure
 from heap.evaluate.tasks import Dataset, Outcome, Run, run_task
@@ -65,7 +65,8 @@ def evaluate(
     datasets = gather(benchmark.tasks, manifests, maps, features, masks)
     shared: EvaluateSettings = section(settings, "evaluate", EvaluateSettings)
     resampling = Resampling(shared.bootstrap, shared.seed)
-    run = Run(workers, out_csv.with_name(f"progress.{out_csv.stem}.json"), resampling)
+    progress = out_csv.with_name(f"progress.{out_csv.stem}.json")
+    run = Run(workers, progress, resampling, float(settings["smoothing"]))
     figures: list[Figure] = []
     rows: list[pd.DataFrame] = []  # columns of numbers: a tenth of the same rows as dictionaries
     told: list[dict[str, Any]] = []
@@ -77,7 +78,11 @@ def evaluate(
             rows.append(pd.DataFrame([{**head, **row} for row in outcome.measured.rows]))
     warnings = [f"{d.name}: {w}" for d in datasets.values() for w in d.manifest.info["warnings"]]
     warnings += [f"{t['dataset']} {t['task']}: {w}" for t in told for w in t.get("truth_warnings", [])]
-    warnings += [f"{t['dataset']} {t['task']} {t['method']}: {w}" for t in told for w in t.get("warnings", [])]
+    warnings += [
+        f"{t['dataset']} {t['task']} {t['method']}{SMOOTH * t['smoothed']}: {w}"
+        for t in told
+        for w in t.get("warnings", [])
+    ]
     warnings = list(dict.fromkeys(warnings))  # all methods share the ground truth
     for warning in warnings:
         log.warning("%s", warning)
@@ -91,8 +96,7 @@ def evaluate(
     if out_photos is not None:
         tables.write_photos(out_photos, pd.concat(rows, ignore_index=True))
     tables.write(out_csv, figures, about)
-    assert run.progress is not None
-    run.progress.unlink(missing_ok=True)
+    progress.unlink(missing_ok=True)
 
 
 def gather(
@@ -181,6 +185,7 @@ def _told(task: Task, outcome: Outcome) -> dict[str, Any]:
         "task": task.task,
         "split": split,
         "method": outcome.method,
+        "smoothed": bool(outcome.mark),
         "images": outcome.images,
         "skipped": outcome.skipped,
         "fallbacks": outcome.fallbacks,

@@ -1,9 +1,10 @@
 """The tasks of a benchmark over a whole dataset: which photos, which figures, what was left out.
 
 Variants, as tables name them: saliency `multi` and `single`, `+bs` after the bilateral solver, `+bs-peers` with its
-output read as the peers' code does; discovery `largest`; instances `boxes`; retrieval `{gallery}-{query}`; semantic
-`hungarian`. `+nonzero` marks TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks for the
-same figures of several splits of a dataset.
+output read as FOUND's code does, `-tokencut` as TokenCut's code reads its maps; discovery `largest`; instances `boxes`;
+retrieval `{gallery}-{query}`; semantic `hungarian`. `+smooth` stands for every method's maps after HEAP's smoothing,
+`+nonzero` for TokenCut's reading of the truth, and `+{split}` is added where one benchmark asks for the same figures of
+several splits of a dataset.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from heap.data.manifest import Manifest
 from heap.errors import DataError
 from heap.evaluate import measures, saliency
 from heap.evaluate.jobs import (
+    HEAP,
+    SMOOTH,
     DiscoveryJob,
     Features,
     InstancesJob,
+    Key,
     Maps,
+    Methods,
     RetrievalJob,
     SaliencyJob,
     Segmented,
@@ -84,11 +89,13 @@ class Run:
         workers: processes; None chooses.
         progress: file for `heap status`.
         resampling: of the intervals.
+        smoothing: width of HEAP's smoothing, which makes the variants `+smooth`; 0 makes none.
     """
 
     workers: int | None = None
     progress: Path | None = None
     resampling: Resampling = NO_INTERVALS
+    smoothing: float = 0.0
 
     def over(self, job: Any, items: Sequence[Any], doing: str, weight: int = 1) -> Iterator[Any]:
         """Yield `job(item)` in order, with progress; each takes as long as `weight` photos without a solver."""
@@ -102,6 +109,7 @@ class Outcome:
 
     Attributes:
         method: whose maps.
+        mark: "" for its maps as they are, `SMOOTH` for smoothed ones.
         measured: figures, intervals, and a row for each photo.
         images: photos the figures are over.
         skipped: photos that are not in them, and why; in retrieval also those that the gallery lacks.
@@ -110,6 +118,7 @@ class Outcome:
     """
 
     method: str
+    mark: str
     measured: Measured
     images: int
     skipped: list[Skip]
@@ -150,16 +159,17 @@ def suffix(task: SaliencyTask | DiscoveryTask | InstancesTask | SemanticTask, ta
 
 def _saliency(task: SaliencyTask, dataset: Dataset, methods: Sequence[str], run: Run, mark: str) -> list[Outcome]:
     photos = dataset.photos(task.split)
-    maps = _maps(dataset, methods)
+    chosen = _methods(dataset, methods, run)
     refined = saliency.solver_variants(task.bilateral)
-    job = SaliencyJob(maps, task.truth, refined, dataset.manifest.root)
+    tokencut = task.bilateral == "peers"
+    job = SaliencyJob(chosen, task.truth, refined, tokencut, dataset.manifest.root)
     weight = _SOLVER_WEIGHT if refined else 1
     results = run.over(job, photos, f"saliency of {dataset.name}", weight)
     outcomes = []
-    for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        variants = (*saliency.VARIANTS, *refined)
-        measured = measures.of_saliency(_named(kept), variants, task.truth, mark, run.resampling)
-        outcomes.append(Outcome(method, measured, len(kept), skipped, notes=measured.notes))
+    for (method, own), kept, skipped in _by_method(dataset, chosen, photos, results):
+        variants = [*saliency.VARIANTS, *refined, *(saliency.TOKENCUT_VARIANTS if tokencut and not own else ())]
+        measured = measures.of_saliency(_named(kept), variants, task.truth, own + mark, run.resampling)
+        outcomes.append(Outcome(method, own, measured, len(kept), skipped, notes=measured.notes))
     return outcomes
 
 
@@ -170,13 +180,13 @@ def _discovery(task: DiscoveryTask, dataset: Dataset, methods: Sequence[str], ru
     # The peers' code crashes on a photo without a box; there is nothing that a box could hit.
     photos = [photo for photo in listed if photo.boxes is not None and len(photo.boxes)]
     boxless = [{"photo": p.image_id, "reason": "no true box"} for p in listed if p.boxes is None or not len(p.boxes)]
-    maps = _maps(dataset, methods)
-    results = run.over(DiscoveryJob(maps), photos, f"discovery of {dataset.name}")
+    chosen = _methods(dataset, methods, run)
+    results = run.over(DiscoveryJob(chosen), photos, f"discovery of {dataset.name}")
     outcomes = []
-    for method, kept, skipped in _by_method(dataset, maps, photos, results):
-        measured = measures.of_discovery(_named(kept), "largest" + mark, run.resampling)
+    for (method, own), kept, skipped in _by_method(dataset, chosen, photos, results):
+        measured = measures.of_discovery(_named(kept), "largest" + own + mark, run.resampling)
         fallbacks = [photo.image_id for photo, judged in kept if judged.fallback]
-        outcomes.append(Outcome(method, measured, len(kept), skipped + boxless, fallbacks))
+        outcomes.append(Outcome(method, own, measured, len(kept), skipped + boxless, fallbacks))
     return outcomes
 
 
@@ -187,24 +197,25 @@ def _instances(task: InstancesTask, dataset: Dataset, methods: Sequence[str], ru
     if dataset.instances is None:
         raise DataError(f"{dataset.name}: instances needs its masks JSON, none of those given is of it")
     info, found = dataset.instances["info"], annotations_of(dataset.instances)
-    maps = _maps(dataset, [method for method in methods if method != "heap"])
-    job = InstancesJob(maps, float(info["threshold"]), float(info["min_area"]))
+    chosen = _methods(dataset, [method for method in methods if method != HEAP], run)
+    job = InstancesJob(chosen, float(info["threshold"]), float(info["min_area"]))
     items = [Segmented(photo, found.get(photo.image_id)) for photo in photos]
-    kept: dict[str, list[tuple[str, Any]]] = {method: [] for method in methods}
-    lacking: dict[str, list[Skip]] = {method: [] for method in methods}
+    keys = _methods(dataset, methods, run).keys
+    kept: dict[Key, list[tuple[str, Any]]] = {key: [] for key in keys}
+    lacking: dict[Key, list[Skip]] = {key: [] for key in keys}
     for photo, result in zip(photos, run.over(job, items, f"instances of {dataset.name}"), strict=True):
-        for method in methods:
-            if method in result:
-                kept[method].append((photo.image_id, result[method]))
+        for key in keys:
+            if key in result:
+                kept[key].append((photo.image_id, result[key]))
             else:
-                lacking[method].append({"photo": photo.image_id, "reason": "has no masks, or no map"})
+                lacking[key].append({"photo": photo.image_id, "reason": "has no masks, or no map"})
     outcomes = []
-    for method, pairs in kept.items():
+    for (method, own), pairs in kept.items():
         if not pairs:
             raise DataError(f"{dataset.name}: none of the {len(photos)} photos of the task has instances of {method}")
-        measured = measures.of_instances(pairs, "boxes" + mark, run.resampling)
-        skipped = lacking[method] + dataset.unlisted()
-        outcomes.append(Outcome(method, measured, len(pairs), skipped, notes=measured.notes))
+        measured = measures.of_instances(pairs, "boxes" + own + mark, run.resampling)
+        skipped = lacking[method, own] + dataset.unlisted()
+        outcomes.append(Outcome(method, own, measured, len(pairs), skipped, notes=measured.notes))
     return outcomes
 
 
@@ -213,20 +224,20 @@ def _retrieval(task: RetrievalTask, dataset: Dataset, methods: Sequence[str], ru
     gallery, queries = dataset.photos(task.gallery), dataset.photos(task.query)
     if dataset.features is None:
         raise DataError(f"{dataset.name}: retrieval needs the receipt of its features, none of those given is of it")
-    maps, classes = _maps(dataset, methods), len(dataset.classes) + 1
+    chosen, classes = _methods(dataset, methods, run), len(dataset.classes) + 1
     photos = gallery if task.gallery == task.query else gallery + queries
-    job = RetrievalJob(maps, dataset.features, classes)
+    job = RetrievalJob(chosen, dataset.features, classes)
     results = run.over(job, photos, f"retrieval of {dataset.name}")
     in_gallery, in_queries = ({photo.image_id for photo in part} for part in (gallery, queries))
-    variant = f"{task.gallery}-{task.query}"
     outcomes = []
-    for method, kept, skipped in _by_method(dataset, maps, photos, results):
+    for (method, own), kept, skipped in _by_method(dataset, chosen, photos, results):
         bank = [(photo.image_id, described) for photo, described in kept if photo.image_id in in_gallery]
         asked = [(photo.image_id, described) for photo, described in kept if photo.image_id in in_queries]
         if not asked:
             raise DataError(f"{dataset.name}: no photo of {task.query} is left for retrieval with {method}")
+        variant = f"{task.gallery}-{task.query}{own}"
         measured = measures.of_retrieval(bank, asked, subsets, variant, run.resampling)
-        outcomes.append(Outcome(method, measured, len(asked), skipped, notes=measured.notes))
+        outcomes.append(Outcome(method, own, measured, len(asked), skipped, notes=measured.notes))
     return outcomes
 
 
@@ -243,36 +254,41 @@ def _semantic(task: SemanticTask, dataset: Dataset, run: Run, mark: str) -> Outc
     described = zip(items, run.over(job, items, f"semantic of {dataset.name}"), strict=True)
     kept = [(item.photo.image_id, one) for item, one in described]
     measured = measures.of_semantic(kept, "hungarian" + mark, run.resampling)
-    return Outcome("heap", measured, len(items), skipped + dataset.unlisted(), notes=measured.notes)
+    return Outcome(HEAP, "", measured, len(items), skipped + dataset.unlisted(), notes=measured.notes)
 
 
 def _named(kept: Kept) -> list[tuple[str, Any]]:
     return [(photo.image_id, result) for photo, result in kept]
 
 
-def _maps(dataset: Dataset, methods: Sequence[str]) -> dict[str, Maps]:
+def _methods(dataset: Dataset, methods: Sequence[str], run: Run) -> Methods:
     missing = [method for method in methods if method not in dataset.maps]
     if missing:
         raise DataError(f"{dataset.name}: no maps of method {', '.join(missing)} among the receipts given")
-    return {method: dataset.maps[method] for method in methods}
+    smoothing = 0.0 if all(method == HEAP for method in methods) else run.smoothing
+    if smoothing and dataset.features is None:
+        raise DataError(
+            f"{dataset.name}: variants {SMOOTH} need the receipt of its features, none of those given is of it"
+        )
+    return Methods({method: dataset.maps[method] for method in methods}, dataset.features, smoothing)
 
 
 def _by_method(
-    dataset: Dataset, maps: Mapping[str, Maps], photos: Sequence[Photo], results: Iterator[dict[str, Any]]
-) -> Iterator[tuple[str, Kept, list[Skip]]]:
+    dataset: Dataset, methods: Methods, photos: Sequence[Photo], results: Iterator[dict[Key, Any]]
+) -> Iterator[tuple[Key, Kept, list[Skip]]]:
     """Yield each method with what was kept of its photos, and the photos that have no map."""
-    kept: dict[str, Kept] = {method: [] for method in maps}
+    kept: dict[Key, Kept] = {key: [] for key in methods.keys}
     for photo, result in zip(photos, results, strict=True):
-        for method, value in result.items():
-            kept[method].append((photo, value))
-    for method, pairs in kept.items():
+        for key, value in result.items():
+            kept[key].append((photo, value))
+    for (method, own), pairs in kept.items():
         if not pairs:
             raise DataError(f"{dataset.name}: none of the {len(photos)} photos of the task has a map of {method}")
-        reasons = {item["image_id"]: item["reason"] for item in maps[method].reader.receipt["skipped"]}
-        have = maps[method].rows
+        reasons = {item["image_id"]: item["reason"] for item in methods.maps[method].reader.receipt["skipped"]}
+        have = methods.maps[method].rows
         without = [photo.image_id for photo in photos if photo.image_id not in have]
         skipped = [{"photo": image_id, "reason": reasons.get(image_id, "has no map")} for image_id in without]
-        yield method, pairs, skipped + dataset.unlisted()
+        yield (method, own), pairs, skipped + dataset.unlisted()
 
 
 def _class_ids(dataset: Dataset, subset: str, names: Sequence[str]) -> list[int]:

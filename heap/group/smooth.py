@@ -7,6 +7,8 @@ finely than these few groups: the map, averaged over a photo's like patches, is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from skimage.filters import threshold_otsu
@@ -30,12 +32,26 @@ def smooth(foreground: Floats, features: npt.NDArray[np.floating], width: float)
         features: the photo's frozen features `(N, D)`.
         width: of the smoothing, see `over_alike`; 0 leaves the map as it is.
     """
-    inside = foreground > 0.5
-    if width == 0 or inside.all() or not inside.any():
-        return foreground
+    return smooth_all([foreground], features, width)[0]
+
+
+def smooth_all(maps: Sequence[Floats], features: npt.NDArray[np.floating], width: float) -> list[Floats]:
+    """Return `smooth` of several maps of one photo: how alike its patches are, which takes longest, is found once."""
+    smoothed = list(maps)
+    both_sides = [i for i, one in enumerate(maps) if 0 < np.count_nonzero(one > 0.5) < one.size]
+    if width == 0 or not both_sides:
+        return smoothed
     values = features.astype(np.float32)
     unit = values / np.linalg.norm(values, axis=1, keepdims=True).clip(1e-12)
-    averaged = over_alike(foreground, unit, width, -(-len(unit) // _REFERENCES))
+    stacked = np.stack([maps[i] for i in both_sides], axis=1)
+    averaged = over_alike(stacked, unit, width, -(-len(unit) // _REFERENCES))
+    for i, means in zip(both_sides, averaged.T, strict=True):
+        smoothed[i] = _cut(maps[i], means)
+    return smoothed
+
+
+def _cut(foreground: Floats, averaged: Floats) -> Floats:
+    """Return the averages `(N,)` of a map with their own threshold at 0.5."""
     if np.ptp(averaged) < 1e-6:  # all patches are equally alike: there is nothing to tell them apart
         return foreground
     # Averages of a wide map stay away from 0 and 1, so a fixed threshold would cut too much. Two straight lines keep

@@ -79,10 +79,10 @@ def contrast(features: Stored, attention: Floats, border: Mask) -> Floats:
 
 
 def over_alike(values: Floats, unit: Floats, width: float, step: int) -> Floats:
-    """Return each patch's mean of some values over its photo's patches, weighted by how alike they are, `(N,)`.
+    """Return each patch's mean of some values over its photo's patches, weighted by how alike they are.
 
     Args:
-        values: what is averaged, `(N,)`.
+        values: what is averaged, `(N,)`, or several at once, `(N, M)`; the means have the same shape.
         unit: features of length 1, `(N, D)`.
         width: the weight is exp(cosine / (width * standard deviation of the photo's cosines)), so that encoders of
             another scale are smoothed alike; smaller looks at fewer patches.
@@ -90,7 +90,7 @@ def over_alike(values: Floats, unit: Floats, width: float, step: int) -> Floats:
     """
     alike = unit @ unit[::step].T
     weights = np.exp((alike - alike.max(axis=1, keepdims=True)) / (width * alike.std()).clip(1e-6))
-    averaged: Floats = (weights @ values[::step] / weights.sum(axis=1)).astype(np.float32)
+    averaged: Floats = ((weights @ values[::step]).T / weights.sum(axis=1)).T.astype(np.float32)
     return averaged
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from heap.errors import SettingsError
 from heap.files import dump_json, read_json
 from heap.receipts import in_words
-from heap.settings.base import Count, Settings, Sides
+from heap.settings.base import Count, NotNegative, Settings, Sides
 from heap.settings.baselines import BASELINES, FoundSettings, KmeansSettings, LostSettings, TokenCutSettings
 from heap.settings.config import Config
 from heap.settings.datasets import Archive, Dataset, ScenesDataset
@@ -46,7 +46,7 @@ STAGE_VERSION = {
     "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps
     "model": 2,  # 2: with the view of the clusters
     "pictures": 1,
-    "evaluate": 3,  # 3: semantic figures of shuffled clusters and without background
+    "evaluate": 4,  # 4: +smooth, TokenCut's reading; 3: semantic figures of shuffled clusters and without background
     "report": 2,  # 2: gallery of every region
     "ablation": 1,
 }
@@ -106,7 +106,7 @@ _HOLDS: dict[str, dict[str, Any]] = {
     "cluster": {"cluster": ClusterSettings},
     "segment": {"segment": SegmentSettings},
     "model": {"reading": dict[str, Any], "group": GroupSettings, "segment": SegmentSettings},
-    "evaluate": {"benchmark": BenchmarkSettings, "evaluate": EvaluateSettings},
+    "evaluate": {"benchmark": BenchmarkSettings, "evaluate": EvaluateSettings, "smoothing": NotNegative},
     "report": {"benchmark": BenchmarkSettings, "report": ReportSettings},
     "pictures": {"pictures": PicturesSettings},
     "ablation": {"benchmark": BenchmarkSettings, "ablation": AblationSettings},
@@ -192,6 +192,7 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {
             "benchmark": config.benchmarks[name].model_dump(mode="json"),
             "evaluate": config.evaluate.model_dump(mode="json"),
+            "smoothing": config.group.smoothing,  # HEAP's, which the tables lend to the other methods
         }
     if stage == "ablation":
         if config.ablation is None or config.ablation.benchmark != name:

@@ -106,7 +106,8 @@ class SaliencyTask(Settings):
     """Grey pixels of the truth: FOUND's reading (== 255) or TokenCut's (any non-zero)."""
     bilateral: bool | Literal["peers"] = False
     """Also after the bilateral solver, which looks at the photos: false; true, variants `+bs`; or peers, which adds
-    `+bs-peers`: the solver's output as FOUND's code reads it, inverted where the object exceeds the background."""
+    `+bs-peers`, the solver's output as FOUND's code reads it, inverted where the object exceeds the background, and
+    `-tokencut`, nearest upsampling and the solver's soft output as TokenCut's code scores them."""
 
 
 class DiscoveryTask(Settings):

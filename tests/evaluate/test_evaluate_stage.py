@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_benchmark import Bench
+from tiny_benchmark import PATCH_PX, Bench
 
+from heap.cache.maps import write_maps
+from heap.cache.reader import FeatureReader
 from heap.errors import DataError
 from heap.evaluate.stage import evaluate
+from heap.group.smooth import smooth
+from heap.upsample import logits_of, soft_map
 
 TASKS: list[dict[str, Any]] = [
     {"task": "saliency", "dataset": "tiny"},
@@ -167,6 +171,49 @@ def test_masks_of_0_and_1_are_refused_by_name(tmp_path: Path) -> None:
     table, about = run(bench, [{**TASKS[0], "truth": "nonzero"}])
     assert value(table, method="heap", variant="multi+nonzero", metric="acc") == 1
     assert [w for w in about["warnings"] if "grey pixels" in w] == about["warnings"]  # once, not once a method
+
+
+def test_every_method_stands_in_the_table_smoothed_as_heap_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, smoothing=1.0, bootstrap=20)
+    table, about = run(bench)
+    plain = {"saliency": "multi", "discovery": "largest", "retrieval": "train-val", "instances": "boxes"}
+    for task, variant in plain.items():
+        of = table[table["task"] == task].set_index(["method", "variant", "metric"])
+        rows, smoothed = (of.xs(name, level="variant") for name in (variant, variant + "+smooth"))
+        assert list(smoothed.index.get_level_values("method").unique()) == METHODS
+        # HEAP's maps are smoothed already, and a map of one side of 0.5 is left alone.
+        pd.testing.assert_frame_equal(rows, smoothed)
+    assert set(table[table["task"] == "semantic"]["variant"]) == {"hungarian"}
+    assert [told["smoothed"] for told in about["tasks"][:6]] == [False] * 3 + [True] * 3
+
+
+def test_what_smoothing_makes_of_a_map_is_measured(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, smoothing=1.0)
+    features = bench.write_features(bench.write_manifest())
+    reader = FeatureReader(features)
+    ids = [str(image_id) for image_id in reader.images["image_id"]]
+    halves = []
+    for image_id in ids:  # the left half of each object: its other patches are like these
+        grid = bench.grid(int(image_id.removeprefix("photo")))
+        grid[:, grid.shape[1] // 2 :] = 0
+        halves.append(grid.ravel())
+    write_maps(tmp_path / "lost.json", reader, "lost", [(half, None) for half in halves], {})
+    frozen = bench.write_frozen([{"task": "saliency", "dataset": "tiny"}], ["lost"])
+    out = tmp_path / "m.csv"
+    given: dict[str, Any] = {"maps": [tmp_path / "lost.json"], "masks": [], "out_csv": out}
+    evaluate(frozen, [tmp_path / "tiny.parquet"], features=[features], **given)
+    iou = pd.read_csv(out).set_index(["variant", "metric"])["value"].xs("iou", level="metric")
+    assert iou["multi"] == pytest.approx(0.5, abs=0.05)
+    expected = []
+    for image_id, half, row in zip(ids, halves, range(len(ids)), strict=True):
+        i = int(image_id.removeprefix("photo"))
+        grid = smooth(half, reader.features(row), 1.0).reshape(bench.grid(i).shape)
+        soft = soft_map(logits_of(grid), PATCH_PX, bench.size(i), bench.size(i))
+        expected.append(((soft > 0.5) & bench.truth(i)).sum() / ((soft > 0.5) | bench.truth(i)).sum())
+    assert iou["multi+smooth"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert iou["multi+smooth"] > iou["multi"] + 0.1
+    with pytest.raises(DataError, match=r"variants \+smooth need the receipt of its features"):
+        evaluate(frozen, [tmp_path / "tiny.parquet"], features=[], **given)
 
 
 @pytest.mark.parametrize("task", [TASKS[2], TASKS[3]])

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from scipy.sparse.linalg import cg
+from torch.nn.functional import interpolate
 
 from heap.bilateral import BilateralGrid
+from heap.evaluate.jobs import PatchMap
 from heap.evaluate.saliency import (
     PEERS_VARIANTS,
     SOLVER_VARIANTS,
@@ -20,6 +24,7 @@ from heap.evaluate.saliency import (
     f_found,
     score,
     score_refined,
+    score_tokencut,
     solver_variants,
     summary,
     truth_of,
@@ -158,6 +163,87 @@ def test_golden_figures_after_the_bilateral_solver(golden: Path) -> None:
         for theirs, ours in {"iou_pred": "iou", "acc_pred": "acc", "f_max": "max_f_found"}.items():
             told = expected["means"][mode]["after_solver"][theirs]
             assert figures[ours] == pytest.approx(told, abs=TOLERANCE)
+
+
+def reference_of_tokencut(soft: Any, truth: Any) -> dict[str, float]:
+    """TokenCut's figures by plain loops, of its rule as golden/saliency_metrics/README.md states it."""
+    curve = []
+    for k in range(255):
+        above = soft > k / 255
+        right, found, true = (above & truth).sum(), above.sum(), truth.sum()
+        precision, recall = right / found if found else 1.0, right / true if true else 1.0
+        below = 0.3 * precision + recall
+        curve.append(1.3 * precision * recall / below if below else 0.0)
+    binary = soft > 0.5
+    return {
+        "iou": (binary & truth).sum() / (binary | truth).sum(), "acc": (binary == truth).mean(), "max_f": max(curve),
+    }  # fmt: skip
+
+
+def reference_solver(photo: Any, mask: Any) -> Any:
+    """Barron and Poole's solver written out: a dictionary of vertices, dense matrices, scipy's conjugate gradients."""
+    yuv = photo.astype(float) @ np.array(YUV).T + [0, 128, 128]
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    places = np.concatenate([np.stack([rows, columns], -1) // 16, (yuv / [16, 8, 8]).astype(int)], -1).reshape(-1, 5)
+    number = {place: i for i, place in enumerate(dict.fromkeys(map(tuple, places.tolist())))}
+    of_pixel = np.array([number[tuple(place)] for place in places.tolist()])
+    blur = 10.0 * np.eye(len(number))
+    for place, i in number.items():
+        for axis in range(5):
+            for step in (-1, 1):
+                other = number.get((*place[:axis], place[axis] + step, *place[axis + 1 :]))
+                if other is not None:
+                    blur[i, other] = 1
+    count = np.bincount(of_pixel).astype(float)
+    n = np.ones(len(number))
+    for _ in range(10):
+        n = np.sqrt(n * count / (blur @ n))
+    system = 256 * (np.diag(n * (blur @ n)) - n[:, None] * blur * n) + np.diag(0.999 * count)
+    splat = np.bincount(of_pixel, weights=mask.ravel())
+    jacobi = np.diag(1 / np.maximum(np.diag(system), 1e-5))
+    solved, _ = cg(system, 0.999 * splat, x0=splat / count, rtol=1e-5, atol=0, maxiter=25, M=jacobi)
+    return solved[of_pixel].reshape(mask.shape)
+
+
+YUV = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 2**32 - 1))
+def test_tokencuts_reading_is_that_of_its_rule_written_out(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    # A photo of whole patches, as TokenCut makes it, 5 x 6 patches of 8 px; no luma on a border of two cells.
+    photo = (random.integers(0, 12, (40, 48, 3)) // 3 * 60 + 7).astype(np.uint8)
+    grid, truth = (random.random((5, 6)) > 0.6).astype(np.float32), random.random((40, 48)) > 0.5
+    patches = PatchMap(grid, 8, (40, 48))
+    mask = patches.nearest((40, 48))
+    nearest = interpolate(torch.from_numpy(grid)[None, None], size=(40, 48), mode="nearest")[0, 0].numpy() > 0.5
+    np.testing.assert_array_equal(mask, nearest)
+    np.testing.assert_array_equal(
+        patches.nearest((67, 31)),
+        interpolate(torch.from_numpy(grid)[None, None], size=(67, 31), mode="nearest")[0, 0].numpy() > 0.5,
+    )
+    scores = score_tokencut(mask, truth, BilateralGrid.of(photo))
+    soft = reference_solver(photo, mask.astype(float))
+    for variant, values in (("multi-tokencut", mask.astype(float)), ("multi+bs-tokencut", soft)):
+        expected = reference_of_tokencut(values, truth)
+        assert scores[variant].iou == pytest.approx(expected["iou"], abs=1e-6)
+        assert scores[variant].acc == pytest.approx(expected["acc"], abs=1e-9)
+        assert scores[variant].f_curve.max() == pytest.approx(expected["max_f"], abs=1e-9)
+
+
+def test_tokencuts_reading_of_the_golden_soft_outputs(golden: Path) -> None:
+    folder = golden / "bilateral_solver"
+    cases = json.loads((folder / "expected.json").read_text())["cases"]
+    soft = np.load(folder / "soft.npz")
+    for case in (case for case in cases if case["name"] in soft):
+        binary, truth = grey(folder / case["coarse"]).astype(bool), grey(folder / case["gt"]) == 255
+        grid = BilateralGrid.of(np.array(Image.open(folder / case["image"]).convert("RGB")))
+        found = score_tokencut(binary, truth, grid)["multi+bs-tokencut"]
+        expected = reference_of_tokencut(soft[case["name"]].astype(float), truth)
+        # The stored values are float16: 2.4e-4 moves a few pixels across a threshold.
+        for name, value in (("iou", found.iou), ("acc", found.acc), ("max_f", found.f_curve.max())):
+            assert value == pytest.approx(expected[name], abs=1e-3), (case["name"], name)
 
 
 def test_the_two_readings_of_the_solver_differ_only_for_large_objects() -> None:

@@ -16,6 +16,7 @@ from heap.errors import DataError
 from heap.evaluate.stage import evaluate
 
 SOLVED = ["multi+bs", "single+bs"]
+TOKENCUT = ["multi-tokencut", "multi+bs-tokencut"]
 PEERS = ["multi+bs-peers", "single+bs-peers"]
 
 
@@ -43,7 +44,7 @@ def run(bench: Bench, workers: int = 1, **task: Any) -> tuple[pd.DataFrame, dict
 def test_variants_figures_and_refusals(bench: Bench) -> None:
     write_photos(bench)
     table, about = run(bench, bilateral="peers")
-    assert list(dict.fromkeys(table["variant"])) == ["multi", "single", *SOLVED, *PEERS]
+    assert list(dict.fromkeys(table["variant"])) == ["multi", "single", *SOLVED, *PEERS, *TOKENCUT]
     assert (table["images"] == 9).all()
     value = table.set_index(["method", "variant", "metric"])["value"]
     counts = {told["method"]: told["bilateral_solver"] for told in about["tasks"]}
@@ -56,10 +57,21 @@ def test_variants_figures_and_refusals(bench: Bench) -> None:
         # A solved photo has no soft map: the F of its mask, where the soft map's best threshold was below 0.5.
         assert value["attention", variant, "max_f"] == 0
     assert value["attention", "multi", "max_f"] > 0.7
+    for variant in TOKENCUT:
+        assert value["heap", variant, "acc"] == 1
+        assert value["attention", variant, "max_f"] == 0  # an empty mask, and what the solver makes of it
     # The full mask, which the peers turn into an empty one and refuse.
     assert {v: counts["everything"][v]["accepted"] for v in (*SOLVED, *PEERS)} == {
         "multi+bs": 9, "single+bs": 9, "multi+bs-peers": 0, "single+bs-peers": 0,
     }  # fmt: skip
+
+
+def test_smoothed_maps_are_solved_too_but_not_read_as_tokencuts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, smoothing=1.0)
+    write_photos(bench)
+    table, _ = run(bench, bilateral="peers")
+    plain = ["multi", "single", *SOLVED, *PEERS]
+    assert list(dict.fromkeys(table["variant"])) == [*plain, *TOKENCUT, *(name + "+smooth" for name in plain)]
 
 
 def test_the_mark_of_the_truth_stands_behind_the_solver(bench: Bench) -> None:

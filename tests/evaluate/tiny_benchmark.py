@@ -39,6 +39,7 @@ class Bench:
     folder: Path
     photos: int = 9
     bootstrap: int = 0
+    smoothing: float = 0.0
     skipped: tuple[int, ...] = ()
     foreground: int = 255  # of the true masks
     ignored: tuple[int, ...] = ()  # photos whose class mask is 255 everywhere
@@ -163,5 +164,6 @@ class Bench:
         benchmark = {"tasks": tasks, "methods": methods}
         shared = {"bootstrap": self.bootstrap, "seed": 0}
         frozen = {"stage": "evaluate", "name": "tiny", "version": version, "benchmark": benchmark, "evaluate": shared}
+        frozen["smoothing"] = self.smoothing
         write_json(path, frozen)
         return path

@@ -185,6 +185,13 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
         ("baselines/tokencut/tau", 0.1, {("maps", "tokencut")}),
         ("baselines/found/steps", 7, {("found", "benchmarks"), ("found", "photos"), ("found", "demo")}),
         ("segment/threshold", 0.6, None),
+        (
+            "group/smoothing",
+            0.5,
+            {("group", name) for name in DATASETS}
+            | {("model", name) for name in ("benchmarks", "photos", "demo")}
+            | {("evaluate", name) for name in BENCHMARKS},
+        ),
         ("ablation/seeds", [5], {("ablation", "demo")}),
         ("ablation/variants/tokens_4", {"head": {"num_groups": 5}}, {("ablation", "demo")}),
         ("pictures/longest_px", 320, {("pictures", name) for name in DATASETS}),

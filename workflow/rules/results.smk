@@ -8,9 +8,7 @@ rule evaluate:
             paths.manifest, datasets_of(wildcards.benchmark)
         ),
         maps=lambda wildcards: maps_of(wildcards.benchmark),
-        features=lambda wildcards: map(
-            paths.features, datasets_of(wildcards.benchmark, "retrieval")
-        ),
+        features=lambda wildcards: map(paths.features, datasets_of(wildcards.benchmark)),
         masks=lambda wildcards: map(
             paths.masks, datasets_of(wildcards.benchmark, "instances", "semantic")
         ),

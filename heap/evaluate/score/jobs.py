@@ -113,10 +113,12 @@ class SaliencyJob:
     Attributes:
         reading: of the truth.
         refined: variants with the bilateral solver, which looks at the photo; none for no solver.
+        tokencut: also TokenCut's own reading, which looks at it too.
     """
 
     reading: saliency.Reading
     refined: Mapping[str, Parts]
+    tokencut: bool = False
 
     def __call__(self, photo: Photo) -> SaliencyPhoto:
         """Score one map."""
@@ -127,13 +129,15 @@ class SaliencyJob:
         truth = saliency.truth_of(values, self.reading)
         _fit(soft.shape, truth.shape, photo.truth)
         scores = saliency.score(soft, truth)
-        if self.refined:
+        if self.refined or self.tokencut:
             source: Path = photo.given["photo"]
             pixels = read_photo(source)
             if pixels.shape[:2] != truth.shape:
                 raise DataError(f"{source}: {pixels.shape[:2]} px, but {photo.truth} has {truth.shape}")
             binary = soft > saliency.FOREGROUND_ABOVE
-            scores |= saliency.score_refined(binary, truth, BilateralGrid.of(pixels), self.refined)
+            grid = BilateralGrid.of(pixels)
+            scores |= saliency.score_refined(binary, truth, grid, self.refined)
+            scores |= saliency.score_tokencut(binary, truth, grid) if self.tokencut else {}
         levels = saliency.levels_of(photo.truth, values)
         return SaliencyPhoto(saliency.Photo(scores, levels), float(soft.max()))
 

@@ -81,16 +81,19 @@ def score_saliency(
     """
     solver = saliency.solver_variants("peers")
     chosen = variants or [*saliency.VARIANTS, *(saliency.solver_variants(photos_folder is not None))]
-    unknown = [variant for variant in chosen if variant not in (*saliency.VARIANTS, *solver)]
+    there = (*saliency.VARIANTS, *solver, *saliency.TOKENCUT_VARIANTS)
+    unknown = [variant for variant in chosen if variant not in there]
     if unknown:
-        raise DataError(f"--variant {unknown[0]}: unknown (there are: {', '.join([*saliency.VARIANTS, *solver])})")
+        raise DataError(f"--variant {unknown[0]}: unknown (there are: {', '.join(there)})")
     refined = {variant: part for variant, part in solver.items() if variant in chosen}
+    tokencut = any(variant in saliency.TOKENCUT_VARIANTS for variant in chosen)
     photos, notes = _files(inputs)
-    if refined:
+    if refined or tokencut:
         if photos_folder is None:
-            raise DataError(f"--variant {next(iter(refined))}: the bilateral solver needs the photos (--photos)")
+            needs = next(variant for variant in chosen if variant not in saliency.VARIANTS)
+            raise DataError(f"--variant {needs}: the bilateral solver needs the photos (--photos)")
         photos = _with_photos(photos, photos_folder)
-    results = jobs.run(jobs.SaliencyJob(reading, refined), photos, "scoring saliency", inputs.workers)
+    results = jobs.run(jobs.SaliencyJob(reading, refined, tokencut), photos, "scoring saliency", inputs.workers)
     # A map as large as 1 in 255 nowhere: masks of 0 and 1 written as bytes, and every one would score as empty.
     if 0 < max(one.highest for _, one in results) <= 1 / 255 + 1e-9:
         raise DataError(f"{inputs.pred}: no value is above 1 of 255; masks must be 0 and 255, not 0 and 1")
