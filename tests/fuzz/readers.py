@@ -244,7 +244,7 @@ def photo(path: Path) -> None:
 
 def described(path: Path) -> None:
     """A model's folder, its description sealed again, so that values are reached and not the seal alone."""
-    with contextlib.suppress(ValueError, AttributeError):  # damaged bytes, an infinity, a list
+    with contextlib.suppress(ValueError, TypeError):  # damaged bytes, an infinity, no object
         path.write_text(json.dumps(sealed(json.loads(path.read_bytes()))))
     assert len(find(path.parent).identity) == 16
 
