@@ -22,6 +22,8 @@ from heap.report.photos import Found
 
 # More neighbours than this the page does not carry, whatever `cluster.neighbours` says.
 NEIGHBOURS = 8
+# Nor larger thumbnails of every photo: the chosen photos have pictures of their own.
+MOST_PX = 256
 NOBODY = 0xFFFFFFFF
 NO_IOU = 0xFFFF
 FULL_U16 = 65535
@@ -80,7 +82,7 @@ def browse(found: Found, ious: Mapping[str, float], most_px: int, room: int) -> 
         Entry(found.row_of[name], files[name], tuple(int(token) for token in tokens[starts[i] : starts[i + 1]]))
         for i, name in enumerate(photos)
     ]
-    layout = layout_for(len(photos), room, most_px)
+    layout = layout_for(len(photos), room, min(most_px, MOST_PX))
     made = sheets(entries, found.maps_receipt, layout, room, f"thumbnails of {found.name}")
     sizes = np.array([size for sheet in made for size in sheet.sizes], dtype=np.uint16).reshape(-1, 4)
     k = {kind: int(found.clusters.info["k"][kind]) for kind in (FOREGROUND, BACKGROUND)}

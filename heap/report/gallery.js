@@ -44,7 +44,7 @@ class Gallery {
     this.form.hidden = false;
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("change", (event) => { if (event.target.name !== "text") this.choose(event.target.name); });
-    this.form.elements.text.addEventListener("input", () => this.search());
+    for (const kind of ["input", "change"]) this.form.elements.text.addEventListener(kind, () => this.search());
     addEventListener("hashchange", () => this.follow(true));
     addEventListener("keydown", (event) => this.key(event));
     this.state = { dataset: this.datasets[0], view: "clusters", page: 1 };
@@ -106,7 +106,9 @@ class Gallery {
 
   // Typing changes the page as it goes and leaves one entry in the history, not one a letter.
   search() {
-    const text = this.form.elements.text.value.trim(), view = this.state.cluster === null ? "regions" : "cluster";
+    const text = this.form.elements.text.value.trim();
+    if (text === (this.state.text || "")) return;
+    const view = this.state.cluster === null ? "regions" : "cluster";
     const address = this.address({ ...this.state, view, text, page: 1 });
     if (this.state.view === view) history.replaceState(null, "", address); else history.pushState(null, "", address);
     this.state = this.read(address);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ CLUSTERS = 40
 CROP_PX = 112
 # Photos are read at this size before cropping: a region a sixth of it wide still fills its crop.
 READ_PX = 640
+# Clusters of so many regions or fewer are folded away, where there are larger ones.
+FOLDED = 2
 MARGIN = 0.12  # of the box, so that the region's surroundings can be seen
 
 
@@ -34,6 +36,7 @@ class ClusterCard:
         regions: how many it has.
         photos: in how many photos.
         crops: its most typical regions, each with its region_id.
+        folded: whether it is shown only when asked for: one or two regions are seldom a kind of object.
     """
 
     number: int
@@ -41,6 +44,7 @@ class ClusterCard:
     regions: int
     photos: int
     crops: list[tuple[int, Picture]]
+    folded: bool
 
 
 def css(colour: npt.NDArray[np.uint8]) -> str:
@@ -76,9 +80,10 @@ def cluster_cards(found: Found, colours: npt.NDArray[np.uint8]) -> list[ClusterC
             )
             for _, row in typical(known).iterrows()
         ]
-        cards.append(
-            ClusterCard(cluster, css(colours[cluster]), len(regions), int(regions["image_id"].nunique()), crops)
-        )
+        photos = int(regions["image_id"].nunique())
+        cards.append(ClusterCard(cluster, css(colours[cluster]), len(regions), photos, crops, len(regions) <= FOLDED))
+    if all(one.folded for one in cards):  # then there is nothing else to show
+        cards = [replace(one, folded=False) for one in cards]
     return cards
 
 

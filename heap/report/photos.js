@@ -26,7 +26,7 @@ for (const section of document.querySelectorAll("section.photos")) {
     pager(nav, page, Math.ceil(found.length / CARDS_PER_PAGE), (to) => { show(to); section.scrollIntoView(); });
   }
 
-  form.addEventListener("input", () => show(1));
+  for (const kind of ["input", "change"]) form.addEventListener(kind, () => show(1)); // some browsers fill forms in without `input`
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
   show(1);
@@ -40,5 +40,3 @@ for (const section of document.querySelectorAll("section.photos")) {
   }
 }
 
-new Gallery(document.getElementById("gallery"));
-document.documentElement.classList.add("ready");

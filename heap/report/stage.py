@@ -20,7 +20,7 @@ from heap.progress import track
 from heap.report import pictures
 from heap.report.browse import Browser, browse
 from heap.report.figures import read_history, tables
-from heap.report.gallery import CLUSTERS, ClusterCard, cluster_cards, css
+from heap.report.gallery import ClusterCard, cluster_cards, css
 from heap.report.photos import Card, Found, card, choose, gather, score
 from heap.report.words import encoder_note
 from heap.settings.freeze import read_frozen, section
@@ -28,7 +28,7 @@ from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTas
 
 HERE = Path(__file__).parent
 # One after another they are the page's one script.
-SCRIPTS = ("regions.js", "gallery.js", "photos.js")
+SCRIPTS = ("regions.js", "gallery.js", "photos.js", "enlarge.js")
 
 
 @dataclass(frozen=True)
@@ -184,4 +184,4 @@ def render(**content: Any) -> str:
     # The browser runs this one script and no other, and asks nobody for anything: a second fence behind the escaping.
     fence = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("template.html")
-    return page.render(**content, style=style, script=script, script_sha256=fence, most_clusters=CLUSTERS)
+    return page.render(**content, style=style, script=script, script_sha256=fence)

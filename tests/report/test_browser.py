@@ -203,6 +203,39 @@ def test_short_links_and_links_to_nowhere(page: Page) -> None:
         assert len(page.texts(".overview .cluster")) == 3
 
 
+def test_a_click_enlarges_and_arrows_walk(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.open("#tiny/region-2")
+    shown = "document.querySelector('dialog.enlarged[open] figcaption').textContent"
+    page.click("#photos-1 .card .enlarge")
+    name = page.texts("#photos-1 .card h3")[0]
+    assert page.js(shown) == f"{name}: photo"
+    page.until("document.querySelector('.enlarged img').naturalWidth > 0")
+    box = page.js("document.querySelector('.enlarged img').getBoundingClientRect().toJSON()")
+    assert box["width"] > 700
+    assert box["bottom"] <= 900
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+    assert page.js(shown) == f"{name}: found"
+    page.press(Keys.ESCAPE)
+    page.until("!document.querySelector('dialog.enlarged[open]')")
+    assert page.hash == "#tiny/region-2", "the keys were the picture's"
+
+
+def test_filters_listen_to_change_alone(page: Page) -> None:
+    """Of browsers and scripts that fill a form in without the event `input`."""
+    page.open("#tiny/regions")
+    fill = (
+        "const one = document.querySelector(arguments[0]).elements.text; one.value = arguments[1];"
+        "one.dispatchEvent(new Event('change', { bubbles: true }))"
+    )
+    page.driver.execute_script(fill, "#photos-1 form", "p1")
+    assert page.texts("#photos-1 .card h3") == ["p1"]
+    page.driver.execute_script(fill, "#gallery form", "p1")
+    page.goes_to("#tiny/regions?text=p1")
+    assert set(page.texts("#gallery .list .name")) == {"p1"}
+
+
 def test_keys_walk_and_climb(page: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 

@@ -15,7 +15,8 @@ from report.page import EVIL, prepared, write
 
 from heap.errors import DataError
 from heap.evaluate.truth import Photo
-from heap.report.photos import choose
+from heap.report.gallery import cluster_cards
+from heap.report.photos import choose, gather
 from heap.report.stage import each_once
 
 
@@ -165,3 +166,19 @@ def test_no_photo_is_shown_twice_and_as_many_as_there_are(count: int, there: int
     ious = dict(zip([photo.image_id for photo in every], np.linspace(0, 1, there), strict=True))
     chosen = [one.photo.image_id for one in choose(every, ious, count)]
     assert len(chosen) == len(set(chosen)) == min(count, there)
+
+
+def test_clusters_of_one_or_two_regions_are_folded_away(world: World) -> None:
+    (found,) = gather([world.manifest], [world.maps], [world.folder / "c.parquet"], [world.folder / "masks/tiny.json"])
+    table = found.clusters.table
+    objects = table.index[table["kind"] == "foreground"]
+    table.loc[objects, "cluster"] = np.where(np.arange(len(objects)) < 2, 1, 0).astype(np.int32)
+    cards = cluster_cards(found, np.zeros((5, 3), np.uint8))
+    assert [(one.number, one.regions, one.folded) for one in cards] == [(0, 16, False), (1, 2, True)]
+    found.clusters.table["kind"] = np.where(table.index.isin(objects[:2]), "foreground", "background")
+    assert [one.folded for one in cluster_cards(found, np.zeros((5, 3), np.uint8))] == [False], "nothing else to show"
+
+
+def test_pictures_come_first(page: str) -> None:
+    places = [page.index(f'id="{name}"') for name in ("photos-1", "gallery", "tables", "training")]
+    assert places == sorted(places)
