@@ -1,7 +1,8 @@
 """Write the pinned environments from what is installed: `make pins` after testing an upgrade.
 
-`constraints.txt` is what pip uses (README, Makefile, CI); `heap.yaml` is what Snakemake builds with `--sdm conda`, the
-same versions of the packages that pyproject.toml names.
+`constraints.txt` has the versions that were tested. Of them are made `lock.txt`, which `make` installs (README, CI): all
+platforms, each file by its hash; and `heap.yaml`, which Snakemake builds with `--sdm conda`: the packages that
+pyproject.toml names.
 """
 
 from __future__ import annotations
@@ -33,8 +34,19 @@ def conda_text(constraints: str) -> str:
     )
 
 
+def write_lock(constraints: Path) -> None:
+    """Write lock.txt: all packages of the extra dev at the versions of `constraints`, for every platform, with hashes."""
+    header = "# Written by envs/pin.py; do not edit. `pip install --require-hashes -r envs/lock.txt`, on any platform.\n"
+    lock = subprocess.run(
+        [sys.executable, "-m", "uv", "--quiet", "pip", "compile", PROJECT, "--extra", "dev", "--constraints", constraints,
+         "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"],
+        check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout  # fmt: skip
+    (HERE / "lock.txt").write_text(header + lock)
+
+
 def main() -> None:
-    """Write both files."""
+    """Write the three files."""
     frozen = subprocess.run(
         [sys.executable, "-m", "pip", "freeze", "--exclude-editable", "--exclude", "heap-discovery"],
         check=True, capture_output=True, text=True,
@@ -44,6 +56,7 @@ def main() -> None:
     text = header + "\n".join(pins) + "\n"
     (HERE / "constraints.txt").write_text(text)
     (HERE / "heap.yaml").write_text(conda_text(text))
+    write_lock(HERE / "constraints.txt")
 
 
 if __name__ == "__main__":
