@@ -1,8 +1,7 @@
 """Write the pinned environments from what is installed: `make pins` after testing an upgrade.
 
-`constraints.txt` has the versions that were tested. Of them are made `lock.txt`, which `make` installs (README, CI): all
-platforms, each file by its hash; and `heap.yaml`, which Snakemake builds with `--sdm conda`: the packages that
-pyproject.toml names.
+`constraints.txt` has the versions that were tested. Of them are made `lock.txt`, which `make` installs: files and their
+hashes, for all platforms; and `heap.yaml`, which Snakemake builds with `--sdm conda`: what pyproject.toml names.
 """
 
 from __future__ import annotations
@@ -35,11 +34,12 @@ def conda_text(constraints: str) -> str:
 
 
 def write_lock(constraints: Path) -> None:
-    """Write lock.txt: all packages of the extra dev at the versions of `constraints`, for every platform, with hashes."""
-    header = "# Written by envs/pin.py; do not edit. `pip install --require-hashes -r envs/lock.txt`, on any platform.\n"
+    """Write lock.txt: what the extra dev needs at the versions of `constraints`, for every platform, with hashes."""
+    header = "# Written by envs/pin.py; do not edit. For `pip install --require-hashes -r`, on any platform.\n"
     lock = subprocess.run(
-        [sys.executable, "-m", "uv", "--quiet", "pip", "compile", PROJECT, "--extra", "dev", "--constraints", constraints,
-         "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"],
+        [sys.executable, "-m", "uv", "--quiet", "pip", "compile", PROJECT, "--extra", "dev",
+         "--constraints", constraints, "--universal", "--python-version", "3.11", "--generate-hashes",
+         "--no-header", "--no-annotate"],
         check=True, stdout=subprocess.PIPE, text=True,
     ).stdout  # fmt: skip
     (HERE / "lock.txt").write_text(header + lock)

@@ -33,7 +33,9 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
 
 
 def test_the_lock_has_the_pinned_versions_and_a_hash_of_every_file() -> None:
-    blocks = re.findall(r"^([\w.-]+)==([^\s;]+)(.*(?:\n    .*)*)", (REPOSITORY / "envs/lock.txt").read_text(), re.MULTILINE)
+    blocks = re.findall(
+        r"^([\w.-]+)==([^\s;]+)(.*(?:\n    .*)*)", (REPOSITORY / "envs/lock.txt").read_text(), re.MULTILINE
+    )
     locked = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version, _ in blocks}
     assert all("--hash=sha256:" in rest for *_, rest in blocks)
     assert {one.name.lower() for one in dependencies()} <= set(locked), "run `make pins`"

@@ -36,6 +36,7 @@ from heap.settings.models import Encoder as EncoderSettings
 log = logging.getLogger("heap")
 
 # Settings that change how fast features come, from where weights are read, or what they are called, but no feature.
+# Weights and patch size themselves decide, wherever they come from: the encoder says both.
 _NO_FEATURE = ("batch_size", "weights", "sha256", "patch_px", "supervision")
 # What reading tells of a file whose disk vanished.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
@@ -125,6 +126,8 @@ def extract(
     batch = int(read_means(means, "extract").get("batch_size", getattr(encoder_settings, "batch_size", 1)))
     started = time.monotonic()
     try:
+        if settings["on_bad_image"] == "fail" and (bad := store.skipped()):  # left out while the config said `skip`
+            raise PhotoError(f"{photos.root}: {len(bad)} photos cannot be used, the first: {bad[0]['reason']}")
         taken: list[int] = []
         read = partial(_read, photos.root, settings)
         encode_shards(
@@ -220,6 +223,7 @@ def _parse_part(part: str) -> tuple[int, int]:
 
 def _fingerprint(settings: dict[str, Any], encoder: Encoder, table: pd.DataFrame) -> str:
     encoding = {key: value for key, value in settings["encoder"].items() if key not in _NO_FEATURE}
+    encoding["patch_px"] = encoder.patch_px
     decides = {"encoder": encoding, "resize_px": settings["resize_px"], "max_px": settings["max_px"]}
     source = encoder.weights["sha256"] or encoder.weights["source"]
     return fingerprint(decides, source, table, settings["version"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -16,11 +17,15 @@ from heap.cache.reader import FeatureReader
 from heap.cache.store import FeatureStore
 from heap.data import manifest
 from heap.data.photos import read_photo
+from heap.encoders import cnn, vit
 from heap.encoders.open import choose_device, open_encoder
+from heap.encoders.weights import locate
 from heap.errors import CacheError, EncoderError, PhotoError, SettingsError
 from heap.files import read_json, write_json
 from heap.settings import frozen_text, parse
 from heap.settings.datasets import FolderDataset
+from heap.settings.freeze import _HOLDS
+from heap.settings.models import CnnEncoder, DescriptorEncoder, VitEncoder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOS = 11
@@ -41,10 +46,10 @@ class World:
         self.freeze()
         self.list_photos()
 
-    def freeze(self, storage: str = "float16", **edits: Any) -> None:
+    def freeze(self, encoder: dict[str, Any] | None = None, **edits: Any) -> None:
         raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-        raw["encoders"]["descriptors"]["storage"] = storage
-        raw["models"]["photos"]["encoder"] = "descriptors"
+        raw["encoders"]["tried"] = encoder or {"kind": "descriptors"}
+        raw["models"]["photos"]["encoder"] = "tried"
         raw["datasets"]["photos"] |= edits
         self.config = parse(raw)
         (self.folder / "frozen.json").write_text(frozen_text(self.config, "extract", "photos"))
@@ -91,7 +96,7 @@ def test_the_cache_holds_what_the_encoder_gives(world: World) -> None:
 def test_eight_bits_are_read_back_as_floats_and_are_another_store(world: World) -> None:
     world.extract()
     exact = world.gather()
-    world.freeze(storage="uint8")
+    world.freeze({"kind": "descriptors", "storage": "uint8"})
     world.extract(to="coded")
     coded = world.gather(to="coded")
     assert (exact.receipt["storage"], coded.receipt["storage"]) == ("float16", "uint8")
@@ -189,6 +194,99 @@ def test_other_settings_or_photos_make_another_store_and_the_old_one_stays(world
     third = world.extract()["fingerprint"]
     assert len({first, second, third}) == 3
     assert {p.stem for p in (world.folder / "store").glob("*.zarr")} == {first, second, third}
+
+
+DESCRIPTORS = {"kind": "descriptors"}
+VIT = {"kind": "vit", "architecture": "test_vit", "weights": "random", "batch_size": 1}
+CNN = {
+    "kind": "cnn", "architecture": "test_efficientnet", "weights": "random", "supervision": "none", "stages": [-1],
+    "patch_px": 32, "batch_size": 1,
+}  # fmt: skip
+# Another value of every key that an extraction reads, and whether it gives other features.
+EDITS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    (DESCRIPTORS, {"kind": "vit", "architecture": "test_vit", "weights": "random"}, True),
+    (DESCRIPTORS, {"patch_px": 16}, True),
+    (DESCRIPTORS, {"storage": "uint8"}, True),
+    (VIT, {"architecture": "test_vit.r160_in1k"}, True),
+    (VIT, {"weights": "FILE"}, True),
+    (VIT, {"facet": "value"}, True),
+    (VIT, {"block": 0}, True),
+    (VIT, {"precision": "bfloat16"}, True),
+    (VIT, {"storage": "uint8"}, True),
+    (VIT, {"patch_px": 16}, False),
+    (VIT, {"supervision": "none"}, False),
+    (VIT, {"batch_size": 3}, False),
+    (CNN, {"architecture": "test_resnet"}, True),
+    (CNN, {"stages": [2], "patch_px": 8}, True),
+    (CNN, {"attention_stage": -1}, True),
+    (CNN, {"weights": "FILE"}, True),
+    (CNN, {"pad_type": "same"}, True),
+    (CNN, {"mean": [0.1, 0.2, 0.3]}, True),
+    (CNN, {"std": [0.1, 0.2, 0.3]}, True),
+    (CNN, {"storage": "uint8"}, True),
+    (CNN, {"supervision": "SUPERVISED"}, False),
+    (CNN, {"batch_size": 3}, False),
+    (DESCRIPTORS, {"dataset": {"max_px": 32}}, True),
+    (DESCRIPTORS, {"dataset": {"resize_px": [32, 48]}}, True),
+    (DESCRIPTORS, {"dataset": {"max_patches": 30, "on_bad_image": "skip"}}, True),
+    (DESCRIPTORS, {"dataset": {"on_bad_image": "skip"}}, False),
+]
+
+
+def test_every_key_that_an_extraction_reads_is_edited() -> None:
+    for base, kind in ((DESCRIPTORS, DescriptorEncoder), (VIT, VitEncoder), (CNN, CnnEncoder)):
+        edited = {key for of, edit, _ in EDITS if of is base for key in edit}
+        # A pinned checksum refuses weights and changes none; another kind has other keys.
+        assert set(kind.model_fields) - edited <= {"kind", "sha256"}
+    read = set(_HOLDS["extract"]) - {"encoder"}
+    assert {key for _, edit, _ in EDITS for key in edit.get("dataset", {})} == read
+
+
+@pytest.mark.parametrize("base", [DESCRIPTORS, VIT, CNN], ids=lambda base: base["kind"])
+def test_an_edit_that_may_change_features_makes_another_store(
+    world: World, monkeypatch: pytest.MonkeyPatch, base: dict[str, Any]
+) -> None:
+    """And each is run into the same folder: no edit may meet a store that it does not fit."""
+    for name in sorted(world.photos.iterdir())[2:]:
+        name.unlink()
+    world.list_photos()
+
+    def on_the_cpu(settings: Any, *others: Any) -> Any:
+        precision = {"precision": "float32"} if hasattr(settings, "precision") else {}
+        return open_encoder(settings.model_copy(update=precision), *others)
+
+    monkeypatch.setattr(stage, "open_encoder", on_the_cpu)  # half precision needs CUDA
+
+    def run(edit: dict[str, Any]) -> str:
+        encoder = {**base, **{key: value for key, value in edit.items() if key != "dataset"}}
+        if encoder.get("weights") == "FILE":
+            encoder["weights"] = str(world.folder / "weights.pth")
+            model = vit.build(base["architecture"]) if base is VIT else cnn.build(CnnEncoder(**base))
+            torch.save(model.state_dict(), encoder["weights"])
+        if encoder["kind"] != "descriptors":
+            write_json(world.folder / "weights.json", locate(encoder["architecture"], encoder["weights"], None))
+        world.freeze(encoder, **edit.get("dataset", {}))
+        fingerprint = world.extract()["fingerprint"]
+        world.gather()
+        return str(fingerprint)
+
+    found = {run({})}
+    for edit in [edit for of, edit, changes in EDITS if of is base and not changes]:
+        assert {run(edit)} == found, edit
+    for edit in [edit for of, edit, changes in EDITS if of is base and changes]:
+        fingerprint = run(edit)
+        assert fingerprint not in found, edit
+        found.add(fingerprint)
+
+
+def test_a_photo_that_was_skipped_stops_where_none_may_be(world: World) -> None:
+    torn = world.photos / "01.png"
+    torn.write_bytes(torn.read_bytes()[:-900])
+    world.freeze(on_bad_image="skip")
+    world.extract()
+    world.freeze(on_bad_image="fail")
+    with pytest.raises(PhotoError, match=r"1 photos cannot be used, the first: .*01\.png"):
+        world.extract()
 
 
 def test_parts_of_different_stores_do_not_mix(world: World) -> None:

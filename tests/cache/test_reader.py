@@ -46,6 +46,13 @@ def test_a_receipt_of_another_store_is_refused(copy: FeatureReader, key: str, va
         FeatureReader(copy.path)
 
 
+@pytest.mark.parametrize("patch_px", [4, 7, 9, 16])
+def test_a_receipt_with_another_patch_size_is_refused(copy: FeatureReader, patch_px: int) -> None:
+    write_json(copy.path, {**read_json(copy.path), "patch_px": patch_px})
+    with pytest.raises(CacheError, match=rf"set\.json: patch_px {patch_px} is not that of .*run extract again"):
+        FeatureReader(copy.path)
+
+
 def test_no_receipt_and_a_foreign_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x\.json: no such file"):
         FeatureReader(tmp_path / "x.json")
