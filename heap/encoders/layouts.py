@@ -6,6 +6,7 @@ The rules were read in the publishers' code (facebookresearch/dino, dinov2, dino
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -13,8 +14,14 @@ from torch import Tensor
 
 from heap.errors import EncoderError
 
-# Parts of a checkpoint that belong to pre-training or to a classifier, not to the backbone.
-_NOT_BACKBONE = ("head.", "fc.", "classifier.", "mask_token", "projectors.", "local_cls_norm.")
+# Parts of a checkpoint that belong to pre-training or to a classifier, not to the backbone: of DINO, DINOv2, DINOv3,
+# MAE, MoCo and SimCLR, by the names in their publishers' code.
+_NOT_BACKBONE = (
+    "head.", "heads.", "fc.", "classifier.", "mask_token", "projectors.", "local_cls_norm.", "dino_head.", "ibot_head.",
+    "decoder_", "decoder.", "projector.", "projection_head.", "predictor.", "prototypes.",
+)  # fmt: skip
+# Of the networks of one training that are averaged, the average is what is published.
+_AVERAGED = {"teacher", "ema", "momentum"}
 # Buffers that are computed, not learnt: rotary periods are read apart, masks only zero the key's bias.
 _BUFFERS = ("rope_embed.periods", ".bias_mask")
 
@@ -35,11 +42,33 @@ class Converted:
     periods: Tensor | None = None
 
 
+def backbone_of(state: Mapping[str, Tensor], wanted: Collection[str]) -> tuple[str, dict[str, Tensor]]:
+    """Return the prefix below which most names of a backbone are, and the tensors there, without it.
+
+    `module.`, `_orig_mod.`, `state_dict.model.`, `teacher.backbone.`: whatever a training wraps a network in. Of the
+    networks of one file the teacher (ema, momentum encoder) is taken.
+
+    Args:
+        state: name to tensor, all of a checkpoint.
+        wanted: names of the timm model.
+    """
+    count: Counter[str] = Counter()
+    for key in state:
+        parts = key.split(".")
+        for n in range(len(parts)):
+            if _without_chunk(".".join(parts[n:]), wanted) in wanted:
+                count["".join(f"{part}." for part in parts[:n])] += 1
+    prefix = max(
+        count, default="", key=lambda one: (count[one], bool(_AVERAGED & set(re.split(r"[._]", one))), -len(one), one)
+    )
+    return prefix, {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
 def to_timm(state: Mapping[str, Tensor], wanted: Collection[str], source: str) -> Converted:
     """Bring a flat state dict in an official or timm layout to timm's.
 
     Args:
-        state: name to tensor, without prefixes such as `module.`.
+        state: name to tensor, without a prefix, see `backbone_of`.
         wanted: names of the timm model.
         source: the file, for errors.
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from heap.encoders.layouts import to_timm
+from heap.encoders.checkpoint import load_state, read_state
 from heap.encoders.registry import shape_of
-from heap.errors import DAMAGE, EncoderError
+from heap.errors import EncoderError
 from heap.files import file_sha256
 from heap.receipts import Weights, read_receipt
 
@@ -23,11 +21,6 @@ RANDOM_SEED = 0
 log = logging.getLogger("heap")
 
 WEIGHTS_FOLDER = Path("resources/weights")
-# Names under which training code wraps the network's own state dict; the teacher is what DINO publishes.
-_WRAPPERS = ("teacher", "model_ema", "state_dict", "model")
-_PREFIXES = ("module.", "backbone.")
-# Keys of a kind that an error lists; another architecture's file has hundreds.
-_LISTED = 60
 
 
 def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str | None]:
@@ -157,75 +150,3 @@ def with_weights(build: Callable[[], M], weights: Mapping[str, str | None]) -> M
         path = check_receipt(weights)
         load_state(model, read_state(path), path)
     return model
-
-
-def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a checkpoint as a flat state dict, in whatever layout it is.
-
-    Only data is read: safetensors, or pickles restricted to tensors (`weights_only`).
-
-    Raises:
-        EncoderError: not a checkpoint, or it would need code to load.
-    """
-    path = Path(path)
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (*DAMAGE, SafetensorError) as error:
-        raise EncoderError(f"{path}: not readable as a checkpoint of tensors ({error})") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, Mapping):
-        raise EncoderError(f"{path}: expected a state dict, found {type(state).__name__}")
-    flat: dict[str, torch.Tensor] = {}
-    for key, value in state.items():
-        name = str(key)
-        for prefix in _PREFIXES:
-            name = name.removeprefix(prefix)
-        if not isinstance(value, torch.Tensor):
-            raise EncoderError(f"{path}: {key} is {type(value).__name__}, expected a tensor")
-        flat[name] = value
-    return flat
-
-
-def load_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load a checkpoint in official or timm layout into `model`, exactly; what is no part of it is logged.
-
-    Raises:
-        EncoderError: lists every missing, unexpected and misshaped key.
-    """
-    # Batch norm's count of training steps decides nothing, and converted checkpoints lack it.
-    own = {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
-    converted = to_timm(state, set(own), source)
-    found = {name: value for name, value in converted.state.items() if not name.endswith("num_batches_tracked")}
-    missing = sorted(set(own) - set(found))
-    unexpected = sorted(set(found) - set(own))
-    misshaped = [
-        f"{name} is {tuple(found[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in found and found[name].shape != value.shape
-    ]
-    problems = [
-        f"{what}: {', '.join(names[:_LISTED])}" + (f" and {len(names) - _LISTED} more" * (len(names) > _LISTED))
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("misshaped", misshaped))
-        if names
-    ]
-    if problems:
-        raise EncoderError(f"{source}: not the weights of this architecture\n  " + "\n  ".join(problems))
-    if converted.dropped:
-        log.info("%s: %d tensors are no part of the backbone: %s", source, len(converted.dropped),
-                 ", ".join(sorted({name.split(".blocks")[0] for name in converted.dropped})[:8]))  # fmt: skip
-    model.load_state_dict(found, strict=False)  # all but the counts, as checked above
-    if converted.periods is not None:
-        _set_periods(model, converted.periods, source)
-
-
-def _set_periods(model: torch.nn.Module, periods: torch.Tensor, source: str) -> None:
-    own = getattr(getattr(model, "rope", None), "periods", None)
-    if own is None or own.shape != periods.shape:
-        raise EncoderError(f"{source}: rope_embed.periods is {tuple(periods.shape)}, the architecture has "
-                           f"{'none' if own is None else tuple(own.shape)}")  # fmt: skip
-    own.copy_(periods)

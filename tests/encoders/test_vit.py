@@ -72,7 +72,12 @@ def test_wrong_weights_are_listed(golden: Path, tmp_path: Path) -> None:
     state["cls_token"] = torch.zeros(1, 1, 47)
     with pytest.raises(EncoderError) as error:
         weights.load_state(tiny(8, 48, 3, 3), state, "some.pth")
-    for part in ("some.pth", "missing: norm.bias", "unexpected: extra", "cls_token is (1, 1, 47), expected (1, 1, 48)"):
+    for part in (
+        "some.pth",
+        "missing: 1 (norm.bias)",
+        "unexpected: 1 (extra)",
+        "cls_token is (1, 1, 47), expected (1, 1, 48)",
+    ):
         assert part in str(error.value)
 
 
