@@ -1,8 +1,8 @@
 """The stage that brings a dataset's files into place, whichever way: downloaded, generated, or already there.
 
 A dataset's own folder is `resources/{name}/`. Its hidden folder `.downloads` holds archives (until the receipt is
-written, then they are removed; those put there by hand stay) and, for each unpacked archive, a small marker with its
-checksum, so that a rerun does only what is missing.
+written, then they are removed; those put there by hand stay) and, for each unpacked archive, a marker with its checksum
+and its files, so that a rerun does only what is missing or damaged.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from pydantic import TypeAdapter, ValidationError
+
 from heap import paths, receipts
 from heap.data.download import Retry, checksums, download, part_of
 from heap.data.items import below
 from heap.data.unpack import is_archive, unpack
 from heap.errors import DataError, FetchError
-from heap.files import atomic_path, read_json, write_json
+from heap.files import atomic_path, dump_json, read_json, sync, write_durable, write_json
 from heap.settings import read_frozen, section
 from heap.settings.datasets import Archive, ScenesDataset
 
@@ -46,8 +48,8 @@ class Brought:
     sha256: str
     md5: str
     bytes: int
-    top: list[str]
-    """What it put at the top of its folder; gone, it must be unpacked again."""
+    members: dict[str, int]
+    """The files it put below `into`, and their bytes; gone or of other sizes, it must be unpacked again."""
     into: str
     by_hand: bool
 
@@ -143,7 +145,7 @@ def bring(
         FetchError: see `fetch`.
     """
     marker = folder / DOWNLOADS / f"{file}.done.json"
-    done = _marked(marker, archive, folder)
+    done = _marked(marker, archive, folder, f"{name}: {file}")
     if done is not None:
         log.info("%s: %s is unpacked already", name, file)
         return done
@@ -164,15 +166,15 @@ def bring(
         source = place
     sha256, md5 = verify(archive, source, by_hand)
     target = below(folder, archive.into, f"datasets.{name}.archives.into")
+    size = source.stat().st_size
     if is_archive(source):
         log.info("%s: unpacking %s", name, file)
-        top = unpack(source, target, folder / DOWNLOADS)
+        members = unpack(source, target, folder / DOWNLOADS)
     else:
-        top = [file]
+        members = {file: size}
         _put(source, target / file, move=not by_hand)
-    size = source.stat().st_size if source.exists() else (target / file).stat().st_size
-    brought = Brought(archive.url, sha256, md5, size, top, archive.into, by_hand)
-    write_json(marker, asdict(brought))
+    brought = Brought(archive.url, sha256, md5, size, members, archive.into, by_hand)
+    write_durable(marker, dump_json(asdict(brought)).encode())
     part.unlink(missing_ok=True)
     note.unlink(missing_ok=True)
     return brought
@@ -199,18 +201,37 @@ def verify(archive: Archive, path: Path, by_hand: bool) -> tuple[str, str]:
     return sha256, md5
 
 
-def _marked(marker: Path, archive: Archive, folder: Path) -> Brought | None:
-    """Return what a marker says, if it speaks of this archive and what it unpacked is still there."""
-    if not marker.is_file():
-        return None
-    try:
-        done = Brought(**read_json(marker))
-    except (DataError, TypeError):  # of another version, or damaged: doing it again is always right
+def _marked(marker: Path, archive: Archive, folder: Path, told: str) -> Brought | None:
+    """Return what a marker says, if it speaks of this archive and what it unpacked is still there, whole."""
+    done = _read_marker(marker)
+    if done is None:
         return None
     same = (done.url, done.into) == (archive.url, archive.into)
     same = same and archive.sha256 in (None, done.sha256) and archive.md5 in (None, done.md5)
-    target = folder / archive.into
-    return done if same and all((target / entry).exists() for entry in done.top) else None
+    if not same:
+        return None
+    # Archives of one benchmark share folders, and a later one may have replaced a file of an earlier one.
+    others = [other for path in marker.parent.glob("*.done.json") if (other := _read_marker(path)) is not None]
+    sizes: dict[Path, set[int]] = {}
+    for one in (done, *others):
+        for entry, size in one.members.items():
+            sizes.setdefault(folder / one.into / entry, set()).add(size)
+    wrong = [path for entry in done.members if _size(path := folder / done.into / entry) not in sizes[path]]
+    if wrong:
+        log.warning("%s was unpacked, but %d of %d files are gone or cut, the first: %s; bringing it again",
+                    told, len(wrong), len(done.members), wrong[0])  # fmt: skip
+    return None if wrong else done
+
+
+def _read_marker(marker: Path) -> Brought | None:
+    try:
+        return TypeAdapter(Brought).validate_python(read_json(marker))
+    except (DataError, ValidationError):  # none, of another version, or damaged: doing it again is always right
+        return None
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _put(source: Path, target: Path, move: bool) -> None:
@@ -220,6 +241,7 @@ def _put(source: Path, target: Path, move: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if move:
         source.replace(target)
+        sync(target.parent)
         return
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)

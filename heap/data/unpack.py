@@ -6,7 +6,11 @@ needs one), and sizes are limited. Everything is written to a fresh folder first
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
 import lzma
+import os
 import shutil
 import stat
 import tarfile
@@ -15,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from heap.errors import FetchError
 
@@ -27,6 +31,8 @@ MAX_RATIO = 300
 # Small archives of very regular files may exceed the ratio honestly, and cannot do harm.
 RATIO_FROM_BYTES = 256 * 2**20
 BLOCK_BYTES = 1 << 20
+# tarfile reads a header at once, however large it claims to be: names and attributes of members, some kB.
+LARGEST_HEADER_BYTES = 1 << 20
 FRESH = "unpack-"
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -42,7 +48,7 @@ def is_archive(path: Path) -> bool:
         FetchError: it is named as an archive and is none: a server's error page, or damaged.
     """
     try:
-        if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
+        if zipfile.is_zipfile(path) or _is_tar(path):
             return True
     except _DAMAGE as error:  # a cut gzip, whose start is whole
         raise FetchError(f"{path}: is damaged ({error or type(error).__name__})") from error
@@ -53,7 +59,15 @@ def is_archive(path: Path) -> bool:
     return False
 
 
-def unpack(archive: Path, into: Path, workplace: Path) -> list[str]:
+def _is_tar(path: Path) -> bool:
+    try:
+        with _open_tar(path):
+            return True
+    except (tarfile.ReadError, gzip.BadGzipFile):
+        return False
+
+
+def unpack(archive: Path, into: Path, workplace: Path) -> dict[str, int]:
     """Unpack an archive and move what it holds into a folder, over files of the same names.
 
     An archive that holds nothing but one other archive (`x.zip.zip`) is unpacked once more.
@@ -64,11 +78,15 @@ def unpack(archive: Path, into: Path, workplace: Path) -> list[str]:
         workplace: folder on the same file system for what is not yet whole; one unpacking at a time.
 
     Returns:
-        Names of the files and folders at the archive's top, sorted.
+        The files that came of it, by their paths below the folder, and their bytes. They are on the disk, not only in
+        its memory, so that the archive may be deleted.
 
     Raises:
-        FetchError: a name leaves the folder, a link or device, too many or too large, damaged; names the archive.
+        FetchError: a name leaves the folder or lies in the workplace, a link or device, too many or too large, damaged;
+            names the archive.
     """
+    if workplace in (into, *into.parents):
+        raise FetchError(f"{archive}: cannot be unpacked into {into}, which is where archives are kept")
     workplace.mkdir(parents=True, exist_ok=True)
     for stale in workplace.glob(f"{FRESH}*"):  # of a run that was killed; it may be of many GB
         shutil.rmtree(stale)
@@ -80,11 +98,20 @@ def unpack(archive: Path, into: Path, workplace: Path) -> list[str]:
             if inner is not None and is_archive(inner):
                 _extract(inner, Path(name) / "inner")
                 fresh = Path(name) / "inner"
-            top = sorted(path.name for path in fresh.iterdir())
+            members = {
+                path.relative_to(fresh).as_posix(): path.stat().st_size for path in fresh.rglob("*") if path.is_file()
+            }
+            for path in fresh.iterdir():  # some file systems do not tell a name in capitals from another
+                if workplace.parent == into and path.name.casefold() == workplace.name.casefold():
+                    raise FetchError(
+                        f"{archive}: member {path.name!r} is where archives are kept; nothing was unpacked"
+                    )
             _move(fresh, into)
+            # All at once: to wait for each of COCO's 82,783 files would take minutes.
+            os.sync()
         except _DAMAGE as error:
             raise FetchError(f"{archive}: cannot be unpacked ({error or type(error).__name__})") from error
-    return top
+    return members
 
 
 def safe_name(name: str, archive: Path) -> PurePosixPath:
@@ -108,12 +135,12 @@ def _extract(archive: Path, into: Path) -> None:
     allowed = min(MAX_BYTES, max(RATIO_FROM_BYTES, MAX_RATIO * archive.stat().st_size))
     for name, size, stream in members:
         path = into / safe_name(name, archive)
-        if stream is None:
-            path.mkdir(parents=True, exist_ok=True)
-            continue
         files, total = files + 1, total + size
         if files > MAX_FILES or total > allowed:
             raise FetchError(f"{archive}: holds too much, at {name!r} {files} files and {total} of {allowed} bytes")
+        if stream is None:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as target:
             _copy(stream, target, size, name)
@@ -148,11 +175,36 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
     """Yield (name, size, stream) of the members; the stream of a folder is None."""
-    with tarfile.open(archive) as packed:
+    with _open_tar(archive) as packed:
         for member in packed:
             if not member.isreg() and not member.isdir():
                 raise FetchError(f"{archive}: member {member.name!r} is a link or device; nothing was unpacked")
             yield member.name, member.size, packed.extractfile(member)
+
+
+@contextlib.contextmanager
+def _open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar, compressed or not, with a limit on what its headers may claim."""
+    with archive.open("rb") as stream:
+        start = stream.read(6)
+    openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    opener = next((how for magic, how in openers.items() if start.startswith(magic)), open)
+    with opener(archive, "rb") as stream:
+        limited: Any = _Limited(stream)
+        with tarfile.open(fileobj=limited, mode="r:") as packed:
+            yield packed
+
+
+class _Limited:
+    """What tarfile needs of a file, refusing to read at once what only a header's claim can ask for."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream, self.seek, self.tell = stream, stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LARGEST_HEADER_BYTES + tarfile.BLOCKSIZE:
+            raise ValueError(f"a header claims to be of {size} bytes")
+        return self.stream.read(size)
 
 
 def _only_file(folder: Path) -> Path | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +30,8 @@ class Server:
     statuses: list[int] = field(default_factory=list)
     """For each coming request: answer with this error."""
     extra_headers: dict[str, str] = field(default_factory=dict)
+    trickles: bool = False
+    """Send byte after byte, slowly."""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     """(path, Range header) of each request."""
 
@@ -62,6 +66,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 self.send_response(200)
             self._end(len(body) - first)
             cut = state.cut_after.pop(0) if state.cut_after else None
+            if state.trickles:
+                with contextlib.suppress(OSError):  # the other side has given up
+                    for value in body[first:]:
+                        self.wfile.write(bytes([value]))
+                        time.sleep(0.005)
+                return None
             self.wfile.write(body[first:][:cut])
             return None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from heap.data import download as module
 from heap.data.download import Retry, checksums, download
@@ -67,6 +68,65 @@ def test_a_server_without_ranges_begins_anew(server, to: Path) -> None:
     interrupt(server, to)
     download(f"{server.url}/a.bin", to)
     assert to.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("etag", "headers", "resumed"),
+    [
+        ('W/"v1"', {}, False),
+        (None, {}, False),
+        (None, {"Last-Modified": "Mon, 01 Jun 2020 00:00:00 GMT"}, True),
+        (None, {"Last-Modified": "Thu, 01 Jan 2099 00:00:00 GMT"}, False),  # later than the answer: may change again
+        (None, {"Last-Modified": "yesterday"}, False),
+    ],
+)
+def test_only_a_strong_validator_lets_a_download_go_on(
+    server, to: Path, etag: str | None, headers: dict[str, str], resumed: bool
+) -> None:
+    server.etag, server.extra_headers = etag, headers
+    interrupt(server, to)
+    if not resumed:
+        server.files["/a.bin"] = OTHER  # of the same length: nothing else would tell
+    server.asked.clear()
+    download(f"{server.url}/a.bin", to)
+    assert to.read_bytes() == (CONTENT if resumed else OTHER)
+    assert [asked is not None for _, asked in server.asked] == [resumed]
+
+
+def test_a_range_that_is_refused_at_the_first_request(server, to: Path) -> None:
+    server.statuses = [416]
+    with pytest.raises(FetchError, match=r"a\.bin: HTTP 416"):
+        download(f"{server.url}/a.bin", to, retry=QUICK)
+
+
+def test_a_download_that_trickles_is_given_up(server, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_S", 0.1)
+    server.trickles = True
+    with pytest.raises(FetchError, match=r"only \d+ bytes came in .*gave up after 2 tries"):
+        download(f"{server.url}/a.bin", to, retry=Retry(attempts=2, wait_s=0.01))
+
+
+@pytest.mark.parametrize(
+    ("hops", "refused"),
+    [
+        (["https://a/x", "http://b/x"], True),
+        (["http://a/x", "https://a/x", "http://b/x"], True),
+        (["http://a/x", "http://b/x"], False),
+        (["http://a/x", "https://b/x"], False),
+        (["https://a/x"], False),
+    ],
+)
+def test_a_redirect_from_https_to_http_is_refused(hops: list[str], refused: bool) -> None:
+    answers = []
+    for hop in hops:
+        answers.append(requests.Response())
+        answers[-1].url = hop
+    *answers[-1].history, last = answers
+    if refused:
+        with pytest.raises(FetchError, match=r"leads from https to http://b/x"):
+            module._refuse_downgrade(hops[0], last)
+    else:
+        module._refuse_downgrade(hops[0], last)
 
 
 @pytest.mark.parametrize("etag", ['"v2"', None])

@@ -92,6 +92,60 @@ def test_downloaded_unpacked_and_cleaned_up(server) -> None:
     assert (FOLDER / "images/a.jpg").is_file()
 
 
+@pytest.mark.parametrize("damage", ["gone", "cut", "grown", "empty"])
+def test_a_damaged_unpack_heals(server, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    files = {"images/a.jpg": b"photo", "images/b.jpg": b"another"}
+    server.files = {"/a.zip": zipped(files)}
+    run(archives({"url": f"{server.url}/a.zip"}))
+    (FOLDER / "images/b.jpg").unlink()
+    if damage != "gone":
+        # Empty is what a power cut leaves of a file that was not on the disk yet.
+        (FOLDER / "images/b.jpg").write_bytes({"cut": b"an", "grown": b"another one", "empty": b""}[damage])
+    server.asked.clear()
+    run(archives({"url": f"{server.url}/a.zip"}))
+    assert len(server.asked) == 1
+    assert "1 of 2 files are gone or cut, the first: resources/mine/images/b.jpg" in caplog.text
+    assert {f"images/{path.name}": path.read_bytes() for path in (FOLDER / "images").iterdir()} == files
+
+
+def test_a_file_that_a_later_archive_replaced_is_no_damage(server) -> None:
+    server.files = {"/a.zip": zipped({"VOC/readme": b"1", "VOC/a": b"1"}), "/b.zip": zipped({"VOC/readme": b"22"})}
+    both = archives({"url": f"{server.url}/a.zip"}, {"url": f"{server.url}/b.zip"})
+    run(both)
+    server.asked.clear()
+    run(both)
+    assert server.asked == []
+    assert (FOLDER / "VOC/readme").read_bytes() == b"22"
+
+
+def test_files_are_on_the_disk_before_they_are_noted_and_the_archive_goes_last(
+    server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("heap.data.unpack.os.sync", lambda: done.append("synced"))
+    for name in ("write_durable", "write_json"):
+        real = getattr(module, name)
+
+        def noted(path: Any, *content: Any, real: Any = real) -> None:
+            assert (FOLDER / ".downloads/a.zip").exists()
+            done.append(Path(path).name)
+            real(path, *content)
+
+        monkeypatch.setattr(module, name, noted)
+    server.files = {"/a.zip": PHOTOS}
+    run(archives({"url": f"{server.url}/a.zip"}))
+    assert done == ["synced", "a.zip.done.json", "mine.json"]
+    assert not (FOLDER / ".downloads/a.zip").exists()
+
+
+@pytest.mark.parametrize("into", [".", ".downloads", ".downloads/x"])
+def test_no_archive_writes_among_the_archives(server, into: str) -> None:
+    server.files = {"/a.zip": zipped({".Downloads/b.zip.done.json": b"{}", "x": b""})}
+    with pytest.raises(FetchError, match="is where archives are kept"):
+        run(archives({"url": f"{server.url}/a.zip", "into": into}))
+    assert {path.name for path in FOLDER.rglob("*")} == {".downloads", "a.zip", "a.zip.part.json"}
+
+
 def test_another_checksum_in_the_settings_fetches_again(server) -> None:
     server.files = {"/a.zip": PHOTOS}
     run(archives({"url": f"{server.url}/a.zip"}))
@@ -224,7 +278,7 @@ def test_a_damaged_marker_or_receipt(server) -> None:
     run(archives({"url": f"{server.url}/a.zip"}))
     (FOLDER / ".downloads/a.zip.done.json").write_text('{"url": 1}')
     run(archives({"url": f"{server.url}/a.zip"}))
-    assert read_json(FOLDER / ".downloads/a.zip.done.json")["top"] == ["images"]
+    assert read_json(FOLDER / ".downloads/a.zip.done.json")["members"] == {"images/a.jpg": 5}
     RECEIPT.write_text("[]")
     with pytest.raises(DataError, match=r"mine\.json: not the receipt of fetching"):
         read_receipt(RECEIPT)

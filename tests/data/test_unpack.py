@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -56,7 +58,8 @@ def refused(archive: Path, tmp_path: Path, told: str) -> None:
 def test_unpacks(tmp_path: Path, name: str) -> None:
     archive = (zipped if name.endswith("zip") else tarred)(tmp_path / name, FILES)
     assert is_archive(archive)
-    assert unpack(archive, tmp_path / "out", tmp_path / "work") == ["c.txt", "d", "ü x.txt"]
+    members = unpack(archive, tmp_path / "out", tmp_path / "work")
+    assert members == {name: len(content) for name, content in FILES.items()}
     assert found(tmp_path / "out") == FILES
     assert not list((tmp_path / "work").iterdir())
 
@@ -78,10 +81,12 @@ def test_what_a_kill_left_is_removed(tmp_path: Path) -> None:
 def test_an_archive_in_an_archive(tmp_path: Path) -> None:
     inner = zipped(tmp_path / "gt.zip", {"gt/a.png": b"png"}).read_bytes()
     archive = zipped(tmp_path / "gt.zip.zip", {"gt.zip": inner, "__MACOSX/._gt.zip": b"x"})
-    assert unpack(archive, tmp_path / "out", tmp_path / "work") == ["gt"]
+    assert unpack(archive, tmp_path / "out", tmp_path / "work") == {"gt/a.png": 3}
     assert found(tmp_path / "out") == {"gt/a.png": b"png"}
     # A single plain file is left as it is.
-    assert unpack(zipped(tmp_path / "1.zip", {"list.txt": b"x"}), tmp_path / "out", tmp_path / "work") == ["list.txt"]
+    assert unpack(zipped(tmp_path / "1.zip", {"list.txt": b"x"}), tmp_path / "out", tmp_path / "work") == {
+        "list.txt": 1
+    }
 
 
 def test_names_of_windows_and_folders_of_tar(tmp_path: Path) -> None:
@@ -125,6 +130,39 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     refused(zipped(tmp_path / "b.zip", {"a": b"", "b": b""}), tmp_path, "2 files")
     monkeypatch.setattr(module, "MAX_BYTES", 5)
     refused(zipped(tmp_path / "c.zip", {"a": b"123456"}), tmp_path, "6 of 5 bytes")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+@pytest.mark.parametrize("first", [True, False], ids=["first member", "second member"])
+def test_a_header_that_claims_much_takes_no_memory(tmp_path: Path, kind: bytes, first: bool) -> None:
+    claimed = 64 * 2**20
+    archive = tmp_path / "a.tar.gz"
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, claimed
+    with gzip.open(archive, "wb", compresslevel=1) as packed:
+        if not first:
+            packed.write(tarfile.TarInfo("a").tobuf())
+        packed.write(header.tobuf())
+        packed.write(bytes(claimed))
+        packed.write(tarfile.TarInfo("b").tobuf() + bytes(1024))
+    tracemalloc.start()
+    with pytest.raises(FetchError, match=f"a header claims to be of {claimed} bytes"):
+        _ = is_archive(archive) and unpack(archive, tmp_path / "out", tmp_path / "work")
+    assert tracemalloc.get_traced_memory()[1] < claimed / 4
+    tracemalloc.stop()
+
+
+def test_long_names_and_attributes_are_read(tmp_path: Path) -> None:
+    name = "/".join(["n" * 100] * 9)
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        with tarfile.open(tmp_path / "a.tar", "w", format=form) as packed:
+            packed.addfile(tarfile.TarInfo(name))
+        assert unpack(tmp_path / "a.tar", tmp_path / "out", tmp_path / "work") == {name: 0}
+
+
+def test_folders_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FILES", 2)
+    refused(zipped(tmp_path / "a.zip", {"a/": b"", "b/": b"", "c/": b""}), tmp_path, "holds too much")
 
 
 def test_damaged_archives_are_named(tmp_path: Path) -> None:
