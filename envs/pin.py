@@ -33,16 +33,20 @@ def conda_text(constraints: str) -> str:
     )
 
 
-def write_lock(constraints: Path) -> None:
-    """Write lock.txt: what the extra dev needs at the versions of `constraints`, for every platform, with hashes."""
+def write_lock(constraints: str) -> None:
+    """Write lock.txt: what the extra dev needs, for every platform, with hashes, at the versions of `constraints`.
+
+    uv prefers the versions that a lock has already; it takes another one only where a platform or Python needs it.
+    """
+    lock = HERE / "lock.txt"
+    lock.write_text(constraints)
+    subprocess.run(
+        [sys.executable, "-m", "uv", "--quiet", "pip", "compile", PROJECT, "--extra", "dev", "--universal",
+         "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "--output-file", lock],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
     header = "# Written by envs/pin.py; do not edit. For `pip install --require-hashes -r`, on any platform.\n"
-    lock = subprocess.run(
-        [sys.executable, "-m", "uv", "--quiet", "pip", "compile", PROJECT, "--extra", "dev",
-         "--constraints", constraints, "--universal", "--python-version", "3.11", "--generate-hashes",
-         "--no-header", "--no-annotate"],
-        check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout  # fmt: skip
-    (HERE / "lock.txt").write_text(header + lock)
+    lock.write_text(header + lock.read_text())
 
 
 def main() -> None:
@@ -56,7 +60,7 @@ def main() -> None:
     text = header + "\n".join(pins) + "\n"
     (HERE / "constraints.txt").write_text(text)
     (HERE / "heap.yaml").write_text(conda_text(text))
-    write_lock(HERE / "constraints.txt")
+    write_lock(text)
 
 
 if __name__ == "__main__":
