@@ -111,6 +111,7 @@ def extract(
         "dataset": photos.info["dataset"],
         "fingerprint": name,
         "encoder": encoder.label,
+        "patch_px": encoder.patch_px,
         "weights_sha256": encoder.weights["sha256"],
     }
     store = FeatureStore.create(store_folder(folder, name), layout, encoder.dim, encoder.heads, info, storage)
@@ -143,7 +144,6 @@ def extract(
         {
             **info,
             "part": part,
-            "patch_px": encoder.patch_px,
             "dim": encoder.dim,
             "heads": encoder.heads,
             "attention_kind": encoder.attention_kind,

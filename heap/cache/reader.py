@@ -59,14 +59,6 @@ class FeatureReader:
         self.folder = store_folder(paths.beside(self.path), self.receipt["fingerprint"])
         require_whole(self.folder, self.receipt, self.path)
         images = read_images(self.folder)
-        patch_px = self.receipt["patch_px"]
-        for side in ("h", "w"):
-            # Patches decide where maps, boxes and masks stand in a photo.
-            if (images[f"grid_{side}"] != -(-images[f"input_{side}_px"] // patch_px)).any():
-                raise CacheError(
-                    f"{self.path}: patch_px {patch_px} is not that of {self.folder}, whose grids are of another; "
-                    "run extract again"
-                )
         skipped = {item["image_id"] for item in self.receipt["skipped"]}
         self.images: pd.DataFrame = images[~images["image_id"].isin(skipped)].reset_index(drop=True)
         self._features, self._attention, self._cls = (

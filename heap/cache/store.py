@@ -196,8 +196,8 @@ def require_whole(folder: Path, receipt: dict[str, Any], path: Path) -> None:
         CacheError: says which store, what is wrong, and what to run.
     """
     there = read_description(folder)
-    for key in ("fingerprint", "dim", "heads", "shards", "rows_per_shard"):
-        if key in receipt and there[key] != receipt[key]:
+    for key in ("fingerprint", "patch_px", "dim", "heads", "shards", "rows_per_shard"):
+        if key in receipt and there.get(key, receipt[key]) != receipt[key]:
             raise CacheError(
                 f"{path}: is the receipt of another store ({key} {receipt[key]}, {folder} has {there[key]})"
             )
