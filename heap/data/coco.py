@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from heap.data.items import Box, Item, Listing, below, existing_folder, read_lines, relative_to, some
+from heap.data.coco_masks import MAX_CLASSES
+from heap.data.items import (
+    MAX_COORDINATE,
+    Box,
+    Item,
+    Listing,
+    below,
+    existing_folder,
+    read_lines,
+    refuse_normalised,
+    relative_to,
+    some,
+)
 from heap.errors import DataError
 from heap.files import read_json
 from heap.settings.datasets import CocoDataset
@@ -30,6 +42,9 @@ def read(settings: CocoDataset, root: Path) -> Listing:
         images = _chosen(images, source, below(root, settings.image_list, "key image_list"))
     present = {path.name for path in folder.iterdir()}
     ids = Counter(PurePosixPath(image["file_name"]).stem for image in images)
+    if settings.class_masks and len(found.categories) > MAX_CLASSES:
+        count = len(found.categories)
+        raise DataError(f"{source}: {count} categories, but class masks hold at most {MAX_CLASSES} (key class_masks)")
     class_of = {category: number for number, category in enumerate(sorted(found.categories), start=1)}
     items: list[Item] = []
     for image in images:
@@ -37,7 +52,6 @@ def read(settings: CocoDataset, root: Path) -> Listing:
         photo = below(folder, image["file_name"], str(source))
         if not (photo.name in present if len(name.parts) == 1 else photo.is_file()):
             raise DataError(f"{photo}: no such photo (listed in {source.name})")
-        height, width = image.get("height"), image.get("width")
         items.append(
             Item(
                 # Bare names are COCO's own; where folders tell equal names apart, they belong to the id.
@@ -48,7 +62,7 @@ def read(settings: CocoDataset, root: Path) -> Listing:
                 box_classes=classes[image["id"]],
                 crowd_boxes=crowds[image["id"]],
                 segments=_segments(found, image["id"], class_of) if settings.class_masks else None,
-                size_px=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
+                size_px=_size(image),
             )
         )
     return Listing(items, [found.categories[category] for category in class_of] if settings.class_masks else [])
@@ -60,7 +74,7 @@ class Instances:
 
     Attributes:
         images: COCO's `images`, in the order of the file.
-        annotations: of each image, crowds too.
+        annotations: of each image, crowds too; `iscrowd` is 0 or 1.
         boxes: of each image, rounded as the peers do, without crowds.
         crowds: boxes of crowds of each image.
         classes: names of the classes of `boxes`.
@@ -84,8 +98,9 @@ def read_instances(source: Path) -> Instances:
     content = read_json(source)
     if not isinstance(content, dict):
         raise DataError(f"{source}: expected an object with images, annotations and categories")
-    names = dict(_pairs(source, content, "categories", "name", str))
-    images = _images(source, content)
+    categories = _unique(source, content, "categories", ("id", int))
+    names = {one["id"]: _key(source, one, "name", str, f"categories[{n}]") for n, one in enumerate(categories)}
+    images = _unique(source, content, "images", ("id", int), ("file_name", str))
     annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
     boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
     crowds: dict[int, list[Box]] = {image["id"]: [] for image in images}
@@ -98,12 +113,30 @@ def read_instances(source: Path) -> Instances:
             raise DataError(f"{source}: {where} refers to image {image_id}, category {category}: no such one there")
         box = corners(source, _key(source, annotation, "bbox", list, where), where)
         annotations[image_id].append(annotation)
-        if annotation.get("iscrowd"):  # one box around many objects: the peers leave them out
+        annotation["iscrowd"] = int(_is_crowd(source, annotation, where))  # every later reader takes it as it is
+        if annotation["iscrowd"]:  # one box around many objects: the peers leave them out
             crowds[image_id].append(box)
             continue
         boxes[image_id].append(box)
         classes[image_id].append(names[category])
+    refuse_normalised((a["bbox"] for of_image in annotations.values() for a in of_image), source)
     return Instances(images, annotations, boxes, crowds, classes, names)
+
+
+def _is_crowd(source: Path, annotation: Mapping[str, Any], where: str) -> bool:
+    value = annotation.get("iscrowd", 0)
+    known = {None: False, 0: False, 1: True, "0": False, "1": True}  # false and true are equal to 0 and 1
+    if not isinstance(value, int | str | None) or value not in known:
+        raise DataError(f"{source}: {where}/iscrowd is {value!r}, expected 0 or 1")
+    return known[value]
+
+
+def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (height, width) as the JSON gives it, if it does; some tools write 480.0."""
+    height, width = image.get("height"), image.get("width")
+    if not isinstance(height, int | float) or not isinstance(width, int | float):
+        return None
+    return round(height), round(width)
 
 
 def _segments(found: Instances, image_id: int, class_of: Mapping[int, int]) -> list[dict[str, Any]]:
@@ -112,7 +145,7 @@ def _segments(found: Instances, image_id: int, class_of: Mapping[int, int]) -> l
         {
             "segmentation": one.get("segmentation"),
             "category_id": class_of[one["category_id"]],
-            "iscrowd": one.get("iscrowd", 0),
+            "iscrowd": one["iscrowd"],
         }
         for one in found.annotations[image_id]
     ]
@@ -122,26 +155,29 @@ def corners(source: Path, xywh: list[Any], where: str) -> Box:
     """Return [x, y, width, height] as a box: Python's round, half to even, after the addition, as the peers do.
 
     Raises:
-        DataError: not four finite numbers, or a negative side; names file and place.
+        DataError: not four finite numbers, a negative side, or beyond `MAX_COORDINATE`; names file and place.
     """
     try:
         x, y, w, h = (float(value) for value in xywh)
         box = (round(x), round(y), round(x + w), round(y + h))
     except (TypeError, ValueError, OverflowError):
         raise DataError(f"{source}: {where}/bbox is {xywh!r}, expected four numbers") from None
+    if max(map(abs, box)) > MAX_COORDINATE:
+        raise DataError(f"{source}: {where}/bbox is {xywh!r}, beyond the pixels of any photo ({MAX_COORDINATE})")
     if w < 0 or h < 0:
         raise DataError(f"{source}: {where}/bbox has a negative side ({xywh!r})")
     return box
 
 
-def _images(source: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    images: list[dict[str, Any]] = _list(source, content, "images")
-    for key, kind in (("id", int), ("file_name", str)):
-        seen = Counter(_key(source, image, key, kind, f"images[{n}]") for n, image in enumerate(images))
+def _unique(source: Path, content: Mapping[str, Any], key: str, *unique: tuple[str, type]) -> list[dict[str, Any]]:
+    """Return the things of a list, of which no two may share the value of a key of `unique` (name, kind)."""
+    things: list[dict[str, Any]] = _list(source, content, key)
+    for name, kind in unique:
+        seen = Counter(_key(source, thing, name, kind, f"{key}[{n}]") for n, thing in enumerate(things))
         twice = [str(value) for value, count in seen.items() if count > 1]
         if twice:
-            raise DataError(f"{source}: images/{key} stands more than once: {some(twice)}")
-    return images
+            raise DataError(f"{source}: {key}/{name} stands more than once: {some(twice)}")
+    return things
 
 
 def _chosen(images: list[dict[str, Any]], source: Path, path: Path) -> list[dict[str, Any]]:
@@ -160,14 +196,6 @@ def _chosen(images: list[dict[str, Any]], source: Path, path: Path) -> list[dict
             raise DataError(f"{path}: {name} stands more than once")
         chosen[image["id"]] = image
     return list(chosen.values())
-
-
-def _pairs(source: Path, content: Mapping[str, Any], key: str, value: str, kind: type) -> list[tuple[int, Any]]:
-    things = enumerate(_list(source, content, key))
-    return [
-        (_key(source, thing, "id", int, f"{key}[{n}]"), _key(source, thing, value, kind, f"{key}[{n}]"))
-        for n, thing in things
-    ]
 
 
 def _list(source: Path, content: Mapping[str, Any], key: str) -> list[Any]:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 IGNORED = 255
+# Class ids are bytes: 0 is background, 255 is ignored.
+MAX_CLASSES = 254
 # Annotators draw over the edge by some pixels; what is ten sides away is damage.
 _SIDES_AWAY = 10
 # Six bits a sign from "0" on; the sixth says that the number goes on, so the last sign is one of "0" to "O".
@@ -76,8 +78,10 @@ def paint(
         size: height and width.
 
     Raises:
-        ValueError: a segmentation is of another size, or none that can be read.
+        ValueError: a segmentation is of another size, or none that can be read; or there are too many classes.
     """
+    if len(class_of) > MAX_CLASSES:
+        raise ValueError(f"{len(class_of)} categories, but class masks hold at most {MAX_CLASSES}")
     labels = np.zeros(size, dtype=np.uint8)
     rles = [(one, rle_of(one.get("segmentation"), size)) for one in annotations]
     # Crowds first, so that single objects within them count.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +13,8 @@ from heap.errors import DataError
 from heap.files import regular
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, end exclusive
+# The manifest's columns hold no more; no photo is as large.
+MAX_COORDINATE = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,21 @@ def read_lines(path: Path, key: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable as a list of images (key {key}; {error})") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def refuse_normalised(boxes: Iterable[Sequence[float]], source: Path) -> None:
+    """Refuse boxes that are shares of the photo's sides: rounded to pixels they are empty and score 0.
+
+    Args:
+        boxes: of a whole dataset, four numbers each.
+        source: where they stand, for the message.
+
+    Raises:
+        DataError: there are boxes, and none reaches beyond 1.
+    """
+    highest = max((abs(number) for box in boxes for number in box), default=None)
+    if highest is not None and highest <= 1:
+        raise DataError(f"{source}: all boxes lie between 0 and 1, expected pixels; multiply them by the photos' sides")
 
 
 def some(names: Iterable[str], limit: int = 3) -> str:

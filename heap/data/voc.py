@@ -9,7 +9,19 @@ from xml.etree.ElementTree import Element, ParseError  # the types; reading is d
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from heap.data.items import Box, Item, Listing, below, existing_folder, read_lines, relative_to, some, visible_files
+from heap.data.items import (
+    MAX_COORDINATE,
+    Box,
+    Item,
+    Listing,
+    below,
+    existing_folder,
+    read_lines,
+    refuse_normalised,
+    relative_to,
+    some,
+    visible_files,
+)
 from heap.errors import DataError
 from heap.files import regular
 from heap.settings.datasets import VocDataset
@@ -79,7 +91,7 @@ def read_annotation(path: Path) -> tuple[list[Box], list[str], tuple[int, int] |
         VOC counts pixels from 1 and includes the last one. A few real files hold fractions, which are rounded (ours).
 
     Raises:
-        DataError: not XML, or an object lacks a key; names the file and the key.
+        DataError: not XML, no annotation, or an object lacks a key; names the file and the key.
     """
     try:
         tree: Element = ElementTree.parse(regular(path)).getroot()
@@ -87,6 +99,8 @@ def read_annotation(path: Path) -> tuple[list[Box], list[str], tuple[int, int] |
         raise DataError(f"{path}: no such annotation") from None
     except (ParseError, DefusedXmlException, OSError, ValueError) as error:
         raise DataError(f"{path}: not readable as XML ({error})") from error
+    if tree.tag != "annotation":
+        raise DataError(f"{path}: the root element is {tree.tag!r}, expected 'annotation' without a namespace")
     boxes: list[Box] = []
     classes: list[str] = []
     # Only children: people in VOC 2012 have parts (head, hands) with boxes of their own inside the object.
@@ -135,6 +149,7 @@ def _items(settings: VocDataset, root: Path, folder: Path) -> list[Item]:
                     size_px=size_px,
                 )
             )
+    refuse_normalised((box for item in items for box in item.boxes or []), folder / "Annotations")
     return items
 
 
@@ -165,4 +180,6 @@ def _number(path: Path, parent: Element, key: str, where: str) -> int:
         value = math.nan
     if not math.isfinite(value):
         raise DataError(f"{path}: {where}/{key} is {text!r}, expected a number")
+    if abs(value) > MAX_COORDINATE:
+        raise DataError(f"{path}: {where}/{key} is {text!r}, beyond the pixels of any photo ({MAX_COORDINATE})")
     return round(value)

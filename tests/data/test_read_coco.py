@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from heap.data import coco
+from heap.data.coco_masks import paint
 from heap.data.manifest import build, read, write
 from heap.data.masks import read_class_mask
 from heap.errors import DataError
@@ -124,7 +125,12 @@ def broken(path: str, value: Any) -> dict[str, Any]:
         (broken("images/1/file_name", "c.jpg"), r"train2014/c\.jpg: no such photo"),
         (broken("categories/0/name", None), r"categories\[0\]/name is missing"),
         (broken("annotations/2/image_id", 99), r"annotations\[2\] refers to image 99"),
+        (broken("categories/1/id", 18), "categories/id stands more than once: 18"),
         (broken("annotations/2/category_id", 99), "category 99"),
+        (broken("annotations/2/iscrowd", "no"), r"annotations\[2\]/iscrowd is 'no', expected 0 or 1"),
+        (broken("annotations/2/iscrowd", 2), "iscrowd is 2, expected 0 or 1"),
+        (broken("annotations/2/iscrowd", [1]), "expected 0 or 1"),
+        (broken("annotations/0/bbox", [1e12, 2, 3, 3]), r"bbox is \[1000000000000\.0, 2, 3, 3\], beyond the pixels"),
         (broken("annotations/0/bbox", [1, 2, 3]), r"annotations\[0\]/bbox is \[1, 2, 3\], expected four numbers"),
         (broken("annotations/0/bbox", [1, 2, "w", 3]), "expected four numbers"),
         (broken("annotations/0/bbox", [1, 2, -3, 3]), "negative side"),
@@ -135,6 +141,55 @@ def test_broken_json_names_file_and_key(tmp_path: Path, data: Any, told: str) ->
     with pytest.raises(DataError, match=told) as caught:
         coco.read(SETTINGS, tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_crowds_as_people_write_them(tmp_path: Path) -> None:
+    data = content()
+    for annotation, value in zip(data["annotations"], ("0", "1", None), strict=True):
+        annotation["iscrowd"] = value
+    first, _ = coco.read(SETTINGS, tree(tmp_path, data)).items
+    assert (len(first.boxes or []), first.crowd_boxes) == (2, [(0, 0, 8, 6)])
+    data["annotations"][1]["iscrowd"] = True
+    assert coco.read(SETTINGS, tree(tmp_path, data)).items[0].crowd_boxes == [(0, 0, 8, 6)]
+
+
+def test_boxes_as_shares_of_the_sides_are_refused(tmp_path: Path) -> None:
+    data = content()
+    for annotation in data["annotations"]:
+        annotation["bbox"] = [0.25, 0.5, 0.5, 0.125]
+    with pytest.raises(DataError, match=r"instances\.json: all boxes lie between 0 and 1, expected pixels"):
+        coco.read(SETTINGS, tree(tmp_path, data))
+
+
+def test_sizes_may_be_written_as_floats(tmp_path: Path) -> None:
+    data = content()
+    data["images"][0] |= {"height": 6.0, "width": 8.0}
+    assert coco.read(SETTINGS, tree(tmp_path, data)).items[0].size_px == (6, 8)
+
+
+@pytest.mark.parametrize("categories", [254, 255])
+def test_class_masks_hold_254_classes(tmp_path: Path, categories: int) -> None:
+    data = content()
+    data["categories"] = [{"id": 10 * n, "name": f"c{n}"} for n in range(1, categories + 1)]
+    data["annotations"] = [
+        {
+            "image_id": 7,
+            "category_id": 10 * categories,
+            "bbox": [0, 0, 2, 6],
+            "segmentation": [[0, 0, 2, 0, 2, 6, 0, 6]],
+        }
+    ]
+    settings = SETTINGS.model_copy(update={"class_masks": True})
+    tree(tmp_path, data)
+    if categories > 254:
+        with pytest.raises(DataError, match=r"255 categories, but class masks hold at most 254 \(key class_masks\)"):
+            coco.read(settings, tmp_path)
+        with pytest.raises(ValueError, match="255 categories"):
+            paint([], {n: n for n in range(255)}, (6, 8))
+        assert coco.read(SETTINGS, tmp_path).items[0].box_classes == ["c255"]  # boxes have no such limit
+    else:
+        made = build(settings, "toy", tmp_path, painted=tmp_path / "painted")
+        assert read_class_mask(made.class_mask(made.table.iloc[0]))[0].tolist() == [254, 254, 0, 0, 0, 0, 0, 0]
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

@@ -69,6 +69,12 @@ def test_an_image_without_objects_has_no_boxes(tmp_path: Path) -> None:
         (XML.format(obj("one", 1, 8, 6)), r"object\[0\]/bndbox/xmin is 'one', expected a number"),
         (XML.format(obj("nan", 1, 8, 6)), "expected a number"),
         (XML.format(obj(9, 1, 8, 6)), "ends before it begins"),
+        (XML.format(obj(1, 1, 1e12, 6)), r"bndbox/xmax is '1000000000000\.0', beyond the pixels"),
+        (
+            XML.format("").replace("<annotation>", '<annotation xmlns="http://x">'),
+            "the root element is '{http://x}annot",
+        ),
+        ("<html><body/></html>", "the root element is 'html', expected 'annotation'"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', "not readable as XML"),
     ],
 )
@@ -130,6 +136,12 @@ def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     tree(tmp_path, ["a", "b"])
     (tmp_path / "ImageSets/Main/trainval.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
     assert [item.image_id for item in voc.read(SETTINGS, tmp_path).items] == ["a", "b"]
+
+
+def test_boxes_as_shares_of_the_sides_are_refused(tmp_path: Path) -> None:
+    tree(tmp_path, ["a", "b"], obj(0.1, 0.25, 0.9, 1))
+    with pytest.raises(DataError, match=r"Annotations: all boxes lie between 0 and 1, expected pixels"):
+        voc.read(SETTINGS, tmp_path)
 
 
 def test_named_pipes_hold_nobody_up(tmp_path: Path) -> None:

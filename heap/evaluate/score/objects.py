@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 
 from heap.data.coco import read_instances
 from heap.data.coco_masks import rle_of
+from heap.data.items import refuse_normalised
 from heap.data.voc import read_annotation
 from heap.errors import DataError
 from heap.evaluate.instances import Box, Kind, Objects
@@ -99,6 +100,7 @@ def _voc(folder: Path) -> Truth:
         objects[name] = Objects(found, crowd=[False] * len(found))
         if size is not None:
             sizes[name] = size
+    refuse_normalised((box for one in boxes.values() for box in one.tolist()), folder)
     return Truth(boxes, objects, sizes, nested=False)
 
 
