@@ -18,20 +18,20 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from heap import paths
 from heap.data import coco, folder, saliency, voc
-from heap.data.coco_masks import paint
 from heap.data.fetch import read_receipt
-from heap.data.items import Item, Listing, some
-from heap.data.masks import check_class_mask, check_mask
-from heap.data.photos import photo_size
+from heap.data.items import Item, Listing
+from heap.data.photos import Frame, photo_frame
+from heap.data.upright import Fitted, fit, upright, warnings_of
 from heap.errors import DataError, PhotoError
 from heap.files import atomic_path
 from heap.progress import track
 from heap.settings import read_frozen, section
 from heap.settings.datasets import (
+    AnnotatedDataset,
+    AnnotatedOn,
     CocoDataset,
     Dataset,
     FolderDataset,
@@ -54,7 +54,7 @@ SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),  # "" where the dataset has none
         pa.field("content", pa.string(), nullable=False),  # BLAKE2b-128 of the file: equal content need not be redone
         pa.field("mask_path", pa.string()),
-        pa.field("class_mask_path", pa.string()),  # absolute where it was painted here (COCO)
+        pa.field("class_mask_path", pa.string()),  # masks are absolute where painted or turned here
         pa.field("boxes", pa.list_(pa.list_(pa.int32()))),  # [x1, y1, x2, y2], end exclusive
         pa.field("box_classes", pa.list_(pa.string())),
         pa.field("crowd_boxes", pa.list_(pa.list_(pa.int32()))),  # COCO's crowds, which are in none of the boxes
@@ -117,10 +117,10 @@ def build(
         name: the dataset's name, for messages.
         root: folder that holds the files.
         progress_file: where the progress is kept for `heap status`.
-        painted: folder for class masks that are painted of COCO's polygons.
+        painted: folder for class masks that are painted of COCO's polygons, and for masks that are turned upright.
 
     Raises:
-        PhotoError: a photo is unreadable and `on_bad_image` is fail.
+        PhotoError: a photo is unreadable, or its mask does not fit it, and `on_bad_image` is fail.
         DataError: the dataset is empty, or a file is missing or contradicts another.
     """
     root = Path(root).resolve()
@@ -130,33 +130,28 @@ def build(
     _refuse_twins(listing.items, name)
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
-    other_size: list[str] = []
+    fitted: list[Fitted] = []
+    annotated_on = settings.annotated_on if isinstance(settings, AnnotatedDataset) else "upright"
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            results = [(item, pool.submit(measure, root, item)) for item in listing.items]
+            results = [(item, pool.submit(_examine, root, item, annotated_on)) for item in listing.items]
             for item, result in track(results, len(results), "photos", f"listing {name}", progress_file):
                 try:
-                    height_px, width_px, content = result.result()
+                    one, content = result.result()
+                    rows.append(_row(upright(one, root, painted, len(listing.classes)), one.frame.size_px, content))
                 except PhotoError as error:
                     if settings.on_bad_image == "fail":
                         raise PhotoError(f"{error} (datasets.{name}.on_bad_image: skip would leave it out)") from error
                     log.warning("skipped: %s", error)
                     skipped.append({"path": printable(item.path), "reason": str(error)})
                     continue
-                if item.size_px not in (None, (height_px, width_px)):
-                    other_size.append(item.path)
-                row = _row(item, height_px, width_px, content)
-                if item.segments is not None and painted is not None:
-                    row["class_mask_path"] = str(_paint(painted, item, (height_px, width_px), len(listing.classes)))
-                rows.append(row)
+                fitted.append(one)
         finally:
             pool.shutdown(cancel_futures=True)  # after an error nobody waits for ten thousand more headers
     if not rows:
         because = f"; the first of {len(skipped)} skipped: {skipped[0]['reason']}" if skipped else ""
         raise DataError(f"{root}: no photos for dataset {name}{because}")
-    warnings = list(listing.warnings)
-    if other_size:
-        warnings.append(f"{len(other_size)} photos have another size than their annotation says: {some(other_size)}")
+    warnings = listing.warnings + warnings_of(fitted)
     if settings.expected_images not in (None, len(rows)):
         warnings.append(f"{len(rows)} images, but {name} was published with {settings.expected_images}")
     for warning in warnings:
@@ -186,25 +181,30 @@ def read_layout(settings: Dataset, root: Path) -> Listing:
 
 
 def measure(root: Path, item: Item) -> tuple[int, int, str]:
-    """Return (height_px, width_px, content) of a photo, and check that its masks fit it.
+    """Return (height_px, width_px, content) of a photo.
 
     Raises:
         PhotoError: the photo is unreadable.
-        DataError: a mask is missing, unreadable or of another size.
     """
+    frame, content = _header(root, item)
+    return *frame.size_px, content
+
+
+def _examine(root: Path, item: Item, annotated_on: AnnotatedOn) -> tuple[Fitted, str]:
+    frame, content = _header(root, item)
+    return fit(root, item, frame, annotated_on), content
+
+
+def _header(root: Path, item: Item) -> tuple[Frame, str]:
     path = root / item.path
     if printable(item.path) != item.path:
         raise PhotoError(f"{printable(item.path)}: the name is not UTF-8, no table can hold it; rename the file")
     if item.problem is not None:
         raise PhotoError(f"{path}: {item.problem}")
-    size_px = photo_size(path)
-    if item.mask_path is not None:
-        check_mask(root / item.mask_path, size_px)
-    if item.class_mask_path is not None:
-        check_class_mask(root / item.class_mask_path, size_px)
+    frame = photo_frame(path)
     with path.open("rb") as stream:
         content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).hexdigest()
-    return *size_px, content
+    return frame, content
 
 
 def write(path: str | Path, manifest: Manifest) -> None:
@@ -264,19 +264,6 @@ def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest().encode()
 
 
-def _paint(folder: Path, item: Item, size_px: tuple[int, int], classes: int) -> Path:
-    """Write the class mask of an image of COCO; return where, absolute, since it does not lie below the root."""
-    path = folder / f"{item.image_id}.png"
-    assert item.segments is not None
-    try:
-        labels = paint(item.segments, {number: number for number in range(1, classes + 1)}, size_px)
-    except ValueError as error:
-        raise DataError(f"{item.path}: its class mask cannot be painted: {error}") from error
-    with atomic_path(path) as temporary:
-        Image.fromarray(labels).save(temporary, format="PNG")
-    return path
-
-
 def _refuse_twins(items: list[Item], name: str) -> None:
     seen: dict[str, str] = {}
     for item in items:
@@ -285,12 +272,12 @@ def _refuse_twins(items: list[Item], name: str) -> None:
         seen[item.image_id] = item.path
 
 
-def _row(item: Item, height_px: int, width_px: int, content: str) -> dict[str, Any]:
+def _row(item: Item, size_px: tuple[int, int], content: str) -> dict[str, Any]:
     return {
         "image_id": item.image_id,
         "path": item.path,
-        "height_px": height_px,
-        "width_px": width_px,
+        "height_px": size_px[0],
+        "width_px": size_px[1],
         "split": item.split,
         "content": content,
         "mask_path": item.mask_path,

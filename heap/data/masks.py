@@ -13,30 +13,37 @@ from PIL import Image, ImageFile
 from heap.data.opening import open_image
 from heap.errors import DataError, PhotoError
 
+Size = tuple[int, int]  # height, width
 # Modes with one 8-bit reading as grey. 16 bit and floating point have none, and a guess would be taken for truth.
 _GREY = ("1", "L", "LA", "P", "RGB", "RGBA")
 # Pixel values are class ids only where the file stores indices: VOC's palette PNGs, and the grey PNGs of train_aug.
 _INDEXED = ("P", "L")
 
 
-def check_mask(path: Path, size_px: tuple[int, int]) -> None:
-    """Check a saliency mask by its header: readable as 8 bit grey, opaque, and of the photo's (height, width).
+def check_mask(path: Path, *sizes_px: Size) -> Size:
+    """Check a saliency mask by its header: readable as 8 bit grey, opaque, and of one of these (height, width).
+
+    Returns:
+        Its (height, width).
 
     Raises:
         DataError: names the file, what was found and what was expected.
     """
     with _open(path) as image:
-        _check(path, image, _GREY, "8 bit grey", size_px)
+        return _check(path, image, _GREY, "8 bit grey", *sizes_px)
 
 
-def check_class_mask(path: Path, size_px: tuple[int, int]) -> None:
-    """Check a class mask by its header: class ids as stored, and of the photo's (height, width).
+def check_class_mask(path: Path, *sizes_px: Size) -> Size:
+    """Check a class mask by its header: class ids as stored, and of one of these (height, width).
+
+    Returns:
+        Its (height, width).
 
     Raises:
         DataError: names the file, what was found and what was expected.
     """
     with _open(path) as image:
-        _check(path, image, _INDEXED, "an indexed or 8 bit grey PNG of class ids", size_px)
+        return _check(path, image, _INDEXED, "an indexed or 8 bit grey PNG of class ids", *sizes_px)
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8]:
@@ -61,24 +68,23 @@ def read_class_mask(path: Path) -> npt.NDArray[np.uint8]:
         return np.array(image, dtype=np.uint8)
 
 
-def _check(
-    path: Path, image: Image.Image, modes: tuple[str, ...], expected: str, size_px: tuple[int, int] | None = None
-) -> None:
+def _check(path: Path, image: Image.Image, modes: tuple[str, ...], expected: str, *sizes_px: Size) -> Size:
     if image.mode not in modes:
         raise DataError(f"{path}: a mask of mode {image.mode}, expected {expected}")
     # A shape in the alpha channel would be read as the colour below it, mostly white: everything is foreground.
     has_alpha = modes is _GREY and ("A" in image.mode or "transparency" in image.info)
     if has_alpha and np.asarray(image.convert("RGBA").getchannel("A")).min() < 255:
         raise DataError(f"{path}: a mask with transparent pixels, expected {expected} without an alpha channel")
-    if size_px is not None and (image.height, image.width) != size_px:
-        raise DataError(
-            f"{path}: a mask of {image.height} x {image.width} pixels, its photo has {size_px[0]} x {size_px[1]}"
-        )
+    size_px = image.height, image.width
+    if sizes_px and size_px not in sizes_px:
+        height, width = sizes_px[0]
+        raise DataError(f"{path}: a mask of {size_px[0]} x {size_px[1]} pixels, its photo has {height} x {width}")
+    return size_px
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[ImageFile.ImageFile]:
-    # Not a PhotoError: `on_bad_image: skip` is for photos; a benchmark without its truth is no benchmark.
+    # Not a PhotoError: once a photo is in the manifest, its ground truth is not left out any more.
     try:
         with open_image(path) as image:
             yield image

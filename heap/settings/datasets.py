@@ -8,6 +8,8 @@ from pydantic import Field
 
 from heap.settings.base import Count, Name, Settings, Sha256, Sides
 
+AnnotatedOn = Literal["auto", "stored", "upright"]
+
 
 class Archive(Settings):
     """One file to download."""
@@ -44,10 +46,19 @@ class DatasetBase(Settings):
     max_patches: Count = 65536
     """Photos of more patches are refused: 65536 are 2048 x 2048 px at a patch of 8. Raise it, or scale with max_px."""
     on_bad_image: Literal["fail", "skip"] = "fail"
-    """An unreadable or too large photo: stop with its name, or leave it out, counted and listed."""
+    """A photo that is unreadable, too large, or does not fit its mask: stop with its name, or leave it out, counted and
+    listed."""
 
 
-class VocDataset(DatasetBase):
+class AnnotatedDataset(DatasetBase):
+    """Keys of datasets with boxes or masks."""
+
+    annotated_on: AnnotatedOn = "auto"
+    """Pixels that boxes and masks were drawn on where a photo has an EXIF orientation: `stored` ones, or `upright` as a
+    viewer shows them. `auto` goes by the annotated size, and takes upright where that is the same either way."""
+
+
+class VocDataset(AnnotatedDataset):
     """PASCAL VOC's layout: JPEGImages, Annotations, SegmentationClass, ImageSets."""
 
     layout: Literal["voc"]
@@ -63,7 +74,7 @@ class VocDataset(DatasetBase):
     """Folder of the class masks (`SegmentationClassAug` for train_aug)."""
 
 
-class CocoDataset(DatasetBase):
+class CocoDataset(AnnotatedDataset):
     """COCO's layout: a folder of images and an instances JSON."""
 
     layout: Literal["coco"]
@@ -77,7 +88,7 @@ class CocoDataset(DatasetBase):
     """Paint class masks from the JSON's polygons, beside the manifest; crowds become 255, ignored."""
 
 
-class SaliencyDataset(DatasetBase):
+class SaliencyDataset(AnnotatedDataset):
     """A folder of photos and a folder of binary masks of the same stems."""
 
     layout: Literal["saliency"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -84,10 +85,16 @@ def test_masks_are_checked_against_their_photos(tmp_path: Path, photo: PhotoMake
     made = build(SALIENCY, "s", tmp_path)
     assert made.mask(made.table.iloc[0]) == (tmp_path / "gt/a.png").resolve()
     photo("gt/a.png", 8, 6, grey=255)
-    for policy in ("fail", "skip"):  # a truth that does not fit is never just left out
-        with pytest.raises(DataError, match=r"gt/a\.png: a mask of 8 x 6 pixels, its photo has 6 x 8") as caught:
-            build(SALIENCY.model_copy(update={"on_bad_image": policy}), "s", tmp_path)
-        assert not isinstance(caught.value, PhotoError)
+    told = r"gt/a\.png: a mask of 8 x 6 pixels, its photo has 6 x 8"
+    with pytest.raises(PhotoError, match=told):
+        build(SALIENCY, "s", tmp_path)
+    photo("img/b.jpg", 6, 8)
+    photo("gt/b.png", 6, 8, grey=255)
+    made = build(SALIENCY.model_copy(update={"on_bad_image": "skip"}), "s", tmp_path)
+    assert made.table["image_id"].tolist() == ["b"]
+    ((skipped),) = made.info["skipped"]
+    assert skipped["path"] == "img/a.jpg"
+    assert re.search(told, skipped["reason"])
 
 
 def test_class_masks_are_checked_too(tmp_path: Path, shared: Path) -> None:
