@@ -110,6 +110,7 @@ READS: dict[str, Reads] = {
     "datasets.*.boxes": _MANIFEST,
     "datasets.*.class_masks": _MANIFEST,
     "datasets.*.class_mask_folder": _MANIFEST,
+    "datasets.*.annotated_on": _MANIFEST,
     "datasets.*.images": _MANIFEST,
     "datasets.*.annotations": _MANIFEST,
     "datasets.*.image_list": _MANIFEST,

@@ -173,6 +173,7 @@ VALUES: dict[str | tuple[str, str], Any] = {
     "datasets.*.class_masks": True,
     ("datasets.*.class_masks", "CocoDataset"): At("datasets.crowds.class_masks", True),
     "datasets.*.class_mask_folder": "SegmentationClassAug",
+    "datasets.*.annotated_on": "stored",
     "datasets.*.images": "elsewhere",
     "datasets.*.annotations": "elsewhere.json",
     "datasets.*.image_list": "elsewhere.txt",
