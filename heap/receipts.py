@@ -37,6 +37,7 @@ class Weights(Receipt):
     source: str
     file: str | None = None
     sha256: str | None = None
+    checksum: str | None = None
 
 
 def read_receipt(

@@ -145,7 +145,7 @@ def label_of(settings: CnnEncoder, weights: dict[str, str | None]) -> str:
     """Return how tables name the encoder: that it is a CNN, how it was trained, where its weights come from."""
     stages = "+".join(str(stage) for stage in settings.stages)
     trained = "" if weights["source"] == "random" else f"{settings.supervision}, "
-    words = weights_in_words(weights, pinned=settings.sha256 is not None)
+    words = weights_in_words(weights)
     return f"CNN {settings.architecture} stages {stages}, {trained}{words}"
 
 

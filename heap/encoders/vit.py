@@ -164,7 +164,7 @@ def label_of(settings: VitEncoder, weights: dict[str, str | None]) -> str:
         what += f", {settings.supervision}"
     elif shape_of(settings.architecture) is None and weights["source"] != "random":
         what += ", training not stated"
-    return f"{what}, {weights_in_words(weights, pinned=settings.sha256 is not None)}"
+    return f"{what}, {weights_in_words(weights)}"
 
 
 def load(settings: VitEncoder, weights: dict[str, str | None], device: str) -> Vit:

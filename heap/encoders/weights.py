@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,31 +25,49 @@ WEIGHTS_FOLDER = Path("resources/weights")
 
 
 def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str | None]:
-    """Find (for `auto`: download) the weights and return their receipt: source, file, sha256.
+    """Find (for `auto`: download) the weights, read them once, and return their receipt.
 
     Args:
         architecture: a name of the registry, or a model of timm.
         weights: `auto`, `random`, or a file.
         sha256: checksum the file must have, or None.
 
+    Returns:
+        `source` (a URL, `file` or `random`), `file`, `sha256`, and `checksum`: `pinned` (the config says it),
+        `published` (the publisher does) or `unverified` (nobody does: any checkpoint may lie under that name).
+
     Raises:
-        EncoderError: the file is missing or has another checksum; offline, what to download, from where, to which path.
+        EncoderError: the file is missing, is no checkpoint or has another checksum; offline, what to download, from
+            where, to which path.
     """
     if weights == "random":
         return {"source": "random", "file": None, "sha256": None}
+    stated = None
     if weights == "auto":
         url, name = published(architecture)
-        path, source = WEIGHTS_FOLDER / name, url
+        path, source, stated = WEIGHTS_FOLDER / name, url, _checksum_in(url)
         if not path.is_file():
-            _download(url, path, architecture)
+            _download(url, path, architecture, sha256 or stated)
     else:
         path, source = Path(weights).expanduser(), "file"
         if not path.is_file():
             raise EncoderError(f"encoder {architecture}: weights file {path} does not exist")
     found = file_sha256(path)
-    if sha256 is not None and found != sha256:
-        raise EncoderError(f"encoder {architecture}: {path} has sha256 {found}, the config pins {sha256}")
-    return {"source": source, "file": str(path), "sha256": found}
+    for expected, words in ((sha256, "the config pins"), (stated, "its publisher states")):
+        if not found.startswith(expected or ""):
+            raise EncoderError(f"encoder {architecture}: {path} has sha256 {found}, {words} {expected}")
+    read_state(path)
+    checksum = "pinned" if sha256 else "published" if stated else "unverified"
+    return {"source": source, "file": str(path), "sha256": found, "checksum": checksum}
+
+
+def _checksum_in(url: str) -> str | None:
+    """Return the digits of the sha256 that a publisher states in a file's name, as torch.hub does (x-0676ba61.pth).
+
+    The names of DINO and DINOv2 have none; timm and lightly-train, which load the same files, state none either.
+    """
+    stated = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)
+    return stated[1] if stated else None
 
 
 def published(architecture: str) -> tuple[str, str]:
@@ -114,22 +133,34 @@ def check_receipt(weights: Mapping[str, str | None]) -> str:
     return str(path)
 
 
-def weights_in_words(weights: Mapping[str, str | None], pinned: bool) -> str:
+def weights_in_words(weights: Mapping[str, str | None]) -> str:
     """Return what a label says of the weights: random and unverified ones are named so."""
     if weights["source"] == "random":
         return "RANDOM weights (untrained)"
+    checksum, digits = weights.get("checksum") or "unverified", f"(sha256 {str(weights['sha256'])[:12]})"
     if weights["source"] == "file":
-        name = str(weights["file"]).rsplit("/", 1)[-1]
-        return f"{'pinned' if pinned else 'unverified'} file {name} (sha256 {str(weights['sha256'])[:12]})"
-    return "published weights"
+        return f"{checksum} file {str(weights['file']).rsplit('/', 1)[-1]} {digits}"
+    return "published weights" if checksum != "unverified" else f"published weights, unverified {digits}"
 
 
-def _download(url: str, path: Path, architecture: str) -> None:
-    from heap.data.download import download
+def _download(url: str, path: Path, architecture: str, expected: str | None) -> None:
+    """Download a file, and give it its name once it is a checkpoint and has the expected checksum, or its start."""
+    from heap.data.download import download, part_of
     from heap.errors import FetchError
 
+    whole = path.with_name(f"{path.name}.unchecked")
     try:
-        download(url, path)
+        if not whole.is_file():  # of a run that was killed while it was checked
+            download(url, whole)
+        found = file_sha256(whole)
+        if not found.startswith(expected or ""):
+            raise EncoderError(f"its sha256 is {found}, expected {expected}")
+        read_state(whole)
+        whole.replace(path)
+        part_of(whole)[1].unlink(missing_ok=True)
+    except EncoderError as error:
+        whole.unlink()
+        raise EncoderError(f"encoder {architecture}: what {url} sent is not used ({error})") from error
     except FetchError as error:
         raise EncoderError(
             f"encoder {architecture}: its weights could not be downloaded ({error}).\n"

@@ -271,10 +271,58 @@ def test_offline_the_error_says_what_from_where_to_which_path(tmp_path: Path, mo
     # Put there by hand, it is found, and hashed.
     path = tmp_path / "resources" / "weights" / "dinov2_vits14_pretrain.pth"
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"weights")
+    path.write_bytes(b"<html>login</html>")
+    with pytest.raises(EncoderError, match=r"vits14_pretrain\.pth: not readable as a checkpoint"):
+        weights.locate("dinov2_vits14", "auto", None)
+    torch.save({"a": ZEROS}, path)
     receipt = weights.locate("dinov2_vits14", "auto", None)
-    assert receipt["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert receipt["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert receipt["checksum"] == "unverified"
+    assert weights.locate("dinov2_vits14", "auto", receipt["sha256"])["checksum"] == "pinned"
     assert receipt["source"] == "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"
+
+
+@pytest.mark.parametrize(
+    ("content", "stated", "told"),
+    [
+        (b"<html>login</html>", False, r"what https://x\.org/net\.pth sent is not used .*begins with b'<html>login"),
+        (None, True, r"sent is not used \(its sha256 is [0-9a-f]{64}, expected 00000000"),
+        (None, False, None),
+    ],
+    ids=["login page", "another checkpoint", "a checkpoint"],
+)
+def test_a_download_gets_its_name_once_it_is_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, stated: bool, told: str | None
+) -> None:
+    def serve(url: str, to: Path) -> None:
+        to.parent.mkdir(parents=True)
+        to.write_bytes(content) if content is not None else torch.save({"a": ZEROS}, to)
+
+    url = f"https://x.org/net{'-00000000' * stated}.pth"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("heap.data.download.download", serve)
+    monkeypatch.setattr(weights, "published", lambda _: (url, "net.pth"))
+    if told is None:
+        assert weights.locate("net", "auto", None)["checksum"] == "unverified"
+    else:
+        with pytest.raises(EncoderError, match=told):
+            weights.locate("net", "auto", None)
+    assert {path.name for path in (tmp_path / "resources/weights").iterdir()} == (
+        {"net.pth"} if told is None else set()
+    )
+
+
+def test_a_checksum_that_the_publisher_states_in_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "resources/weights/net.pth"
+    path.parent.mkdir(parents=True)
+    torch.save({"a": ZEROS}, path)
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(weights, "published", lambda _: (f"https://x.org/net-{digits[:8]}.pth", "net.pth"))
+    assert weights.locate("net", "auto", None)["checksum"] == "published"
+    monkeypatch.setattr(weights, "published", lambda _: ("https://x.org/net-00000000.pth", "net.pth"))
+    with pytest.raises(EncoderError, match=r"net\.pth has sha256 .*its publisher states 00000000"):
+        weights.locate("net", "auto", None)
 
 
 def test_a_file_replaced_under_the_same_name_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +343,12 @@ def test_a_file_replaced_under_the_same_name_is_noticed(tmp_path: Path, monkeypa
 
 
 def test_labels_carry_how_the_encoder_was_trained() -> None:
-    published: dict[str, str | None] = {"source": "https://x/y.pth", "file": "y.pth", "sha256": "0" * 64}
+    published: dict[str, str | None] = {
+        "source": "https://x/y.pth", "file": "y.pth", "sha256": "0" * 64, "checksum": "published",
+    }  # fmt: skip
+    assert weights.weights_in_words({**published, "checksum": "pinned"}) == "published weights"
+    for unknown in ({**published, "checksum": "unverified"}, {k: v for k, v in published.items() if k != "checksum"}):
+        assert weights.weights_in_words(unknown) == "published weights, unverified (sha256 000000000000)"
     known = VitEncoder(kind="vit", architecture="dino_vits8")
     assert vit.label_of(known, published) == "dino_vits8 keys of block -1, published weights"
     other = VitEncoder(kind="vit", architecture="vit_small_patch16_224")

@@ -132,6 +132,7 @@ def test_all_curves_of_a_training_in_one_picture(tmp_path: Path) -> None:
         ("dino_vits8 keys of block -1, RANDOM weights (untrained)", "UNTRAINED", True),
         ("descriptors (hand-made)", "HAND-MADE", True),
         ("dino_vits8 keys of block -1, published weights", "self-supervised", False),
+        ("dino_vits8 keys of block -1, published weights, unverified (sha256 0)", "checksum", False),
         ("dino_vits8 keys of block -1, unverified file x.pth (sha256 0)", "checksum", False),
     ],
 )
