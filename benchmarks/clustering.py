@@ -164,7 +164,7 @@ def write_regions(path: Path, count: int, dim: int) -> None:
         {
             "region_id": rows, "image_id": [f"{photo:06d}" for photo in rows // TOKENS],
             "token": (rows % TOKENS).astype(np.int16), "area_share": np.full(count, 1 / TOKENS, np.float32),
-            "area_patches": np.full(count, 64, np.int32), "foreground": np.where(rows % 2, 0.9, 0.1).astype(np.float32),
+            "foreground": np.where(rows % 2, 0.9, 0.1).astype(np.float32),
         }
     )  # fmt: skip
     info = {"dataset": "million", "model": "m", "encoder": "random directions", "tokens": TOKENS, "head_sha256": "0"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from heap.cluster.device import placed
 from heap.errors import DataError
-from heap.files import atomic_path
+from heap.files import atomic_path, file_sha256
 
 log = logging.getLogger("heap")
 
@@ -104,8 +106,6 @@ def _search_enough(index: faiss.IndexIVF, vectors: Floats, seed: int) -> dict[in
 def elsewhere(index: faiss.Index, vectors: Floats, photos: Integers, neighbours: int) -> tuple[Integers, Floats]:
     """Return the most similar regions of other photos.
 
-    The search runs on all GPUs where FAISS sees some (only run on CPUs so far).
-
     Args:
         index: over `vectors`.
         vectors: `(n, D)` float32 of length 1.
@@ -122,7 +122,7 @@ def elsewhere(index: faiss.Index, vectors: Floats, photos: Integers, neighbours:
     wanted = min(neighbours + most_of_one_photo, len(vectors))
     ids = np.full((len(vectors), neighbours), -1, dtype=np.int64)
     cosines = np.full((len(vectors), neighbours), np.nan, dtype=np.float32)
-    searched = faiss.index_cpu_to_all_gpus(index) if faiss.get_num_gpus() > 0 else index
+    searched = placed(index)
     for first in range(0, len(vectors), QUERIES_AT_A_TIME):
         rows = np.arange(first, min(first + QUERIES_AT_A_TIME, len(vectors)))
         similarity, hits = searched.search(np.ascontiguousarray(vectors[rows], dtype=np.float32), wanted)
@@ -136,21 +136,33 @@ def elsewhere(index: faiss.Index, vectors: Floats, photos: Integers, neighbours:
     return ids, cosines
 
 
-def write(index: faiss.Index, path: str | Path) -> None:
-    """Write an index, whole or not at all; its bytes are in memory a second time meanwhile."""
+def write(index: faiss.Index, path: str | Path) -> str:
+    """Write an index, whole or not at all, and return its sha256; its bytes are in memory a second time meanwhile."""
     # Not faiss.write_index: it does not look whether closing the file worked, so a full disk cuts its end off silently.
+    content = faiss.serialize_index(index).data
     with atomic_path(path) as temporary:
-        temporary.write_bytes(faiss.serialize_index(index).data)
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
-def read(path: str | Path) -> faiss.Index:
+def read(path: str | Path, sha256: str) -> faiss.Index:
     """Read an index.
 
+    Args:
+        path: the file.
+        sha256: of its bytes, as `write` returned it.
+
     Raises:
-        DataError: the file is missing or no FAISS index.
+        DataError: the file is missing, is not the one that was written, or no FAISS index.
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file")
+    found = file_sha256(path)
+    if found != sha256:
+        raise DataError(
+            f"{path}: has sha256 {found[:12]}, the table of clusters says {sha256[:12]}: it is damaged, or of another "
+            "run than the table; delete both and run snakemake again"
+        )
     try:
         return faiss.read_index(str(path))
     except RuntimeError as error:

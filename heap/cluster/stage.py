@@ -84,7 +84,7 @@ def cluster(frozen: Path, regions: Sequence[Path], maps: Sequence[Path], out_par
     clusters.table["dataset"], clusters.table["image_id"] = of_dataset, image_ids
     clusters.info["datasets"] = datasets
     # The table last: it is what later stages open first, so its presence says that the index is there too.
-    region_index.write(index, out_index)
+    clusters.info["index"]["sha256"] = region_index.write(index, out_index)
     write(out_parquet, clusters)
 
 

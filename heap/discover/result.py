@@ -25,7 +25,7 @@ class Region:
     Attributes:
         token: the group token that formed it; numbers the regions of a photo, with gaps.
         area_px: pixels of the photo.
-        area_share: soft share of the photo's patches, 0..1.
+        area_share: share of the photo's patches, 0..1.
         box: (x1, y1, x2, y2) in the photo's pixels, half open: `photo[y1:y2, x1:x2]`.
         foreground: probability of being foreground, 0..1.
         cluster: number among the model's clusters, foreground ones first; -1 where the model has none.

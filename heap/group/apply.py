@@ -26,17 +26,15 @@ class Grouped:
         region: `(N,)` int16, the token whose group each patch belongs to most among those of its side: foreground
             groups (p > 0.5) where the map is above 0.5, background groups elsewhere.
         tokens: `(K,)` int16, the tokens of the listed regions, ascending.
-        area_share: `(K,)` float32, soft share of the photo's patches.
-        area_patches: `(K,)` int32, patches of the region.
+        area_share: `(K,)` float32, share of the photo's patches that are the region's.
         score: `(K,)` float32, p: probability that the region is foreground.
-        embeddings: `(K, D)` float32 of length 1.
+        embeddings: `(K, D)` float32 of length 1, see `region_means`.
     """
 
     foreground: Floats
     region: npt.NDArray[np.int16]
     tokens: npt.NDArray[np.int16]
     area_share: Floats
-    area_patches: npt.NDArray[np.int32]
     score: Floats
     embeddings: Floats
 
@@ -53,10 +51,8 @@ def group_photos(head: Head, photos: Sequence[Photo], settings: GroupSettings, d
     batch = collate(list(photos))
     with torch.inference_mode():
         out = head(batch.features.to(device), batch.mask.to(device))
-        embeddings = torch.nn.functional.normalize(out.regions, dim=-1).cpu().numpy()
     found = []
     for number, n in enumerate(batch.counts):
-        mass = out.mass[number].cpu().numpy()
         score = out.score[number].cpu().numpy()
         own = out.foreground[number, :n].float().cpu().numpy()
         foreground = smooth(own, photos[number].features, settings.smoothing)
@@ -64,17 +60,31 @@ def group_photos(head: Head, photos: Sequence[Photo], settings: GroupSettings, d
         same_side = (score > 0.5)[:, None] == (foreground > 0.5)
         assignment = out.assignment[number, :, :n].float().cpu().numpy()
         region = np.where(same_side, assignment, -1.0).argmax(axis=0).astype(np.int16)
-        area = np.bincount(region, minlength=len(mass))
-        keep = np.flatnonzero((mass / n >= settings.min_area) & (area > 0))
+        share = np.bincount(region, minlength=len(score)) / n
+        tokens = np.flatnonzero((share > 0) & (share >= settings.min_area))
         found.append(
             Grouped(
                 foreground=foreground,
                 region=region,
-                tokens=keep.astype(np.int16),
-                area_share=(mass[keep] / n).astype(np.float32),
-                area_patches=area[keep].astype(np.int32),
-                score=score[keep].astype(np.float32),
-                embeddings=embeddings[number][keep].astype(np.float32),
+                tokens=tokens.astype(np.int16),
+                area_share=share[tokens].astype(np.float32),
+                score=score[tokens].astype(np.float32),
+                embeddings=region_means(out.normed[number, :n].float().cpu().numpy(), region, tokens),
             )
         )
     return found
+
+
+def region_means(normed: Floats, region: npt.NDArray[np.integer], tokens: npt.NDArray[np.integer]) -> Floats:
+    """Return the embedding of each region: the mean feature of the patches that are its own, `(K, D)` of length 1.
+
+    The head's own G_k is the mean over a soft group before smoothing, of which people see nothing: every tenth region
+    had a cosine below .9 with the mean of its patches (docs/recipe.md).
+
+    Args:
+        normed: centred features of length 1 `(N, D)`.
+        region: `(N,)`, the token of each patch.
+        tokens: `(K,)`, the regions; each has a patch.
+    """
+    means = (region == tokens[:, None]).astype(np.float32) @ normed
+    return means / np.linalg.norm(means, axis=1, keepdims=True).clip(1e-12)

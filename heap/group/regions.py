@@ -25,8 +25,7 @@ class Regions:
     """Regions of a dataset.
 
     Attributes:
-        table: region_id (its row), image_id, token, area_share (soft share of the photo's patches), area_patches
-            (patches assigned to it), foreground (p in 0..1).
+        table: region_id (its row), image_id, token, area_share (share of the photo's patches), foreground (p in 0..1).
         embeddings: `(regions, D)` float32, unit length.
         info: dataset, model, encoder, tokens, head_sha256.
     """

@@ -27,7 +27,7 @@ from heap.settings.stages import GroupSettings
 
 _BATCH = 8
 # Columns of the region table and what they are called in a photo's `Grouped`.
-_COLUMNS = {"token": "tokens", "area_share": "area_share", "area_patches": "area_patches", "foreground": "score"}
+_COLUMNS = {"token": "tokens", "area_share": "area_share", "foreground": "score"}
 
 
 def group(

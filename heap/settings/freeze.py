@@ -37,14 +37,14 @@ STAGE_VERSION = {
     "manifest": 3,  # 3: with the ids of COCO's photos
     "extract": 2,  # 2: photos of one grid stand together
     "extract_means": 1,
-    "train": 1,
+    "train": 2,  # 2: the guess is smoothed over all columns
     "train_means": 1,
     "found": 1,
-    "group": 3,  # 2: the region table says which values are looks; 3: maps are smoothed, and regions agree with them
+    "group": 4,  # 3: maps are smoothed, and regions agree with them; 4: embeddings and areas too, sampling by columns
     "maps": 2,
-    "cluster": 2,  # 2: column dataset, touching regions are one object, an inverted file of measured recall
+    "cluster": 3,  # 2: objects, an inverted file of measured recall; 3: many short starts, the index's sha256
     "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps
-    "model": 2,  # 2: with the view of the clusters
+    "model": 3,  # 2: with the view of the clusters; 3: of regions as they are seen
     "pictures": 1,
     "evaluate": 4,  # 4: +smooth, TokenCut's reading; 3: semantic figures of shuffled clusters and without background
     "report": 2,  # 2: gallery of every region

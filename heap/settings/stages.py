@@ -61,9 +61,9 @@ class ClusterSettings(Settings):
     join_above: Annotated[Real, Field(ge=-1, le=1)] | Literal["auto"] = "auto"
     """Cosine above which touching regions are joined; auto reads it from pairs of regions of different photos."""
     iterations: Count = 30
-    """Iterations of k-means."""
-    restarts: Count = 3
-    """Starts of k-means; the one of least inertia is kept."""
+    """Iterations of k-means from the best start on."""
+    restarts: Count = 40
+    """Starts of k-means, ten iterations each on at most 256 points a centroid; the one of least inertia goes on."""
     points_per_centroid: Annotated[int, Field(ge=1)] = 4096
     """Training points a centroid at most; FAISS samples 256 unless told."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -110,7 +110,7 @@ def make(
             table.append(
                 {
                     "image_id": image_id, "token": token, "area_share": float((tokens == token).mean()),
-                    "area_patches": int((tokens == token).sum()), "foreground": 0.98 if token == OBJECT else 0.02,
+                    "foreground": 0.98 if token == OBJECT else 0.02,
                 }
             )  # fmt: skip
         masks.append(mask)
@@ -125,9 +125,7 @@ def make(
         "weights": {}, "fingerprint": "f",
     }  # fmt: skip
     write_maps(world.maps, SimpleNamespace(receipt=receipt, images=pd.DataFrame(images)), "heap", grids, {"model": "m"})  # type: ignore[arg-type]
-    frame = pd.DataFrame(table).astype(
-        {"token": np.int16, "area_patches": np.int32, "area_share": np.float32, "foreground": np.float32}
-    )
+    frame = pd.DataFrame(table).astype({"token": np.int16, "area_share": np.float32, "foreground": np.float32})
     frame.insert(0, "region_id", np.arange(len(frame), dtype=np.int64))
     about = {"dataset": name, "model": "m", "encoder": encoder, "tokens": 3, "head_sha256": "0"}
     regions.write(world.regions, regions.Regions(frame, np.array(embeddings, dtype=np.float32), about))

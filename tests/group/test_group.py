@@ -16,6 +16,7 @@ from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
 from heap.group import regions
 from heap.group.stage import group
+from heap.head.folder import load, weights_of
 from heap.head.train import train
 from heap.settings import frozen_text, parse
 
@@ -59,11 +60,22 @@ def test_region_table_agrees_with_the_maps(made: Made) -> None:
     for i, name in enumerate(maps.images["image_id"]):
         mine = table.table[table.table["image_id"] == name]
         area = np.bincount(maps.region(i).ravel())
-        assert dict(zip(mine["token"], mine["area_patches"], strict=True)) == {t: n for t, n in enumerate(area) if n}
-        assert mine["area_share"].sum() <= 1 + 1e-5
-        assert mine["area_patches"].sum() == reader.patches(i)
+        share = {t: n / reader.patches(i) for t, n in enumerate(area) if n}
+        assert dict(zip(mine["token"], mine["area_share"], strict=True)) == pytest.approx(share, abs=1e-6)
     assert table.info["encoder"] == "planted"
     assert table.table["region_id"].tolist() == list(range(len(table.table)))
+
+
+def test_an_embedding_is_the_mean_of_the_patches_that_the_region_owns(made: Made) -> None:
+    folder, reader, _ = made
+    table, maps = regions.read(folder / "regions.parquet"), MapReader(folder / "maps" / "planted.json")
+    head, _ = load(weights_of(folder / "head.json")[0], "cpu")
+    for i, name in enumerate(maps.images["image_id"]):
+        centred = reader.features(i).astype(np.float32) - head.mean.numpy().ravel()
+        normed = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+        for row, token in table.table.loc[table.table["image_id"] == name, "token"].items():
+            mean = normed[maps.region(i).ravel() == token].mean(axis=0)
+            np.testing.assert_allclose(table.embeddings[row], mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_batches_do_not_show(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

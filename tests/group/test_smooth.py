@@ -23,7 +23,7 @@ def test_average_is_weighted_by_the_cosine_over_its_deviation() -> None:
     # Cosines are 1 (half of the pairs) and 0, their deviation is 0.5: a patch of the other kind weighs exp(-1 / 0.5).
     other = np.exp(-2)
     expected = np.repeat([2 / (3 + 3 * other), 2 * other / (3 + 3 * other)], 3)
-    np.testing.assert_allclose(over_alike(values, FEATURES, 1.0, 1), expected, rtol=1e-5)
+    np.testing.assert_allclose(over_alike(values, FEATURES, 1.0), expected, rtol=1e-5)
 
 
 def test_like_patches_end_on_one_side() -> None:
@@ -42,7 +42,7 @@ def test_order_of_the_averages_is_kept_and_the_threshold_is_the_photos_own() -> 
     # The head is sure of few patches: averages over many patches stay below 0.5.
     values = np.where(np.arange(60) < 8, 0.7, 0.05).astype(np.float32)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    averaged = over_alike(values, unit, 1.0, 1)
+    averaged = over_alike(values, unit, 1.0)
     assert averaged.max() < 0.5
     found = smooth(values, features, 1.0)
     assert (np.diff(found[np.argsort(averaged)]) >= 0).all()
@@ -74,4 +74,4 @@ def test_regions_are_on_the_side_of_the_smoothed_map(monkeypatch: pytest.MonkeyP
     assert set(found.foreground > 0.5) == {True, False}
     score = dict(zip(found.tokens.tolist(), found.score.tolist(), strict=True))
     np.testing.assert_array_equal([score[int(token)] > 0.5 for token in found.region], found.foreground > 0.5)
-    assert found.area_patches.tolist() == [int((found.region == token).sum()) for token in found.tokens]
+    assert found.area_share.tolist() == pytest.approx([(found.region == token).mean() for token in found.tokens])

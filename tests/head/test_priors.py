@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heap.head.priors import attention_above_mean, contrast, contrast_seed, found_seed, target
+from heap.head.priors import attention_above_mean, contrast, contrast_seed, found_seed, over_alike, references, target
 
 
 def test_found_seed_equals_founds_own_code(golden: Path) -> None:
@@ -64,6 +64,28 @@ def test_contrast_does_not_change_with_the_scale_of_features_or_attention() -> N
 def test_contrast_of_a_flat_photo_is_not_sure() -> None:
     found = contrast_seed(np.ones((16, 3), np.float32), np.ones((16, 2), np.float32), BORDER)
     np.testing.assert_array_equal(found, 0.5)
+
+
+@pytest.mark.parametrize(
+    "grid", [(64, 64), (32, 64), (128, 128), (64, 128), (33, 127), (127, 33), (16, 100), (28, 28), (1, 7)]
+)
+def test_every_column_and_row_is_smoothed_over(grid: tuple[int, int]) -> None:
+    seen = references(grid[0] * grid[1])
+    assert len(set(seen.tolist())) == min(grid[0] * grid[1], 1024)
+    for places, side in ((seen // grid[1], grid[0]), (seen % grid[1], grid[1])):
+        share = np.bincount(places, minlength=side) / (len(seen) / side)
+        assert share.min() > 0.4  # of what an even spread would see
+        assert share.max() < 2
+
+
+def test_smoothing_over_some_patches_is_about_smoothing_over_all() -> None:
+    # Stripes of a width that a stride would fall in step with: 16 columns of the one kind, 16 of the other, in 64.
+    kind = np.arange(64 * 64) // 16 % 2 == 0
+    features = np.where(kind[:, None], [1.0, 0.2], [0.2, 1.0]) + 0.05 * np.random.default_rng(0).normal(size=(64**2, 2))
+    unit = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    values = (np.arange(64**2) % 64).astype(np.float32)  # rise from left to right
+    found = over_alike(values, unit, 0.5)
+    assert found[kind].mean() == pytest.approx(np.mean([*range(16), *range(32, 48)]), abs=1.5)
 
 
 @pytest.mark.parametrize(
