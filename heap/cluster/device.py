@@ -29,8 +29,8 @@ def gpus() -> list[int]:
     wanted = [int(number)] if number else seen
     if not set(wanted) <= set(seen) or not wanted:
         raise EncoderError(
-            f"device {asked!r} was asked for, but FAISS sees {len(seen)} GPUs; install faiss-gpu, or set HEAP_DEVICE=cpu "
-            "for the cluster stage"
+            f"device {asked!r} was asked for, but FAISS sees {len(seen)} GPUs; install faiss-gpu, or set "
+            "HEAP_DEVICE=cpu for the cluster stage"
         )
     return wanted
 

@@ -78,8 +78,8 @@ def group_photos(head: Head, photos: Sequence[Photo], settings: GroupSettings, d
 def region_means(normed: Floats, region: npt.NDArray[np.integer], tokens: npt.NDArray[np.integer]) -> Floats:
     """Return the embedding of each region: the mean feature of the patches that are its own, `(K, D)` of length 1.
 
-    The head's own G_k is the mean over a soft group before smoothing, of which people see nothing: every tenth region
-    had a cosine below .9 with the mean of its patches (docs/recipe.md).
+    The head's own G_k is the mean over a soft group before smoothing, which is another region: a tenth of them had a
+    cosine below .9 with the mean of the patches people see (docs/recipe.md).
 
     Args:
         normed: centred features of length 1 `(N, D)`.

@@ -88,7 +88,7 @@ def test_what_was_done_is_recorded_and_the_index_holds_all_regions(world: World,
     assert found.table["object"].tolist() == found.table["region_id"].tolist()
     own = found.centroids[found.table["cluster"]]
     assert np.allclose(found.table["distance"], 1 - (vectors * own).sum(1), atol=1e-6)
-    assert index.read(tmp_path / "c.faiss").ntotal == len(vectors)
+    assert index.read(tmp_path / "c.faiss", found.info["index"]["sha256"]).ntotal == len(vectors)
     assert {"first": 0, "last": 16, "turn": None}.items() <= found.info["views"]["foreground"].items()
     assert found.info["views"]["background"]["join_above"] is None
     assert run(world, tmp_path, join="none").info["views"]["foreground"]["join_above"] is None

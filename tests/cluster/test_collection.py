@@ -41,7 +41,7 @@ def test_regions_of_both_share_ids_clusters_and_index(worlds: list[World], tmp_p
     planted = np.concatenate([world.truth_of_region for world in worlds])
     assert len(set(zip(found.table["cluster"], planted, strict=True))) == 5
     vectors = np.concatenate([part.embeddings for part in whole])
-    hits = index.read(tmp_path / "c.faiss").search(vectors, 1)[1].ravel()
+    hits = index.read(tmp_path / "c.faiss", found.info["index"]["sha256"]).search(vectors, 1)[1].ravel()
     assert hits.tolist() == list(range(48))
 
 

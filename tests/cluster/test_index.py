@@ -78,11 +78,14 @@ def test_vectors_without_cells_of_their_own_are_searched_whole() -> None:
 
 def test_an_index_survives_the_disk_and_damage_is_told(tmp_path: Path) -> None:
     vectors = unit(7)
-    index.write(index.build(vectors, 0)[0], tmp_path / "x.faiss")
-    again = index.read(tmp_path / "x.faiss")
+    sha256 = index.write(index.build(vectors, 0)[0], tmp_path / "x.faiss")
+    again = index.read(tmp_path / "x.faiss", sha256)
     assert again.search(vectors, 1)[1].ravel().tolist() == list(range(7))
-    (tmp_path / "x.faiss").write_bytes(b"no index")
-    with pytest.raises(DataError, match=r"x\.faiss: not readable as a FAISS index"):
-        index.read(tmp_path / "x.faiss")
+    whole = (tmp_path / "x.faiss").read_bytes()
+    # A bit of a vector, which FAISS would read without a word; a file cut short; another file.
+    for damaged in (whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:], whole[:-1], b"no index"):
+        (tmp_path / "x.faiss").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"x\.faiss: has sha256 .* the table of clusters says " + sha256[:12]):
+            index.read(tmp_path / "x.faiss", sha256)
     with pytest.raises(DataError, match=r"y\.faiss: no such file"):
-        index.read(tmp_path / "y.faiss")
+        index.read(tmp_path / "y.faiss", sha256)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from heap.cluster.device import gpus
 from heap.cluster.kmeans import ROWS_AT_A_TIME, assign, spherical_kmeans
+from heap.errors import EncoderError
 
-SET = {"iterations": 20, "restarts": 3, "points_per_centroid": 1000, "seed": 0}
+SET = {"iterations": 20, "restarts": 10, "points_per_centroid": 1000, "seed": 0}
 
 
 def planted(sizes: list[int], dim: int = 24, noise: float = 0.04) -> tuple[np.ndarray, np.ndarray]:
@@ -25,6 +28,48 @@ def test_planted_clusters_are_found_exactly_and_numbered_by_size() -> None:
     assert np.array_equal(by_size[found.assigned], kinds)
     assert np.allclose(np.linalg.norm(found.centroids, axis=1), 1, atol=1e-5)
     assert found.info["empty"] == 0
+
+
+def test_the_objective_decides_and_not_chance() -> None:
+    # Kinds that overlap: single starts end in several valleys, 40 in one, whatever the seed and the last digits.
+    vectors, _ = planted([30] * 12, dim=16, noise=0.2)
+    single = [
+        spherical_kmeans(vectors, 12, **{**SET, "restarts": 1, "seed": seed}).info["inertia"] for seed in range(4)
+    ]
+    assert max(single) > 1.1 * min(single)
+    best = spherical_kmeans(vectors, 12, **{**SET, "restarts": 40})
+    for seed in (1, 2, 3):
+        moved = vectors + 1e-4 * np.random.default_rng(seed).normal(size=vectors.shape).astype(np.float32)
+        moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+        found = spherical_kmeans(moved, 12, **{**SET, "restarts": 40, "seed": seed})
+        assert found.info["inertia"] == pytest.approx(best.info["inertia"], rel=1e-3)
+        pairs = set(zip(found.assigned.tolist(), best.assigned.tolist(), strict=True))
+        assert len(pairs) <= 14  # 12 of the clusters themselves; sizes are near, so their order may differ
+
+
+@pytest.mark.parametrize(
+    ("asked", "torch_sees", "faiss_sees", "expected"),
+    [
+        (None, False, 0, []), (None, False, 2, [0, 1]), ("auto", True, 2, [0, 1]), ("cpu", True, 2, []),
+        ("cuda", True, 2, [0, 1]), ("cuda:1", True, 2, [1]), ("mps", True, 2, []),
+        ("cuda", False, 0, "torch sees none"), ("cuda", True, 0, "FAISS sees 0"), ("cuda:1", True, 1, "FAISS sees 1"),
+    ],
+)  # fmt: skip
+def test_clusters_are_made_where_heap_device_says(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, torch_sees: bool, faiss_sees: int, expected: list[int] | str
+) -> None:
+    monkeypatch.delenv("HEAP_DEVICE", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("HEAP_DEVICE", asked)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: torch_sees)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: torch_sees)
+    monkeypatch.setattr("faiss.get_num_gpus", lambda: faiss_sees)
+    if isinstance(expected, str):
+        with pytest.raises(EncoderError, match=expected):
+            gpus()
+    else:
+        assert gpus() == expected
 
 
 def test_distance_and_inertia_are_what_they_say() -> None:

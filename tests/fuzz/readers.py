@@ -21,7 +21,6 @@ from heap.cache.extract import gather
 from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
 from heap.cache.verify import verify_files
-from heap.cluster import index as region_index
 from heap.cluster import table as cluster_table
 from heap.data import coco, manifest
 from heap.data.coco_masks import paint
@@ -135,12 +134,6 @@ def parts_of(path: Path) -> None:
     gather([path], path.parent / "scenes", path.parent / "scenes.parquet", path.parent / "again.json")
 
 
-def search_index(path: Path) -> None:
-    found = region_index.read(path)
-    if found.d < 10_000:
-        found.search(np.ones((2, found.d), np.float32), 3)
-
-
 def frozen(stage: str) -> Callable[[Path], object]:
     return lambda path: read_frozen(path, stage)
 
@@ -211,7 +204,6 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
                tuple(one for one in maps_store.iterdir() if one.name != "images.parquet")),
         Reader("table of regions", of(paths.regions("scenes")), regions.read),
         Reader("table of clusters", of(paths.clusters("scenes")), clusters),
-        Reader("index", of(paths.index("scenes")), search_index),
         Reader("masks as COCO", of(paths.masks("scenes")), ours),
         Reader("mask", next(iter(sorted(paths.beside(of(paths.masks("scenes"))).glob("*.png")))), read_mask),
         Reader("class mask", next(iter(sorted((scenes / "SegmentationClass").glob("*.png")))), read_class_mask),
