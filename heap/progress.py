@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
+import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psutil
 from tqdm import tqdm
 
 from heap.files import write_json
@@ -20,6 +24,24 @@ log = logging.getLogger("heap")
 SECONDS_BETWEEN_LINES = 30.0
 # `heap status` polls this file; more often would only wear the file system.
 SECONDS_BETWEEN_FILES = 5.0
+# By how much two readings of when a process began may differ, where the clock was set meanwhile.
+_CLOCK_S = 2.0
+
+
+@functools.cache
+def this_process() -> dict[str, str | int | float]:
+    """Return what tells later whether this process still runs: host, pid, and when it began (pids are used again)."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "began": psutil.Process().create_time()}
+
+
+def is_gone(process: dict[str, Any]) -> bool | None:
+    """Return whether a process of `this_process` has ended; None where only another machine knows."""
+    if process.get("host") != socket.gethostname():
+        return None
+    try:
+        return abs(psutil.Process(process["pid"]).create_time() - process["began"]) > _CLOCK_S
+    except psutil.NoSuchProcess:
+        return True
 
 
 class Progress:
@@ -86,7 +108,7 @@ class Progress:
 
     def _write(self, file: Path) -> None:
         try:
-            write_json(file, self.state())
+            write_json(file, {**self.state(), "process": this_process()}, durable=False)
         except OSError as error:
             # A courtesy must not end the work, nor hide the work's own error where both meet the same full disk.
             log.warning("%s: progress cannot be written (%s); going on without", file, error)

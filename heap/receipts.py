@@ -24,6 +24,13 @@ class Receipt(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
 
+class Stamp(Receipt):
+    """Size and CRC-32 of a file, as it was written."""
+
+    bytes: Number
+    crc32: Number
+
+
 class Skipped(Receipt):
     """A photo that was left out."""
 

@@ -131,7 +131,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove; without it only tell what would go.")] = False,
     keep_days: Annotated[float, typer.Option(min=0, help="Keep stores written in the last so many days.")] = 0.0,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Remove interrupted stores too; they would have gone on.")
+        bool, typer.Option("--unfinished", help="Remove interrupted stores too, and those without a receipt yet.")
     ] = False,
 ) -> None:
     """Remove the stores that no receipt points to, and what killed writers left.

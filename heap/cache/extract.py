@@ -138,7 +138,6 @@ def extract(
         progress.step(left - encoded)  # what another process did meanwhile
     finally:
         progress.close()
-        store.lock.close()
     write_json(
         out,
         {
@@ -162,6 +161,7 @@ def extract(
             "seconds": round(time.monotonic() - started, 2),
         },
     )
+    store.lock.close()  # after the receipt: until then nothing points to the store
 
 
 def _noted(shards: Iterator[int | None], taken: list[int]) -> Iterator[int | None]:

@@ -1,8 +1,9 @@
 """Who writes what: locks by which processes, on one machine or several, share one store without writing a shard twice.
 
-One empty file beside the store, `.{fingerprint}.lock`, carries POSIX byte-range locks: byte 0 stands for the store's
-description, byte n + 1 for shard n. Such a lock vanishes with its process, however that ends, so a crashed writer
-blocks nobody; it works across machines on NFS (version 4, or 3 with lockd), and on Lustre mounted with `flock`.
+One empty file next to the store, `.{fingerprint}.lock`, carries POSIX byte-range locks: byte 0 stands for the store's
+description, byte n + 1 for shard n, and one far behind them for "in use", which many may hold. Such a lock vanishes
+with its process, however that ends, so a crashed writer blocks nobody; it works across machines on NFS (version 4, or 3
+with lockd), and on Lustre mounted with `flock`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heap.errors import CacheError
+from heap.files import make_folder
+from heap.locks import SWITCH
 
 if TYPE_CHECKING:
     from heap.cache.store import FeatureStore
 
 log = logging.getLogger("heap")
 
-# `off` for file systems that know no locks; whoever sets it sees to it that a shard has one writer.
-SWITCH = "HEAP_CACHE_LOCKS"
 # A shard takes minutes; asking more often would only load the file server.
 SECONDS_BETWEEN_TRIES = 2.0
+# Behind the bytes of all shards.
+_IN_USE = 2**40
 _HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
 
 
@@ -48,12 +51,19 @@ class StoreLock:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()
+
+    def use(self) -> None:
+        """Say, until `close`, that the store is in use, so that nobody removes it; others may say so too."""
+        self._lock(fcntl.LOCK_SH, _IN_USE, 1)
+
     def try_shard(self, shard: int) -> bool:
         """Take the lock of a shard, kept until `close`; False where another process holds it."""
         return self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, shard + 1, 1)
 
     def try_all(self) -> bool:
-        """Take every lock of the store at once, so that nobody writes to it; False where somebody does."""
+        """Take every lock of the store at once, so that nobody writes to it; False where somebody does, or uses it."""
         return self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 0, 0)
 
     @contextmanager
@@ -76,7 +86,7 @@ class StoreLock:
             return True
         try:
             if self._handle is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.path.parent)
                 self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             fcntl.lockf(self._handle, how, length, start)
         except OSError as error:

@@ -15,15 +15,19 @@ import zarr
 from pydantic import Field
 from zarr.codecs import Crc32cCodec
 
-from heap import paths
+from heap import parquet, paths
+from heap.cache.notes import IMAGES, stamp, unchanged
 from heap.cache.reader import FeatureReader
-from heap.cache.store import open_array, read_images, read_rows
+from heap.cache.store import open_array
 from heap.errors import CacheError
-from heap.files import atomic_path, digest, named, write_json
-from heap.receipts import Positive, Receipt, Skipped, read_receipt
+from heap.files import digest, named, put_in_place, write_json
+from heap.receipts import Positive, Receipt, Skipped, Stamp, read_receipt
 
 # Patches a chunk: 256 kB of float32, a few dozen photos.
 _CHUNK = 65536
+_AGAIN = "delete the receipt and run snakemake again"
+# What says where a photo's values stand and how they are read. The values bear checksums of their own.
+_DESCRIBING = (IMAGES, "foreground/zarr.json", "region/zarr.json")
 
 
 class MapReceipt(Receipt):
@@ -37,6 +41,7 @@ class MapReceipt(Receipt):
     patch_px: Positive
     regions: bool
     skipped: list[Skipped]
+    files: dict[str, Stamp]
 
 
 def write_maps(
@@ -64,12 +69,11 @@ def write_maps(
     work = folder / f".{final.name}.part"
     with _work(work, receipt):
         has_regions, images = _write(work, receipt, reader.images.copy(), maps)
-        if final.exists():
-            shutil.rmtree(final)
-        work.replace(final)
+        put_in_place(work, final)
     keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
     known = {key: reader.receipt[key] for key in keep}
-    told = {"store": final.name, "regions": has_regions, "images": images, "notes": dict(notes or {})}
+    told = {"store": final.name, "regions": has_regions, "images": images, "notes": dict(notes or {}),
+            "files": {name: stamp(final / name) for name in _DESCRIBING}}  # fmt: skip
     write_json(receipt, {**known, **identity, **told})
     for old in folder.glob("*.zarr"):
         if old != final:
@@ -131,8 +135,7 @@ def _write(
             written, waiting = written + size, waiting - size
     if written != rows:
         raise CacheError(f"{receipt}: {written} of {rows} patches were given")
-    with atomic_path(work / "images.parquet") as temporary:
-        images.to_parquet(temporary, index=False)
+    parquet.write(work / IMAGES, images)
     return has_regions, len(images)
 
 
@@ -148,7 +151,12 @@ class MapReader:
         path = Path(receipt)
         self.receipt = read_receipt(path, MapReceipt, "the receipt of patch maps", CacheError)
         self.folder = paths.beside(path) / self.receipt["store"]
-        self.images: pd.DataFrame = read_images(self.folder)
+        if set(self.receipt["files"]) != set(_DESCRIBING):
+            raise CacheError(f"{path}: not the receipt of patch maps (files: expected {', '.join(_DESCRIBING)})")
+        for name, written in self.receipt["files"].items():
+            if not unchanged(self.folder / name, written):
+                raise CacheError(f"{self.folder / name}: is gone, damaged, or of other maps than {path}; {_AGAIN}")
+        self.images: pd.DataFrame = parquet.read(self.folder / IMAGES, "the plan of patch maps").to_pandas()
         self._foreground = open_array(self.folder, "foreground")
         self._region = open_array(self.folder, "region")
 
@@ -156,14 +164,18 @@ class MapReader:
         return len(self.images)
 
     def foreground(self, i: int) -> npt.NDArray[np.float32]:
-        """Return the probability of being foreground `(grid_h, grid_w)` float32 of photo `i`."""
+        """Return the probability of being foreground `(grid_h, grid_w)` float32 of photo `i`.
+
+        Raises:
+            CacheError: it is damaged, or gone.
+        """
         return self._read(self._foreground, i)
 
     def region(self, i: int) -> npt.NDArray[np.int16]:
         """Return the region (token) each patch belongs to, `(grid_h, grid_w)` int16, of photo `i`.
 
         Raises:
-            CacheError: the method has no regions.
+            CacheError: the method has no regions; or it is damaged, or gone.
         """
         if not self.receipt["regions"]:
             raise CacheError(f"{self.folder}: method {self.receipt['method']} has no regions")
@@ -172,4 +184,14 @@ class MapReader:
     def _read(self, array: Any, i: int) -> npt.NDArray[Any]:
         start = int(self.images["offset"].iat[i])
         grid_h, grid_w = int(self.images["grid_h"].iat[i]), int(self.images["grid_w"].iat[i])
-        return read_rows(array, start, start + grid_h * grid_w, self.folder).reshape(grid_h, grid_w)
+        try:
+            values = np.asarray(array[start : start + grid_h * grid_w])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise CacheError(f"{self.folder}: the map of {self._name(i)} is damaged ({error}); {_AGAIN}") from error
+        # Zarr reads a chunk that is gone as its fill value (NaN; -1 for regions), without a word.
+        if np.isnan(values).any() or (values < 0).any():
+            raise CacheError(f"{self.folder}: the map of {self._name(i)} is gone, or was never written; {_AGAIN}")
+        return values.reshape(grid_h, grid_w)
+
+    def _name(self, i: int) -> str:
+        return str(self.images["image_id"].iat[i])

@@ -46,6 +46,11 @@ def stamp(path: Path) -> dict[str, int]:
     return {"bytes": size, "crc32": crc}
 
 
+def unchanged(path: Path, written: dict[str, int]) -> bool:
+    """Return whether a file is there and has the stamp it was written with."""
+    return size_of(path) == written["bytes"] and stamp(path) == written
+
+
 def size_of(path: Path) -> int | None:
     """Return the size of a file in bytes, None where there is none."""
     try:

@@ -24,11 +24,12 @@ from heap.cache.notes import (
     read_note,
     size_of,
     stamp,
+    unchanged,
     write_note,
 )
 from heap.cache.plan import Plan
 from heap.errors import CacheError
-from heap.files import sync, write_durable
+from heap.files import make_folder, sync, write_durable
 
 log = logging.getLogger("heap")
 
@@ -65,6 +66,8 @@ class FeatureStore:
     ) -> FeatureStore:
         """Make the store's metadata where there is none yet; writers of several parts may all call it.
 
+        The store is in use, and not removed, until its `lock` is closed.
+
         Raises:
             CacheError: a store of another layout is already there, or the folder cannot be written.
         """
@@ -74,9 +77,10 @@ class FeatureStore:
             "fingerprint": folder.stem, **info, "storage": storage, "dim": dim, "heads": heads, "rows": plan.rows,
             "rows_per_shard": plan.rows_per_shard, "slots": plan.slots, "shards": plan.shards,
         }  # fmt: skip
+        with naming(folder, "its lock"):
+            store.lock.use()
         if not (folder / DESCRIPTION).is_file():
-            # The handle is closed, which gives up all of this process's locks of the store: it holds no other yet.
-            with store.lock, naming(folder, "its description"), store.lock.description():
+            with naming(folder, "its description"), store.lock.description():
                 if not (folder / DESCRIPTION).is_file():
                     store._describe(shape)
         # The label names the weights' file, which may have moved since; the fingerprint says that it is the same one.
@@ -92,7 +96,7 @@ class FeatureStore:
         # The description comes last, so what stands here without it is what a killed writer left.
         if folder.exists():
             shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        make_folder(folder)
         photo_values = dim if self.storage == "float16" else 3 * dim
         for name, rows, width, dtype, chunk, shard in (
             ("features", plan.rows, dim, self.storage, plan.rows_per_chunk, plan.rows_per_shard),
@@ -201,6 +205,9 @@ def require_whole(folder: Path, receipt: dict[str, Any], path: Path) -> None:
             raise CacheError(
                 f"{path}: is the receipt of another store ({key} {receipt[key]}, {folder} has {there[key]})"
             )
+    for name, written in there["files"].items():
+        if not unchanged(folder / name, written):
+            raise CacheError(f"{folder / name}: is gone or damaged; `heap cache verify --repair` removes this store")
     store = FeatureStore(folder, Plan(pd.DataFrame(), there["rows_per_shard"], 0, 0, there["shards"]))
     missing = store.missing()
     if missing:

@@ -34,6 +34,7 @@ class Store:
         done: shards finished.
         shards: shards in all.
         current: the dataset's receipt (or, before there is one, a part's) points to it.
+        newer: it was written after the dataset's receipt, or there is none: its own may be yet to be written.
         busy: a process is writing to it.
         problem: why it cannot be described, "" where it can.
     """
@@ -48,6 +49,7 @@ class Store:
     done: int
     shards: int
     current: bool
+    newer: bool
     busy: bool
     problem: str = ""
 
@@ -60,7 +62,7 @@ class Store:
         if self.busy:
             return f"{words}, being written"
         if not self.current and self.done == self.shards:
-            return "stale: no receipt points to it"
+            return f"{words}, without a receipt yet" if self.newer else "stale: no receipt points to it"
         return words
 
     @property
@@ -125,6 +127,8 @@ def look_at(folder: Path, dataset: str, current: bool) -> Store:
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(size_of(path) or 0 for path in files)
     written = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
+    receipt = receipt_of(folder.parent.parent, dataset)
+    newer = not receipt.is_file() or written > receipt.stat().st_mtime
     lock = StoreLock(folder)
     with lock:
         busy = lock.path.exists() and not lock.try_all()
@@ -133,12 +137,12 @@ def look_at(folder: Path, dataset: str, current: bool) -> Store:
         images = read_images(folder)
     except HeapError as error:
         problem = str(error) if (folder / DESCRIPTION).is_file() else "never begun, or its description is gone"
-        return Store(dataset, folder, "", 0, 0, size, written, 0, 0, current, busy, problem)
+        return Store(dataset, folder, "", 0, 0, size, written, 0, 0, current, newer, busy, problem)
     shards = int(described["shards"])
     patches = int((images["grid_h"].astype("int64") * images["grid_w"]).sum())
     done = sum(note_path(folder, shard).is_file() for shard in range(shards))
     encoder = str(described.get("encoder", ""))
-    return Store(dataset, folder, encoder, len(images), patches, size, written, done, shards, current, busy)
+    return Store(dataset, folder, encoder, len(images), patches, size, written, done, shards, current, newer, busy)
 
 
 def as_record(store: Store) -> dict[str, Any]:
@@ -154,7 +158,8 @@ def as_record(store: Store) -> dict[str, Any]:
 def prunable(stores: list[Store], now: float, keep_days: float, unfinished: bool) -> list[Store]:
     """Return the stores to remove: no receipt points to them, nobody writes them, and they are old enough.
 
-    An unfinished store is usually an extraction that was interrupted and is to go on: it is kept unless `unfinished`.
+    An unfinished store is usually an extraction that was interrupted and is to go on, and a whole one that is newer
+    than the dataset's receipt may wait for its own: they are kept unless `unfinished`.
     """
     return [
         store
@@ -162,7 +167,7 @@ def prunable(stores: list[Store], now: float, keep_days: float, unfinished: bool
         if not store.current
         and not store.busy
         and now - store.written >= keep_days * 86_400
-        and (unfinished or (not store.problem and store.done == store.shards))
+        and (unfinished or (not store.problem and not store.newer and store.done == store.shards))
     ]
 
 
@@ -182,7 +187,7 @@ def remove(store: Store) -> bool:
 
 
 def leftovers(root: Path, datasets: list[str], now: float) -> list[Path]:
-    """Return what killed writers and interrupted removals left beside the stores."""
+    """Return what killed writers and interrupted removals left next to the stores; young ones may be another's work."""
     found = []
     for dataset in datasets:
         for path in sorted((root / dataset).glob(".*")):
@@ -190,7 +195,7 @@ def leftovers(root: Path, datasets: list[str], now: float) -> list[Path]:
             if path.suffix == ".lock":
                 if old and not (root / dataset / f"{path.stem.removeprefix('.')}.zarr").exists():
                     found.append(path)
-            elif path.suffix == _PRUNED or (old and path.is_file()):
+            elif old and (path.suffix == _PRUNED or path.is_file()):
                 found.append(path)
     return found
 

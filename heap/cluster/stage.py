@@ -21,6 +21,7 @@ from heap.cluster.objects import View, objects_of, pooled, view_of
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, lists, write
 from heap.errors import DataError, HeapError
 from heap.group import regions as region_table
+from heap.locks import alone
 from heap.progress import track
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import ChosenK, ClusterSettings, most_of
@@ -51,6 +52,7 @@ class Maps(Protocol):
         """Return the token of each patch of photo `i`, `(grid_h, grid_w)`."""
 
 
+@alone("out_parquet")
 def cluster(frozen: Path, regions: Sequence[Path], maps: Sequence[Path], out_parquet: Path, out_index: Path) -> None:
     """Cluster the regions of a dataset, or of several together, and index them.
 

@@ -28,7 +28,6 @@ file beside it, so that clusters and centroids can never belong to different run
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from heap.errors import DAMAGE, DataError
-from heap.files import atomic_path, dump_json
+from heap import parquet
+from heap.errors import DataError
 
 FOREGROUND, BACKGROUND = "foreground", "background"
+_CENTROIDS = b"heap.centroids"
 _SCHEMA = pa.schema(
     [
         ("region_id", pa.int64()),
@@ -87,10 +86,9 @@ def write(path: str | Path, clusters: Clusters) -> None:
     """Write the table, whole or not at all; equal clusters give equal bytes."""
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(clusters.centroids, dtype=np.float32), allow_pickle=False)
-    schema = _SCHEMA.with_metadata({"heap": dump_json(clusters.info).encode(), "heap.centroids": buffer.getvalue()})
+    schema = _SCHEMA.with_metadata({_CENTROIDS: buffer.getvalue()})
     columns = [_arrow(clusters.table[field.name], field.type) for field in schema]
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary, compression="zstd")
+    parquet.write(path, pa.Table.from_arrays(columns, schema=schema), clusters.info)
 
 
 def lists(rows: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> pd.Series:
@@ -116,20 +114,12 @@ def read(path: str | Path) -> Clusters:
     """Read a table of clusters.
 
     Raises:
-        DataError: the file is missing, is no Parquet, or is not a table of clusters.
+        DataError: the file is missing, damaged, or is not a table of clusters.
     """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not readable as Parquet ({error})") from error
-    metadata = table.schema.metadata or {}
-    missing = [name for name in _SCHEMA.names if name not in table.schema.names]
-    if b"heap" not in metadata or b"heap.centroids" not in metadata or missing:
-        raise DataError(f"{path}: not a table of clusters (missing: {', '.join(missing) or 'metadata'})")
-    try:
-        centroids = np.load(io.BytesIO(metadata[b"heap.centroids"]), allow_pickle=False)
-        return Clusters(table=table.to_pandas(), centroids=centroids, info=json.loads(metadata[b"heap"]))
-    except DAMAGE as error:
-        raise DataError(f"{path}: its metadata is damaged ({error})") from error
+    with parquet.opened(path, "a table of clusters") as file:
+        schema = file.schema_arrow
+        missing = [name for name in _SCHEMA.names if name not in schema.names]
+        if _CENTROIDS not in (schema.metadata or {}) or missing:
+            raise DataError(f"{path}: not a table of clusters (missing: {', '.join(missing) or 'centroids'})")
+        centroids = np.load(io.BytesIO(schema.metadata[_CENTROIDS]), allow_pickle=False)
+        return Clusters(table=file.read().to_pandas(), centroids=centroids, info=parquet.info_of(schema))

@@ -7,7 +7,6 @@ schema's metadata under `heap`, so that table and description can never part.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +16,15 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from heap import paths
+from heap import parquet, paths
 from heap.data import coco, folder, saliency, voc
 from heap.data.fetch import read_receipt
 from heap.data.items import Item, Listing
 from heap.data.photos import Frame, photo_frame
 from heap.data.upright import Fitted, fit, upright, warnings_of
 from heap.errors import DataError, PhotoError
-from heap.files import atomic_path
+from heap.locks import alone
 from heap.progress import track
 from heap.settings import read_frozen, section
 from heap.settings.datasets import (
@@ -41,9 +39,6 @@ from heap.settings.datasets import (
 
 log = logging.getLogger("heap")
 
-INFO_KEY = b"heap"
-# Parquet checks its pages, not its footer, where the description stands.
-DIGEST_KEY = b"heap_digest"
 INFO_FIELDS = {"dataset", "layout", "root", "classes", "expected_images", "images", "skipped", "warnings"}
 SCHEMA = pa.schema(
     [
@@ -209,12 +204,7 @@ def _header(root: Path, item: Item) -> tuple[Frame, str]:
 
 def write(path: str | Path, manifest: Manifest) -> None:
     """Write a manifest, whole or not at all."""
-    text = json.dumps(manifest.info, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    schema = SCHEMA.with_metadata({INFO_KEY: text.encode(), DIGEST_KEY: _digest(text.encode())})
-    table = pa.Table.from_pylist(manifest.table.to_dict("records"), schema)
-    with atomic_path(path) as temporary:
-        # Checksums, because a flipped bit in an id or a box would otherwise be read as data.
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    parquet.write(path, pa.Table.from_pylist(manifest.table.to_dict("records"), SCHEMA), manifest.info)
 
 
 def read(path: str | Path) -> Manifest:
@@ -223,23 +213,17 @@ def read(path: str | Path) -> Manifest:
     Raises:
         DataError: missing, damaged, or a Parquet file of something else; names it.
     """
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        metadata = table.schema.metadata or {}
-        info = json.loads(metadata.get(INFO_KEY, b"null"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such manifest") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as a manifest ({error})") from error
+    with parquet.opened(path, "a manifest") as file:
+        table = file.read()
+        info = parquet.info_of(file.schema_arrow)
     if not isinstance(info, dict) or set(info) != INFO_FIELDS or not table.schema.equals(SCHEMA):
         raise DataError(f"{path}: a Parquet file, but no manifest of this version; make it again")
-    if metadata.get(DIGEST_KEY) != _digest(metadata[INFO_KEY]):
-        raise DataError(f"{path}: its description is damaged; make it again")
     if table.num_rows != info["images"]:
         raise DataError(f"{path}: {table.num_rows} rows, but it was made of {info['images']} images")
     return Manifest(_frame(table.to_pylist()), info)
 
 
+@alone("out_path")
 def make(
     frozen_path: str | Path, receipt_path: str | Path, out_path: str | Path, progress_file: Path | None = None
 ) -> None:
@@ -252,7 +236,10 @@ def make(
     frozen = read_frozen(frozen_path, "manifest")
     settings = section(frozen, "dataset", Dataset)
     painted = paths.beside(out_path).resolve()
-    write(out_path, build(settings, frozen["name"], read_receipt(receipt_path)["root"], progress_file, painted))
+    manifest = build(settings, frozen["name"], read_receipt(receipt_path)["root"], progress_file, painted)
+    if painted.is_dir():
+        sync_tree(painted)  # before the manifest, which names the masks in it
+    write(out_path, manifest)
 
 
 def printable(name: str) -> str:

@@ -172,6 +172,6 @@ def _write(folder: Path, item: Item, labels: Labels, frame: Frame | None) -> str
     if frame is not None:
         image = image.transpose(UPRIGHT[frame.orientation])
     path = folder / f"{item.image_id}.png"
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable=False) as temporary:
         image.save(temporary, format="PNG")
     return str(path)

@@ -19,10 +19,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from heap import __version__
-from heap.cache.lock import SWITCH
 from heap.data.folder import PREDICT_RECORD
 from heap.errors import DataError
 from heap.files import digest, file_sha256, read_json, sync, write_json
+from heap.locks import SWITCH
 from heap.receipts import Number, Positive, Receipt, check, is_whole, sealed
 
 log = logging.getLogger("heap")

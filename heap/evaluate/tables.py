@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 import heap
+from heap import parquet
 from heap.errors import DataError
-from heap.files import atomic_path, write_json
+from heap.files import CSV_SHA256, atomic_path, check_csv, file_sha256, write_json
 from heap.spreadsheet import unquoted, write_csv
 
 # Packages whose version can move a figure.
@@ -78,26 +79,28 @@ def write(path: str | Path, figures: Sequence[Figure], about: dict[str, Any]) ->
         if name in seen:
             raise DataError(f"{path}: {' '.join(name)} is asked for twice")
         seen.add(name)
-    write_json(path.with_suffix(".json"), {**about, "units": UNITS, "versions": versions()})
     # The table last: it is what the workflow waits for.
-    write_csv(path, pd.DataFrame([asdict(figure) for figure in figures])[list(COLUMNS)], DIGITS)
+    with atomic_path(path) as temporary:
+        write_csv(temporary, pd.DataFrame([asdict(figure) for figure in figures])[list(COLUMNS)], DIGITS)
+        told = {"units": UNITS, "versions": versions(), CSV_SHA256: file_sha256(temporary)}
+        write_json(path.with_suffix(".json"), {**about, **told})
 
 
 def write_photos(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table of one row a photo: as CSV (ten digits a number), or as Parquet where the name ends so."""
-    if Path(path).suffix.lower() != ".parquet":
+    if Path(path).suffix.lower() == ".parquet":
+        parquet.write(path, table)
+    else:
         write_csv(path, table, DIGITS)
-        return
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
 
 
 def read(path: str | Path) -> pd.DataFrame:
     """Read a metrics table; columns that it may lack are there, empty.
 
     Raises:
-        DataError: missing, or no metrics table; names it.
+        DataError: missing, damaged, or no metrics table; names it.
     """
+    check_csv(path)
     try:
         # Nothing but empty numbers is absent: a method may be called "NA".
         table = pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in ("value", "low", "high")})

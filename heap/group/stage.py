@@ -21,6 +21,7 @@ from heap.group.apply import group_photos
 from heap.group.regions import Regions, write
 from heap.head.batches import photo_of
 from heap.head.folder import load, weights_of
+from heap.locks import alone
 from heap.progress import track
 from heap.settings import read_frozen, section
 from heap.settings.stages import GroupSettings
@@ -30,6 +31,7 @@ _BATCH = 8
 _COLUMNS = {"token": "tokens", "area_share": "area_share", "foreground": "score"}
 
 
+@alone("out_maps")
 def group(
     frozen: Path,
     features: Path,

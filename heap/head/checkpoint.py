@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from heap.files import atomic_path
 from heap.head.bank import Bank
 from heap.head.model import Head
 from heap.settings.models import TrainSettings
+
+# At the front of the file.
+_SHA256_BYTES = 32
 
 
 class Checkpoint:
@@ -48,8 +52,10 @@ class Checkpoint:
         # By way of memory: torch's own writer tells of a full disk in words that name neither disk nor file.
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        with atomic_path(self.path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+        with atomic_path(self.path) as temporary, temporary.open("wb") as stream:
+            # torch does not compare the checksums of its own archive.
+            stream.write(hashlib.sha256(buffer.getbuffer()).digest())
+            stream.write(buffer.getbuffer())
 
     def read(self) -> dict[str, Any] | None:
         """Return the state to resume from, or None.
@@ -59,8 +65,12 @@ class Checkpoint:
         """
         if not self.path.is_file():
             return None
+        content = self.path.read_bytes()
         try:
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            if hashlib.sha256(content[_SHA256_BYTES:]).digest() != content[:_SHA256_BYTES]:
+                raise ValueError("its checksum does not hold")
+            buffer = io.BytesIO(content[_SHA256_BYTES:])
+            state: dict[str, Any] = torch.load(buffer, map_location="cpu", weights_only=True)
             return state if state["identity"] == self.identity else None
         except DAMAGE as error:
             raise TrainingError(

@@ -140,7 +140,8 @@ def _page(seen: Status) -> list[str]:
     cards = [f"{g['name']}, {g['used_mb']} of {g['total_mb']} MB, {g['load_percent']} % busy" for g in seen.gpus]
     lines.append(f"GPU:      {'; '.join(cards) or 'none (nvidia-smi tells of none)'}")
     for failure in seen.failures[:5]:
-        lines.append(f"failed:   {failure.job}, {age_text(failure.ago_s)} ago ({failure.log})")
+        log = f" ({failure.log})" if failure.log else ""
+        lines.append(f"failed:   {failure.job}, {age_text(failure.ago_s)} ago{log}")
         lines += [f"          {line}" for line in failure.message.splitlines()]
     return lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from heap import paths
-from heap.errors import SettingsError
+from heap.errors import DataError, SettingsError
+from heap.files import read_json
+from heap.progress import is_gone
 from heap.project.explain import by_rule
 from heap.project.graph import Graph, Job, wanted
 from heap.project.stale import stale_in
@@ -45,6 +46,7 @@ class Work:
         rate_per_s: units a second.
         left_s: seconds left, None while unknown.
         silent_s: seconds since it was last heard of.
+        gone: its process has ended; None where only another machine knows.
     """
 
     doing: str
@@ -54,20 +56,21 @@ class Work:
     rate_per_s: float
     left_s: float | None
     silent_s: float
+    gone: bool | None = None
 
     @property
     def runs(self) -> bool:
-        """It was heard of lately; else it was killed, or one unit takes very long."""
-        return self.silent_s < SILENT_AFTER_S
+        """Its process is there; of another machine: it was heard of lately (else one unit may take very long)."""
+        return self.silent_s < SILENT_AFTER_S if self.gone is None else not self.gone
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The last error in the log of a job whose output is missing or stale.
+    """The last error in the log of a job whose output is missing or stale; or a job whose process ended unfinished.
 
     Attributes:
-        job: rule and name.
-        log: the file.
+        job: rule and name, or what it was doing.
+        log: the file, "" where nobody knows which.
         message: its last error.
         ago_s: seconds since.
     """
@@ -118,13 +121,15 @@ def look(folder: Path, config: Path) -> Status:
         folder=str(folder),
         problem=problem,
         snakemake=any((folder / ".snakemake/locks").glob("*")),
-        work=list(_work(folder, now)),
+        work=[work for work in _work(folder, now) if not work.gone],
         jobs={"made": len(graph) - len(stale) - len(missing), "stale": len(stale), "missing": len(missing)},
         stale=by_rule(graph, stale),
         missing=by_rule(graph, missing),
         bytes={what: sum(map(_size, (folder / name for name in names))) for what, names in _FOLDERS.items()},
         gpus=gpus(),
-        failures=sorted(_failures(folder, stale | missing, now), key=lambda failure: failure.ago_s),
+        failures=sorted(
+            [*_failures(folder, stale | missing, now), *_killed(folder, now)], key=lambda failure: failure.ago_s
+        ),
     )
 
 
@@ -134,13 +139,15 @@ def _work(folder: Path, now: float) -> Iterator[Work]:
             if not (path.name.startswith("progress") and path.suffix == ".json"):
                 continue
             try:
-                state, silent = json.loads(path.read_text(encoding="utf-8")), now - path.stat().st_mtime
-            except FileNotFoundError:  # the job ended meanwhile
+                silent = now - path.stat().st_mtime
+                state = read_json(path)
+            except (FileNotFoundError, DataError):  # the job ended meanwhile
                 continue
-            finished = state["total"] and state["done"] >= state["total"] and silent >= SILENT_AFTER_S
-            if not finished:
-                keys = ("doing", "what", "done", "total", "rate_per_s", "left_s")
-                yield Work(**{key: state[key] for key in keys}, silent_s=round(max(silent, 0.0), 1))
+            keys = ("doing", "what", "done", "total", "rate_per_s", "left_s")
+            gone = is_gone(state.get("process", {}))
+            work = Work(**{key: state[key] for key in keys}, silent_s=round(max(silent, 0.0), 1), gone=gone)
+            if work.runs or not work.total or work.done < work.total:
+                yield work
 
 
 def _files(folder: Path, into_stores: bool) -> Iterator[Path]:
@@ -168,6 +175,14 @@ def _failures(folder: Path, unmade: set[Job], now: float) -> Iterator[Failure]:
             message = last_error(path)
             if message:
                 yield Failure(" ".join(job), str(path.relative_to(folder)), message, now - path.stat().st_mtime)
+
+
+def _killed(folder: Path, now: float) -> Iterator[Failure]:
+    for work in _work(folder, now):
+        if work.gone:
+            of = f" of {work.total:,}" if work.total else ""
+            message = f"ended at {work.done:,}{of} {work.what}: killed, or see its log; snakemake goes on with it"
+            yield Failure(work.doing, "", message, work.silent_s)
 
 
 def last_error(log: Path) -> str:

@@ -16,7 +16,7 @@ from heap.cluster.geometry import enlarge
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.data.photos import read_photo
 from heap.evaluate.truth import photos_of
-from heap.files import atomic_path, write_json
+from heap.files import atomic_path, make_folder, sync_tree, write_json
 from heap.progress import track
 from heap.report import pictures
 from heap.report.photos import gather, resized
@@ -84,7 +84,7 @@ def write_pictures(
     ]
     names = mask_names((subject.image_id for subject in subjects), SUFFIX)
     folder = paths.beside(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     colours = pictures.cluster_colours(k[FOREGROUND], k[BACKGROUND])
     progress_file = folder.parent / f"progress.{found.name}.json"
     done = spread(_Job(maps, folder, settings.longest_px, colours), subjects, workers)
@@ -92,6 +92,7 @@ def write_pictures(
         pass
     progress_file.unlink(missing_ok=True)
     remove_stale(folder, names, SUFFIX)
+    sync_tree(folder)
     # The receipt last: once it is there, every picture is.
     told = {"dataset": found.name, "encoder": found.maps.receipt["encoder"], "model": found.clusters.info.get("model")}
     write_json(out, {**told, "images": len(subjects), "longest_px": settings.longest_px, "version": __version__})
@@ -112,7 +113,7 @@ class _Job:
 
     def __call__(self, subject: Subject) -> None:
         sheet = draw(self.reader, subject, self.longest_px, self.colours)
-        with atomic_path(mask_path(self.folder, subject.image_id, SUFFIX)) as temporary:
+        with atomic_path(mask_path(self.folder, subject.image_id, SUFFIX), durable=False) as temporary:
             Image.fromarray(sheet).save(temporary, format="JPEG", quality=QUALITY)
 
 

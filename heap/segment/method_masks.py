@@ -8,7 +8,8 @@ from pathlib import Path
 
 from heap import __version__, paths
 from heap.cache.maps import MapReader
-from heap.files import write_json
+from heap.files import make_folder, sync_tree, write_json
+from heap.locks import alone
 from heap.progress import track
 from heap.segment.names import mask_names, mask_path, remove_stale
 from heap.segment.stage import soft_mask, write_mask
@@ -17,6 +18,7 @@ from heap.settings.stages import SegmentSettings
 from heap.workers import spread
 
 
+@alone("out")
 def method_masks(frozen: Path, maps: Path, out: Path, workers: int | None = None) -> None:
     """Write one PNG mask (0 or 255) a photo of a method's maps, thresholded as HEAP's own.
 
@@ -35,12 +37,13 @@ def method_masks(frozen: Path, maps: Path, out: Path, workers: int | None = None
     image_ids = [str(image_id) for image_id in reader.images["image_id"]]
     names = mask_names(image_ids)
     folder = paths.beside(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     progress_file = folder.parent / f"progress.{dataset}.json"
     done = spread(_Job(settings.threshold, maps, folder), list(enumerate(image_ids)), workers)
     empty = sum(track(done, len(image_ids), "photos", f"masks of {method} on {dataset}", progress_file))
     progress_file.unlink(missing_ok=True)
     remove_stale(folder, names)
+    sync_tree(folder)
     # The receipt last: once it is there, every mask is.
     keep = ("method", "dataset", "encoder", "fingerprint", "skipped", "notes")
     told = {key: reader.receipt[key] for key in keep}
@@ -64,5 +67,5 @@ class _Job:
         """Write the mask of a photo (row, image_id); return whether it is empty."""
         i, image_id = photo
         mask = soft_mask(self.reader, i) > self.threshold
-        write_mask(mask_path(self.folder, image_id), mask)
+        write_mask(mask_path(self.folder, image_id), mask, durable=False)
         return not mask.any()

@@ -17,7 +17,8 @@ from heap.cluster import table as cluster_table
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters
 from heap.data import manifest as manifests
 from heap.errors import DataError
-from heap.files import atomic_path, write_json
+from heap.files import atomic_path, make_folder, sync_tree, write_json
+from heap.locks import alone
 from heap.progress import track
 from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation
 from heap.segment.names import mask_names, mask_path, remove_stale
@@ -29,6 +30,7 @@ from heap.upsample import logits_of, soft_map
 from heap.workers import spread
 
 
+@alone("out_json")
 def segment(
     frozen: Path,
     maps: Path,
@@ -70,7 +72,7 @@ def segment(
         )
     folder, indexed_folder = paths.beside(out_json), paths.beside(out_table)
     for new in (folder, indexed_folder):
-        new.mkdir(parents=True, exist_ok=True)
+        make_folder(new)
 
     tokens = _tokens(found)
     photos = [
@@ -85,6 +87,8 @@ def segment(
     progress_file.unlink(missing_ok=True)
     remove_stale(folder, names)
     remove_stale(indexed_folder, names)
+    for new in (folder, indexed_folder):
+        sync_tree(new)
     # The JSON last: once it is there, every mask is.
     info = {
         "description": f"Objects found by HEAP in {dataset}, without labels; categories are cluster numbers",
@@ -140,7 +144,7 @@ class _Job:
         """Write mask and indexed map of a photo (row, image_id, COCO id, cluster of each token); return annotations."""
         i, image_id, number, cluster_of_token = photo
         mask, objects = segment_photo(self.settings, self.reader, i, cluster_of_token)
-        write_mask(mask_path(self.folder, image_id), mask)
+        write_mask(mask_path(self.folder, image_id), mask, durable=False)
         values = [self.categories.number(one.cluster) for one in objects]
         write_indexed(mask_path(self.indexed_folder, image_id), indexed(objects, values, mask.shape))
         return [annotation(one, number, value) for one, value in zip(objects, values, strict=True)]
@@ -173,9 +177,9 @@ def segment_photo(
     return foreground, objects
 
 
-def write_mask(path: Path, mask: Mask) -> None:
-    """Write a mask `(H, W)` as an 8-bit PNG of 0 and 255, whole or not at all."""
-    with atomic_path(path) as temporary:
+def write_mask(path: Path, mask: Mask, durable: bool = True) -> None:
+    """Write a mask `(H, W)` as an 8-bit PNG of 0 and 255, whole or not at all; see `atomic_path`."""
+    with atomic_path(path, durable) as temporary:
         Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))).save(temporary, format="PNG")
 
 

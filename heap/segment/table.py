@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
-from heap.files import atomic_path, dump_json
+from heap import parquet
+from heap.files import atomic_path
 from heap.segment.instances import Instance
 
 # 255 means "ignored" in VOC's class masks and in our scoring of cluster maps.
@@ -69,10 +69,10 @@ def indexed(objects: Sequence[Instance], values: Sequence[int], shape: tuple[int
 
 
 def write_indexed(path: Path, values: npt.NDArray[np.uint8]) -> None:
-    """Write a map `(H, W)` as an indexed PNG with VOC's palette, whole or not at all."""
+    """Write a map `(H, W)` as an indexed PNG with VOC's palette, whole or not at all; to be followed by `sync_tree`."""
     image = Image.fromarray(values, mode="P")
     image.putpalette(voc_palette().tobytes())
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable=False) as temporary:
         image.save(temporary, format="PNG")
 
 
@@ -106,9 +106,7 @@ def write_table(
         }
         for one in annotations
     ]
-    schema = _SCHEMA.with_metadata({"heap": dump_json(info).encode()})
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+    parquet.write(path, pa.Table.from_pylist(rows, schema=_SCHEMA), info)
 
 
 def _corners(bbox: Sequence[int]) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from heap.errors import SettingsError
-from heap.files import dump_json, read_json
+from heap.files import dump_json, read_json, sealed
 from heap.receipts import in_words
 from heap.settings.base import Count, NotNegative, Settings, Sides
 from heap.settings.baselines import BASELINES, FoundSettings, KmeansSettings, LostSettings, TokenCutSettings
@@ -34,15 +34,15 @@ from heap.settings.stages import (
 STAGE_VERSION = {
     "fetch": 1,
     "weights": 1,
-    "manifest": 3,  # 3: with the ids of COCO's photos
+    "manifest": 4,  # 3: with the ids of COCO's photos; 4: a checksum of the file, as every table has
     "extract": 2,  # 2: photos of one grid stand together
     "extract_means": 1,
     "train": 2,  # 2: the guess is smoothed over all columns
     "train_means": 1,
     "found": 1,
-    "group": 4,  # 3: maps are smoothed, and regions agree with them; 4: embeddings and areas too, sampling by columns
-    "maps": 2,
-    "cluster": 3,  # 2: objects, an inverted file of measured recall; 3: many short starts, the index's sha256
+    "group": 5,  # 3: maps are smoothed, regions agree with them; 4: embeddings and areas too; 5: checksums
+    "maps": 3,  # 3: checksums of the arrays' metadata
+    "cluster": 4,  # 2: objects, an inverted file of measured recall; 3: many short starts, the index's sha256; 4: checksums
     "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps
     "model": 3,  # 2: with the view of the clusters; 3: of regions as they are seen
     "pictures": 1,
@@ -208,7 +208,7 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
 
 def frozen_text(config: Config, stage: str, name: str) -> str:
     """Return the bytes of `results/settings/{stage}/{name}.json`: equal settings give equal bytes."""
-    return dump_json(settings_of(config, stage, name))
+    return sealed(dump_json(settings_of(config, stage, name)))
 
 
 def read_frozen(path: str | Path, stage: str) -> dict[str, Any]:

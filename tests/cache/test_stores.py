@@ -94,7 +94,8 @@ def test_a_store_that_is_written_is_never_touched(tiny: Tiny) -> None:
     ready, done = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        StoreLock(store.folder).try_shard(1)
+        lock = StoreLock(store.folder)
+        lock.try_shard(1)
         os.write(ready[1], b"x")
         os.read(done[0], 1)
         os._exit(0)
@@ -107,7 +108,8 @@ def test_a_store_that_is_written_is_never_touched(tiny: Tiny) -> None:
     finally:
         os.write(done[1], b"x")
         os.waitpid(child, 0)
-    assert "removed" in cache(tiny, "prune", "--yes")
+    assert "0 B freed" in cache(tiny, "prune", "--yes"), "whole, its receipt may be yet to be written"
+    assert "removed" in cache(tiny, "prune", "--yes", "--unfinished")
     assert not store.folder.exists()
     assert not StoreLock(store.folder).path.exists()
 
@@ -118,7 +120,7 @@ def test_leftovers_of_killed_processes_go_when_they_are_old(tiny: Tiny) -> None:
     for name in (".tmpabc.json", f".{'0' * 16}.lock"):
         (folder / name).write_text("")
     (folder / f".{'0' * 16}.zarr.pruned").mkdir()  # a removal that was interrupted
-    assert cache(tiny, "prune").count("left by a killed process") == 1
+    assert "left by a killed process" not in cache(tiny, "prune"), "young: another process may be at it"
     old = time.time() - LEFTOVER_AGE_S - 9
     for path in folder.glob(".*"):
         os.utime(path, (old, old))

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import ExifTags, Image
 
+from heap import parquet
 from heap.data import manifest
 from heap.data.manifest import Manifest, build
 from heap.errors import DataError, PhotoError, SettingsError
@@ -171,18 +172,11 @@ def small(tmp_path: Path, photo: PhotoMaker) -> Path:
 
 def test_damage_is_found(tmp_path: Path, photo: PhotoMaker) -> None:
     path = small(tmp_path, photo)
-    whole, good = path.read_bytes(), manifest.read(path)
-    refused = 0
+    whole = path.read_bytes()
     for position in range(0, len(whole), 7):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
-        try:
-            read = manifest.read(path)
-        except DataError:
-            refused += 1
-        else:  # a flip in statistics or the like; what is read must be right all the same
-            pd.testing.assert_frame_equal(read.table, good.table)
-            assert read.info == good.info
-    assert refused > len(whole) / 7 / 2
+        with pytest.raises(DataError, match=r"m\.parquet: "):
+            manifest.read(path)
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"m\.parquet: not readable as a manifest"):
         manifest.read(path)
@@ -190,13 +184,13 @@ def test_damage_is_found(tmp_path: Path, photo: PhotoMaker) -> None:
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
-    with pytest.raises(DataError, match="no such manifest"):
+    with pytest.raises(DataError, match="no such file"):
         manifest.read(path)
     path.write_text("text")
     with pytest.raises(DataError, match="not readable"):
         manifest.read(path)
     pq.write_table(pa.table({"x": [1]}), path)
-    with pytest.raises(DataError, match="no manifest of this version"):
+    with pytest.raises(DataError, match="its footer has no checksum; make it again"):
         manifest.read(path)
 
 
@@ -209,7 +203,7 @@ def test_a_killed_write_leaves_the_old_manifest(
     def dies(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(manifest.pq, "write_table", dies)
+    monkeypatch.setattr(parquet.pq, "write_table", dies)
     with pytest.raises(KeyboardInterrupt):
         manifest.write(path, Manifest(made.table, {**made.info, "dataset": "other"}))
     assert manifest.read(path).info["dataset"] == "mine"

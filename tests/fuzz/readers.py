@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import tarfile
 import zipfile
@@ -19,6 +21,7 @@ from discover.small import REPOSITORY, Trained
 from heap import paths
 from heap.cache.extract import gather
 from heap.cache.maps import MapReader
+from heap.cache.notes import stamp
 from heap.cache.reader import FeatureReader
 from heap.cache.verify import verify_files
 from heap.cluster import table as cluster_table
@@ -70,6 +73,11 @@ class Reader:
             if not (folder / other.name).exists():
                 (folder / other.name).symlink_to(other)
         return copy
+
+
+def checkpoint(content: bytes) -> bytes:
+    """Return the bytes of a training's checkpoint: a checksum, then what torch writes."""
+    return hashlib.sha256(content).digest() + content
 
 
 def features(receipt: Path) -> None:
@@ -171,7 +179,9 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
     model = of(paths.model("demo")).with_suffix("")
     state = {"teacher": {"backbone.a": torch.arange(6.0), "backbone.b": torch.ones(2, 2)}}
     torch.save(state, folder / "weights.pth")
-    torch.save({"identity": "x", "iteration": 3, "head": {"a": torch.ones(3)}, "history": []}, folder / "checkpoint.pt")
+    saved = io.BytesIO()
+    torch.save({"identity": "x", "iteration": 3, "head": {"a": torch.ones(3)}, "history": []}, saved)
+    made("checkpoint.pt", checkpoint(saved.getvalue()))
     zip_ = folder / "a.zip"
     with zipfile.ZipFile(zip_, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("d/a.txt", b"alpha" * 50)
@@ -248,6 +258,7 @@ def map_store(path: Path) -> None:
     link = receipt.with_suffix("") / "x.zarr"
     if not link.exists():
         link.symlink_to(path.parent)
+    files = {name: stamp(link / name) for name in ("images.parquet", "foreground/zarr.json", "region/zarr.json")}
     write_json(receipt, {"store": "x.zarr", "regions": True, "method": "heap", "dataset": "scenes", "patch_px": 8,
-                         "encoder": "x", "fingerprint": "x", "skipped": [], "images": 12})  # fmt: skip
+                         "encoder": "x", "fingerprint": "x", "skipped": [], "images": 12, "files": files})  # fmt: skip
     patch_maps(receipt)

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from discover.small import Trained
+from fuzz.readers import checkpoint
 
-from heap import paths
+from heap import parquet, paths
 from heap.cluster import table as cluster_table
 from heap.encoders.weights import read_state
 from heap.errors import HeapError
@@ -36,14 +37,17 @@ class Hostile:
 def readers(trained: Trained, folder: Path, hostile: Hostile) -> dict[str, Callable[[], object]]:
     """Return what reads a hostile file, by the kind of file."""
     for name in ("bare.pth", "head.safetensors", "checkpoint.pt"):
-        (folder / name).write_bytes(pickle.dumps(hostile))
+        content = pickle.dumps(hostile)
+        (folder / name).write_bytes(checkpoint(content) if name == "checkpoint.pt" else content)
     torch.save({"teacher": {"a": torch.ones(2), "b": hostile}}, folder / "wrapped.pth")
-    torch.save({"identity": "x", "head": {}, "random": hostile}, folder / "packed.pt")
+    packed = io.BytesIO()
+    torch.save({"identity": "x", "head": {}, "random": hostile}, packed)
+    (folder / "packed.pt").write_bytes(checkpoint(packed.getvalue()))
     table = pq.read_table(trained.path(paths.clusters("scenes")))
     buffer = io.BytesIO()
     np.save(buffer, np.array([hostile], dtype=object), allow_pickle=True)
     metadata = {**table.schema.metadata, b"heap.centroids": buffer.getvalue()}
-    pq.write_table(table.replace_schema_metadata(metadata), folder / "clusters.parquet")
+    parquet.write(folder / "clusters.parquet", table.replace_schema_metadata(metadata))
     return {
         "encoder, a bare pickle": lambda: read_state(folder / "bare.pth"),
         "encoder, within torch's archive": lambda: read_state(folder / "wrapped.pth"),

@@ -15,6 +15,7 @@ from heap.cache.reader import FeatureReader
 from heap.errors import SettingsError
 from heap.group.baselines.methods import Method, make
 from heap.group.baselines.patches import Answer, Floats, Patches
+from heap.locks import alone
 from heap.progress import track
 from heap.settings import read_frozen
 from heap.settings.baselines import BASELINES
@@ -23,6 +24,7 @@ from heap.workers import spread, workers_for
 log = logging.getLogger("heap")
 
 
+@alone("out_maps")
 def baseline(
     frozen: Path,
     method: str,
