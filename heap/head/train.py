@@ -21,6 +21,7 @@ from heap.head.batches import TrainingSet
 from heap.head.checkpoint import Checkpoint
 from heap.head.diagnose import Maps, Signs, agreement, survey, warnings_of
 from heap.head.fit import fit
+from heap.locks import alone
 from heap.settings import read_frozen, read_means
 from heap.settings.models import LossSettings, TrainSettings
 
@@ -59,6 +60,7 @@ class Training:
         return folder.seed_folder(self.receipt, self.identity, seed)
 
 
+@alone("out")
 def train(
     frozen: Path, features: Path, out: Path, history: Path, device: str | None, means: Path | None = None
 ) -> None:

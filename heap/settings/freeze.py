@@ -42,7 +42,7 @@ STAGE_VERSION = {
     "found": 1,
     "group": 5,  # 3: maps are smoothed, regions agree with them; 4: embeddings and areas too; 5: checksums
     "maps": 3,  # 3: checksums of the arrays' metadata
-    "cluster": 4,  # 2: objects, an inverted file of measured recall; 3: many short starts, the index's sha256; 4: checksums
+    "cluster": 4,  # 2: objects, an inverted file; 3: many short starts, the index's sha256; 4: checksums
     "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps
     "model": 3,  # 2: with the view of the clusters; 3: of regions as they are seen
     "pictures": 1,

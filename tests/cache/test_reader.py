@@ -29,7 +29,7 @@ def copy(made: Tiny, tmp_path: Path) -> FeatureReader:
         (lambda folder: (folder / "features/c/2/0").unlink(), r"shards \[2\] are missing or not whole"),
         (lambda folder: (folder / "cls/c/0/0").write_bytes(b"cut"), r"shards \[0\] are missing or not whole"),
         (lambda folder: note_path(folder, 0).write_text("{"), r"0\.json: not readable as JSON"),
-        (lambda folder: (folder / "images.parquet").write_bytes(b"?"), r"images\.parquet: not readable"),
+        (lambda folder: (folder / "images.parquet").write_bytes(b"?"), r"images\.parquet: is gone or damaged"),
     ],
     ids=["gone", "no note", "deleted", "cut", "torn note", "plan"],
 )

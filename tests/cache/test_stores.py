@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,12 +15,14 @@ import pytest
 from tiny_cache import Tiny
 from typer.testing import CliRunner
 
+from heap.cache import extract
 from heap.cache.commands import age_text, size_text
 from heap.cache.lock import StoreLock
 from heap.cache.reader import FeatureReader
 from heap.cache.stores import LEFTOVER_AGE_S, find_stores, remove
 from heap.cli import app
 from heap.errors import CacheError, DataError
+from heap.files import write_json
 
 
 def cache(tiny: Tiny, command: str, *options: str) -> str:
@@ -112,6 +116,29 @@ def test_a_store_that_is_written_is_never_touched(tiny: Tiny) -> None:
     assert "removed" in cache(tiny, "prune", "--yes", "--unfinished")
     assert not store.folder.exists()
     assert not StoreLock(store.folder).path.exists()
+
+
+def test_an_extraction_that_ends_keeps_its_store_until_its_receipt_is_there(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the last moment, its receipt about to be written; in use also where every shard was there before it began."""
+    tiny.make()
+    shutil.rmtree(tiny.features / "set.parts")
+    receipt = tiny.receipt.read_bytes()
+    told = []
+
+    def prune_first(path: Path, content: object) -> None:
+        tiny.receipt.unlink()
+        prune = "import heap.cli, sys; heap.cli.app(sys.argv[1:])"
+        options = ["cache", "prune", "--yes", "--unfinished", "--folder", str(tiny.features)]
+        told.append(subprocess.run([sys.executable, "-c", prune, *options], capture_output=True, text=True, check=True))
+        tiny.receipt.write_bytes(receipt)
+        write_json(path, content)
+
+    monkeypatch.setattr(extract, "write_json", prune_first)
+    tiny.extract()
+    assert told[0].stdout == "0 B freed\n"
+    assert len(FeatureReader(tiny.receipt)) == 9
 
 
 def test_leftovers_of_killed_processes_go_when_they_are_old(tiny: Tiny) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typer.testing import CliRunner
 
 from heap import paths
 from heap.cli import app
+from heap.files import read_json
+from heap.progress import Progress, is_gone, this_process
 from heap.project.graph import Graph, Job, wanted
 from heap.project.status import Status, gpus, last_error, look
 from heap.settings import frozen_text, parse
@@ -129,6 +133,33 @@ def test_running_jobs_tell_how_far_they_are_and_silent_ones_are_named(project: F
     assert "training photos: 250 of 1,000 iterations, 2.5 iterations/s; silent for 1 h: killed?" in text
     works = json.loads(run(str(project.folder), "--json"))["work"]
     assert {work["doing"]: work["runs"] for work in works} == {"extracting ecssd": True, "training photos": False}
+
+
+def test_a_killed_job_is_failed_at_once_on_its_own_machine(project: Finished) -> None:
+    """Its pid may be another process's by now; of another machine's job only the silence tells."""
+    state = {"doing": "training photos", "what": "iterations", "done": 9, "total": 40, "rate_per_s": 1.0,
+             "left_s": 31.0, "updated": "2026-01-01T00:00:00+0000"}  # fmt: skip
+    mine = this_process()
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    processes = {
+        "runs": mine, "killed": {**mine, "pid": child.pid}, "pid used again": {**mine, "began": mine["began"] - 60},
+        "elsewhere": {**mine, "host": "other", "pid": child.pid},
+    }  # fmt: skip
+    for name, process in processes.items():
+        file = f"results/head/{name}/progress.json"
+        project.put(file, json.dumps({**state, "doing": name, "process": process}), time.time())
+    done = {**state, "doing": "done", "done": 40, "process": processes["killed"]}
+    project.put("results/head/done/progress.json", json.dumps(done), time.time())
+    seen = project.status()
+    assert sorted(work.doing for work in seen.work) == ["elsewhere", "runs"]
+    assert sorted(failure.job for failure in seen.failures) == ["killed", "pid used again"]
+    assert "failed:   killed, 0 min ago\n          ended at 9 of 40 iterations: killed," in run(str(project.folder))
+
+
+def test_progress_names_its_process(tmp_path: Path) -> None:
+    Progress(3, "photos", "looking", tmp_path / "progress.json").close()
+    assert is_gone(read_json(tmp_path / "progress.json")["process"]) is False
 
 
 def test_the_last_failures_of_what_is_not_made_are_told(project: Finished) -> None:
