@@ -24,6 +24,7 @@ from heap.data.items import Item, Listing
 from heap.data.photos import Frame, photo_frame
 from heap.data.upright import Fitted, fit, upright, warnings_of
 from heap.errors import DataError, PhotoError
+from heap.files import sync_tree
 from heap.locks import alone
 from heap.progress import track
 from heap.settings import read_frozen, section
