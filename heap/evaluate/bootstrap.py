@@ -1,10 +1,10 @@
-"""How far a figure would move with other photos: percentile intervals by resampling photos.
+"""How far a figure would move with other photos: intervals by resampling photos.
 
 Photos are drawn with replacement, as many as there are, and the figure is made anew of the draw: of the drawn photos'
 F curves, pixel counts or detections, and not of finished means. Every method of a table is resampled by the same draws,
 so a difference between two methods is read with less noise than their intervals suggest. What is fixed stays fixed:
 weights, clusters, the gallery of a retrieval. An interval tells of the choice of photos and of nothing else.
-(Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.)
+(Efron and Tibshirani, An Introduction to the Bootstrap, 1993, sections 10.2 and 13.3.)
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ def draws(photos: int, resamples: int, seed: int) -> Iterator[Values]:
 
 
 def intervals(statistic: Statistic, photos: int, resamples: int, seed: int) -> dict[str, Interval]:
-    """Return the 95 % percentile interval of each figure; none for no resamples.
+    """Return the 95 % interval of each figure; none for no resamples.
+
+    The percentiles of the draws, less what the draws' mean is off the figure itself. A draw has fewer different photos,
+    so a figure that is biased upwards on few photos (mutual information, the best matching of clusters) is more so on
+    draws: without the correction the NMI of 80 photos stood near the lower end of its interval.
 
     Args:
         statistic: gives the figures of draws.
@@ -56,9 +60,15 @@ def intervals(statistic: Statistic, photos: int, resamples: int, seed: int) -> d
     for block in draws(photos, resamples, seed):
         for metric, values in statistic(block).items():
             found.setdefault(metric, []).append(np.asarray(values))
+    itself = statistic(np.ones((1, photos)))
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    edges = {metric: np.quantile(np.concatenate(parts), tails) for metric, parts in found.items()}
-    return {metric: (float(low), float(high)) for metric, (low, high) in edges.items()}
+    edges: dict[str, Interval] = {}
+    for metric, parts in found.items():
+        drawn = np.concatenate(parts)
+        # No figure is below 0, so neither is an interval that its bias moves down.
+        low, high = (np.quantile(drawn, tails) - (drawn.mean() - itself[metric][0])).clip(0)
+        edges[metric] = (float(low), float(high))
+    return edges
 
 
 def of_means(columns: Mapping[str, Sequence[float]], scale: float = 1.0) -> Statistic:

@@ -79,7 +79,7 @@ def region_means(normed: Floats, region: npt.NDArray[np.integer], tokens: npt.ND
     """Return the embedding of each region: the mean feature of the patches that are its own, `(K, D)` of length 1.
 
     The head's own G_k is the mean over a soft group before smoothing, which is another region: a tenth of them had a
-    cosine below .9 with the mean of the patches people see (docs/recipe.md).
+    cosine below .9 with the mean of the patches people see (docs/explanation/recipe.md).
 
     Args:
         normed: centred features of length 1 `(N, D)`.

@@ -46,7 +46,7 @@ STAGE_VERSION = {
     "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps
     "model": 3,  # 2: with the view of the clusters; 3: of regions as they are seen
     "pictures": 1,
-    "evaluate": 4,  # 4: +smooth, TokenCut's reading; 3: semantic figures of shuffled clusters and without background
+    "evaluate": 5,  # 5: intervals around the figure; 4: +smooth, TokenCut's reading; 3: semantic figures of shuffles
     "report": 2,  # 2: gallery of every region
     "ablation": 1,
 }

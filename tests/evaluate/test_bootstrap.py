@@ -51,6 +51,22 @@ def test_equal_photos_have_no_spread_and_no_resamples_no_interval() -> None:
     assert intervals(of_means({"m": [0.5] * 9}), 9, 0, 0) == {}
 
 
+def test_an_interval_of_mutual_information_is_around_the_figure() -> None:
+    # 60 photos of one object, 7 classes, clusters right for two in three: draws repeat photos, and so raise NMI.
+    random = np.random.default_rng(0)
+    photos = []
+    for kind in random.integers(7, size=60):
+        cluster = kind if random.random() < 2 / 3 else random.integers(7)
+        inside = 10 * (np.arange(8) == kind + 1)[None]
+        photos.append(semantic.Described(np.array([cluster]), inside.astype(np.int64), np.full(8, 5)))
+    nmi = semantic.summary(photos)["nmi"]
+    statistic = bootstrap.of_semantic(photos)
+    raised = statistic(next(draws(60, 300, 0)))["nmi"].mean() - nmi
+    assert raised > 0.02
+    low, high = intervals(statistic, 60, 300, 0)["nmi"]
+    assert (low + high) / 2 == pytest.approx(nmi, abs=raised / 3)
+
+
 def test_saliency_of_a_draw_is_the_summary_of_the_drawn_photos() -> None:
     values = np.random.default_rng(0)
     photos = [
