@@ -30,9 +30,8 @@ SUFFIXES = {
 # Photos in formats that are not read: counted in one line, because a camera writes most of them next to a JPEG.
 UNREAD_SUFFIXES = {
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw",
-    ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
-    ".dib", ".exr", ".hdr", ".j2k", ".jp2", ".jxl", ".jxr", ".pcx", ".pfm", ".psd", ".qoi", ".sgi", ".svg", ".tga",
-    ".xcf",
+    ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+    ".dib", ".exr", ".j2k", ".jp2", ".jxl", ".jxr", ".pcx", ".pfm", ".psd", ".qoi", ".sgi", ".tga", ".xcf",
 }  # fmt: skip
 # 0.5 GB as RGB; Pillow's own limit for an error. A small file can claim any size, so the claim is checked first.
 MAX_DECODED_PX = 178_956_970

@@ -137,7 +137,17 @@ def warnings_of(photos: Sequence[Fitted]) -> list[str]:
         exif = sum(one.frame.orientation > 1 for one in other)
         also = f" ({exif} of them have an EXIF orientation; key annotated_on)" if exif else ""
         found.append(f"{len(other)} photos have another size than their annotation says{also}: {named(other)}")
+    lost = {one.item.path: count for one in photos if (count := _without_pixels(one))}
+    if lost:
+        found.append(f"{sum(lost.values())} boxes hold no pixel of their photo, nothing can match them: {some(lost)}")
     return found
+
+
+def _without_pixels(fitted: Fitted) -> int:
+    """Return how many true boxes are empty, as rounded, or lie outside of their photo."""
+    height, width = fitted.frame.stored_px if fitted.turn_boxes else fitted.frame.size_px
+    boxes = fitted.item.boxes or []
+    return sum(min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0) for x1, y1, x2, y2 in boxes)
 
 
 def turned_box(box: Box, frame: Frame) -> Box:

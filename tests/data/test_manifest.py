@@ -139,7 +139,8 @@ def test_a_size_that_contradicts_the_annotation_is_told(tmp_path: Path, shared: 
     Image.open(photo).transpose(Image.Transpose.ROTATE_90).save(photo)
     made = build(VocDataset(layout="voc", year=2012, splits={"all": "Main/trainval"}), "mini", tmp_path)
     assert made.info["warnings"] == [
-        "1 photos have another size than their annotation says: VOC2012/JPEGImages/2012_000049.jpg"
+        "1 photos have another size than their annotation says: VOC2012/JPEGImages/2012_000049.jpg",
+        "1 boxes hold no pixel of their photo, nothing can match them: VOC2012/JPEGImages/2012_000049.jpg",
     ]
 
 

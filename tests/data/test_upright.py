@@ -107,6 +107,19 @@ def test_the_annotated_size_or_the_key_decides(
         assert re.search(told, warning)
 
 
+def test_boxes_that_nothing_can_match_are_counted(tmp_path: Path) -> None:
+    photo(tmp_path, 6)
+    coco(tmp_path, (40, 60))
+    content = json.loads((tmp_path / "a.json").read_text())
+    one = content["annotations"][1]
+    # Empty; empty once rounded; right of the stored pixels; one that reaches in from outside is no such box.
+    boxes = ([5, 5, 0, 9], [5.1, 5.1, 0.2, 9], [60, 5, 9, 9], [-5, -5, 6, 6])
+    content["annotations"] = [{**one, "bbox": box} for box in boxes]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    made = build(COCO.model_copy(update={"class_masks": False}), "toy", tmp_path)
+    assert "3 boxes hold no pixel of their photo, nothing can match them: im/a.png" in made.info["warnings"]
+
+
 def saliency(root: Path, mask: np.ndarray, **keys: Any) -> Manifest:
     (root / "gt").mkdir(exist_ok=True)
     Image.fromarray(mask).save(root / "gt/a.png")

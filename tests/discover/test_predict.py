@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
 from heap.cli import app
+from heap.data.folder import PREDICT_RECORD
 from heap.discover import outputs
 from heap.discover.model import Model
 from heap.discover.photos import listed
@@ -196,6 +197,17 @@ def test_a_photo_given_twice_counts_once(trained: Trained, model: Model, tmp_pat
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(DataError, match=r"pipe\.jpg: is neither a regular file nor a folder"):
         listed([tmp_path / "pipe.jpg"], out)
+
+
+def test_results_of_a_run_inside_a_folder_of_photos_are_no_photos(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.jpg", "found/masks/a.png", "found/overlays/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / name)
+    (tmp_path / "found" / PREDICT_RECORD).write_text("{}")
+    assert [photo.item.path for photo in listed([tmp_path], tmp_path / "elsewhere")] == ["a.jpg"]
+    assert "2 masks and overlays of heap predict in found are no photos and were left out" in caplog.text
 
 
 def test_results_inside_the_folder_of_photos_are_no_photos(model: Model, photos: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from scoring import Called, save
 
 from heap.bilateral import BilateralGrid
@@ -147,6 +147,16 @@ def test_missing_and_extra_predictions_are_all_named_at_once(world: Path) -> Non
     assert "\n  b\n" in error
     assert "1 predictions of" in error
     assert error.endswith("have no truth:\n  bb")
+
+
+def test_a_mask_of_the_stored_pixels_names_exif(world: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (world / "photos").mkdir()
+    for i, name in enumerate(("a", "b", "c")):
+        Image.new("RGB", (20, 10 + i)).save(world / "photos" / f"{name}.jpg", exif=exif)
+    error = call(world, "--photos", str(world / "photos")).error
+    assert "a.jpg: (20, 10) px once turned by its EXIF orientation, but" in error
 
 
 def test_of_many_the_first_ten_are_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from heap.bilateral import BilateralGrid, Parts
 from heap.components import Mask
 from heap.data.coco_masks import paint
 from heap.data.masks import read_class_mask, read_mask
-from heap.data.photos import read_photo
+from heap.data.photos import photo_frame, read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery, instances, retrieval, saliency, semantic
 from heap.evaluate.score.files import refuse
@@ -133,7 +133,8 @@ class SaliencyJob:
             source: Path = photo.given["photo"]
             pixels = read_photo(source)
             if pixels.shape[:2] != truth.shape:
-                raise DataError(f"{source}: {pixels.shape[:2]} px, but {photo.truth} has {truth.shape}")
+                exif = " once turned by its EXIF orientation" if photo_frame(source).orientation > 1 else ""
+                raise DataError(f"{source}: {pixels.shape[:2]} px{exif}, but {photo.truth} has {truth.shape}")
             binary = soft > saliency.FOREGROUND_ABOVE
             grid = BilateralGrid.of(pixels)
             scores |= saliency.score_refined(binary, truth, grid, self.refined)
