@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workflow.running import REPOSITORY, Run
+from workflow.running import REPOSITORY, Run, environment
 
 # Seconds until a test that waits for a scheduler says what it waited for.
 PATIENCE_S = 240
@@ -44,7 +44,7 @@ class Submitted(Run):
         self.command = [
             sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
             "--directory", str(folder), "--configfile", str(folder / "config.yaml"),
-            "--workflow-profile", str(profile), "--set-scatter", "extract=4", *options,
+            "--workflow-profile", str(profile), "--set-scatter", "extract=4", "--printshellcmds", *options,
         ]  # fmt: skip
 
     def submit(self, *targets: str, ok: bool = True) -> str:
@@ -58,8 +58,8 @@ class Submitted(Run):
     def submitting(self, *targets: str) -> Iterator[subprocess.Popen[str]]:
         """Start Snakemake; if the test leaves before it ends, Ctrl-C makes it cancel its jobs."""
         running = subprocess.Popen(
-            [*self.command, *targets], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            preexec_fn=_heeds_ctrl_c,
+            [*self.command, *targets], cwd=self.folder, env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_heeds_ctrl_c,
         )  # fmt: skip
         try:
             yield running

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from workflow.running import REPOSITORY
+from workflow.running import LOGGER, REPOSITORY
 
 from workflow import killing
 
@@ -119,8 +119,8 @@ def environment(folder: Path) -> Path:
     """Make a virtual environment of the running one's packages, with `killing` loaded at the start; return its bin."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     packages = next(folder.glob("lib/python*/site-packages"))
-    # The line order is the order on sys.path; the second line is run, which is how coverage tools start too.
-    lines = [sysconfig.get_paths()["purelib"], "import killing; killing.arm()"]
+    # The line order is the order on sys.path; the last line is run, which is how coverage tools start too.
+    lines = [sysconfig.get_paths()["purelib"], str(LOGGER), "import killing; killing.arm()"]
     shutil.copy(killing.__file__, packages / "killing.py")
     (packages / "killing.pth").write_text("\n".join(lines) + "\n")
     snakemake = folder / "bin/snakemake"

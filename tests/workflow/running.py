@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import subprocess
 import sys
@@ -14,10 +15,21 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+LOGGER = REPOSITORY / "workflow/logger"
+
+
+def environment() -> dict[str, str]:
+    """Variables with which Snakemake finds this checkout's logger, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(LOGGER), os.environ.get("PYTHONPATH")]))}
 
 
 class Run:
-    """A working folder with a configuration, in which targets are made."""
+    """A working folder with a configuration, in which targets are made.
+
+    Tests read Snakemake's own output, which `--printshellcmds` asks for, unless `options` is emptied.
+    """
+
+    options: tuple[str, ...] = ("--printshellcmds",)
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder = folder
@@ -31,9 +43,11 @@ class Run:
         command = [
             sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
             "--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml"),
-            "--cores", "2", *arguments,
+            "--cores", "2", *arguments, *self.options,
         ]  # fmt: skip
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=900, check=False)
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=900, check=False
+        )
         text = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, text[-6000:]
         return text

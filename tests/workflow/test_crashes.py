@@ -83,7 +83,7 @@ def test_killed_in_every_stage_the_results_are_those_of_an_undisturbed_run(
         text = clone.type(crashes.COMMAND, *orders, *outlived, code=crashes.status(kind))
         outlived = []
         if kind == "rule":
-            assert set(re.findall(r"^Error in rule (\w+):", text, re.MULTILINE)) == set(stages)
+            assert set(re.findall(r"^FAILED (\w+)", text, re.MULTILINE)) == set(stages)
         else:
             assert clone.note.exists(), f"{stages} came to its point"
             assert "snakemake --unlock" in RESUME

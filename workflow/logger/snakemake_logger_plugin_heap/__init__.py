@@ -1,7 +1,7 @@
 """What a person sees of a run: a line for each finished job, a bar, and at the end why it failed and how to go on.
 
 A logger plugin of Snakemake 9, found by its name and switched on by `logger: heap` in the profiles. Dry runs,
-`--verbose`, `--printshellcmds` and `--debug-dag` get Snakemake's own output. The whole of it is always in .snakemake/log.
+`--verbose`, `--printshellcmds` and `--debug-dag` get Snakemake's own output; .snakemake/log has it always.
 """
 
 from __future__ import annotations
