@@ -41,9 +41,10 @@ def check_partitions():
         if any(all(a <= b for a, b in zip(asked, node)) for node in nodes):
             continue
         most = [max(values) for values in zip(*nodes)]
+        limits = f"{most[0]} cores, {most[1]} MB, {most[2]} minutes"
         raise WorkflowError(
             f"profiles/slurm/config.yaml: rule {job.rule.name} asks for {asked[0]} cores, {asked[1]} MB and {asked[2]} "
-            f"minutes, and no node of the partition '{name}' has as much (at most {most[0]} cores, {most[1]} MB, "
-            f"{most[2]} minutes): the job would wait for ever. Set `cores` to at most {most[0]}, less `mem_mb` or "
+            f"minutes, and no node of the partition '{name}' has as much (at most "
+            f"{limits.replace('inf', 'any number of')}): the job would wait for ever. Set `cores` to at most {most[0]}, less `mem_mb` or "
             "`runtime` of this rule below `set-resources`, or another partition."
         )
