@@ -15,6 +15,7 @@ from heap.data.items import (
     Item,
     Listing,
     below,
+    entries,
     existing_folder,
     read_lines,
     refuse_normalised,
@@ -40,7 +41,7 @@ def read(settings: CocoDataset, root: Path) -> Listing:
     images, boxes, crowds, classes = found.images, found.boxes, found.crowds, found.classes
     if settings.image_list is not None:
         images = _chosen(images, source, below(root, settings.image_list, "key image_list"))
-    present = {path.name for path in folder.iterdir()}
+    present = {path.name for path in entries(folder)}
     ids = Counter(PurePosixPath(image["file_name"]).stem for image in images)
     if settings.class_masks and len(found.categories) > MAX_CLASSES:
         count = len(found.categories)

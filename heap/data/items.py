@@ -88,12 +88,27 @@ def relative_to(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
+def entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, sorted.
+
+    Raises:
+        DataError: the folder may not be listed.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: a folder that cannot be listed ({error.strerror})") from error
+
+
 def visible_files(folder: Path) -> dict[str, Path]:
     """Return the files of a folder by name, sorted, without hidden ones.
 
     Archives packed on a Mac carry a twin `._x.jpg` of every file (DUT-OMRON's does): no photo, though it is named so.
+
+    Raises:
+        DataError: the folder may not be listed.
     """
-    return {path.name: path for path in sorted(folder.iterdir()) if path.name[0] != "." and not path.is_dir()}
+    return {path.name: path for path in entries(folder) if path.name[0] != "." and not path.is_dir()}
 
 
 def overlooked(suffixes: Counter[str]) -> list[str]:

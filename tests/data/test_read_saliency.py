@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,19 @@ def test_photos_only(tmp_path: Path, photo: PhotoMaker) -> None:
     (tmp_path / "img/b.tga").write_bytes(b"?")
     found = saliency.read(SETTINGS.model_copy(update={"masks": None}), tmp_path)
     assert found.warnings == ["1 photos of formats that are not read (1 .tga); convert them to JPEG or TIFF"]
+
+
+def test_a_folder_that_may_not_be_listed_is_named(
+    tmp_path: Path, photo: PhotoMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo("img/a.jpg")
+
+    def refuses(folder: Path) -> None:  # root, as whom tests may run, may list every folder
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuses)
+    with pytest.raises(DataError, match=r"img: a folder that cannot be listed \(Permission denied\)"):
+        saliency.read(SETTINGS, tmp_path)
 
 
 def test_missing_folders_name_the_key(tmp_path: Path, photo: PhotoMaker) -> None:
