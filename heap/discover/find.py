@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +15,7 @@ from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover import folder
 from heap.discover.folder import MODEL, Centroids, Parts, Reading
 from heap.errors import ModelError
-from heap.files import file_sha256, read_json
+from heap.files import file_sha256, parse_json, read_json
 from heap.head.folder import HEAD, weights_of
 from heap.settings.base import Settings
 from heap.settings.config import ABLATION
@@ -120,7 +119,7 @@ def read_head(receipt: Path) -> tuple[Path, str, dict[str, Any]]:
     head_file, _ = weights_of(receipt)
     try:
         with safe_open(head_file, framework="numpy") as file:
-            description: dict[str, Any] = json.loads((file.metadata() or {})["heap"])
+            description: dict[str, Any] = parse_json((file.metadata() or {})["heap"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{head_file}: not a HEAP head ({error})") from error
     return head_file, file_sha256(head_file), description

@@ -9,9 +9,9 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from heap import parquet
 from heap.discover.result import Discovery, Region
 from heap.errors import DataError
-from heap.files import atomic_path
 from heap.spreadsheet import write_csv
 from heap.terminal import Console
 
@@ -54,9 +54,8 @@ def write_hits(path: Path, hits: pd.DataFrame) -> None:
         raise DataError(f"{path}: expected .csv or .parquet")
     if path.suffix == ".csv":
         write_csv(path, hits)
-        return
-    with atomic_path(path) as temporary:
-        hits.to_parquet(temporary, index=False)
+    else:
+        parquet.write(path, hits)
 
 
 def _box(box: Sequence[int]) -> str:

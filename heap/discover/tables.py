@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from heap import __version__
+from heap import __version__, parquet
 from heap.data.manifest import printable
 from heap.discover.model import Model
 from heap.discover.outputs import INSTANCES, OBJECTS, PHOTOS, Outputs
@@ -63,7 +63,7 @@ def write_tables(
             objects.append({"photo": image_id, "object": place, "cluster": cluster, "score": one["score"],
                             "area_px": one["area"], "x1": x, "y1": y, "x2": x + width, "y2": y + height})  # fmt: skip
     table = pd.DataFrame(objects, columns=_OBJECT_COLUMNS)
-    outputs.place(f"{OBJECTS}.parquet", lambda path: table.to_parquet(path, index=False))
+    outputs.place(f"{OBJECTS}.parquet", lambda path: parquet.write(path, table))
     outputs.place(f"{OBJECTS}.csv", lambda path: write_csv(path, table))
     frame = pd.DataFrame(rows, columns=_PHOTO_COLUMNS)
     counts = ["height_px", "width_px", "objects"]

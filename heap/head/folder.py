@@ -10,7 +10,6 @@ they were, a setting that is put back finds its head again without computing, an
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -24,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from heap import paths
 from heap.errors import DAMAGE, TrainingError
-from heap.files import atomic_path, digest, dump_json, file_sha256, read_json, write_json
+from heap.files import atomic_path, digest, dump_json, file_sha256, parse_json, read_json, write_json
 from heap.head.model import Head
 from heap.receipts import Number, Receipt, read_receipt
 from heap.settings.models import HeadSettings
@@ -140,7 +139,7 @@ def load(path: str | Path, device: str) -> tuple[Head, dict[str, Any]]:
         with safe_open(weights, framework="pt") as file:
             metadata = file.metadata() or {}
         state = load_file(weights)
-        description: dict[str, Any] = json.loads(metadata["heap"])
+        description: dict[str, Any] = parse_json(metadata["heap"])
         head = Head(description["dim"], HeadSettings.model_validate(description["train"]["head"]))
         head.load_state_dict(state)
     except (*DAMAGE, SafetensorError) as error:

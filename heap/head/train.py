@@ -15,7 +15,7 @@ from heap import paths
 from heap.cache.reader import FeatureReader
 from heap.encoders.open import choose_device
 from heap.errors import TrainingError
-from heap.files import CSV_SHA256, atomic_path, file_sha256, write_json
+from heap.files import atomic_path, file_sha256, write_json
 from heap.head import anew, folder, seeds
 from heap.head.batches import TrainingSet
 from heap.head.checkpoint import Checkpoint
@@ -203,7 +203,6 @@ def _finish(training: Training, history: Path) -> None:
         training.receipt,
         {
             "model": training.name,
-            CSV_SHA256: file_sha256(history),
             "identity": training.identity,
             "encoder": descriptions[at]["encoder"],
             "attention_kind": descriptions[at]["attention_kind"],

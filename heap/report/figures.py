@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from heap.errors import DataError
-from heap.files import atomic_path, check_csv
+from heap.files import atomic_path
 from heap.report.compare import ALREADY_PERCENT, LOWER_IS_BETTER, NOT_RANKED
 from heap.report.words import COLUMNS, CURVES, method_name, metric_name, task_name
 
@@ -161,9 +161,8 @@ def read_lines(path: str | Path) -> list[tuple[str, Lines]]:
     """Return for each numeric column of a training's history its lines, x and y `(n,)`, the chosen seed's first.
 
     Raises:
-        DataError: missing, damaged, or without a column `iteration`.
+        DataError: missing, or without a column `iteration`.
     """
-    check_csv(path)
     try:
         frame = pd.read_csv(path)
     except FileNotFoundError:

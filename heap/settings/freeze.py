@@ -39,7 +39,7 @@ STAGE_VERSION = {
     "extract_means": 1,
     "train": 2,  # 2: the guess is smoothed over all columns
     "train_means": 1,
-    "found": 1,
+    "found": 2,  # 2: sealed
     "group": 5,  # 3: maps are smoothed, regions agree with them; 4: embeddings and areas too; 5: checksums
     "maps": 3,  # 3: checksums of the arrays' metadata
     "cluster": 4,  # 2: objects, an inverted file; 3: many short starts, the index's sha256; 4: checksums

@@ -115,6 +115,21 @@ def test_two_trainings_are_one(made: tuple[Path, FeatureReader, list[np.ndarray]
     assert not list(folder.glob("progress.*"))
 
 
+def test_no_flipped_bit_changes_a_head_in_silence(
+    made: tuple[Path, FeatureReader, list[np.ndarray]], tmp_path: Path
+) -> None:
+    folder, reader, _ = made
+    whole, path = (folder / "head.safetensors").read_bytes(), tmp_path / "head.safetensors"
+    good, description = FoundHead.load(folder / "head.safetensors", reader)
+    for at in range(0, len(whole), 37):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        try:
+            head, its = FoundHead.load(path, reader)
+        except TrainingError:
+            continue
+        assert (head.weight.tolist(), head.bias, its) == (good.weight.tolist(), good.bias, description), at
+
+
 def test_a_mask_is_refined_once(made: tuple[Path, FeatureReader, list[np.ndarray]]) -> None:
     _, reader, truth = made
     asked = []

@@ -5,21 +5,23 @@ It is trained by `train_found`, starting from FOUND's seed (`heap.head.priors.fo
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy.special import expit
 
 from heap.cache.reader import FeatureReader
 from heap.errors import CacheError, TrainingError
-from heap.files import atomic_path, dump_json
+from heap.files import atomic_path, dump_json, parse_json
 from heap.group.baselines.patches import Answer, Floats, Patches
 from heap.head import priors
+from heap.receipts import is_whole, sealed
 
 # What a head must have in common with features it is run on.
 _SAME = ("encoder", "weights", "dim")
@@ -56,10 +58,11 @@ class FoundHead:
         return Answer(expit(photo.features @ self.weight + np.float32(self.bias)))
 
     def save(self, path: Path, description: Mapping[str, Any]) -> None:
-        """Write the head as safetensors with its description as metadata."""
-        arrays = {"weight": self.weight, "bias": np.array([self.bias], np.float32)}
+        """Write the head as safetensors with its description as metadata, sealed together."""
+        bias = np.array([self.bias], np.float32)
+        described = sealed({**description, "weights_sha256": _sha256(self.weight, bias)})
         with atomic_path(path) as temporary:
-            save_file(arrays, temporary, metadata={"found": dump_json(dict(description))})
+            save_file({"weight": self.weight, "bias": bias}, temporary, metadata={"found": dump_json(described)})
 
     @classmethod
     def load(cls, path: Path, reader: FeatureReader) -> tuple[FoundHead, dict[str, Any]]:
@@ -70,15 +73,17 @@ class FoundHead:
             reader: features it is to be run on.
 
         Raises:
-            TrainingError: no such file, no such head, or one trained on features of another encoder.
+            TrainingError: no such file, no such head, a damaged one, or one trained on features of another encoder.
         """
         try:
             with safe_open(path, framework="np") as file:
-                description: dict[str, Any] = json.loads((file.metadata() or {})["found"])
+                description: dict[str, Any] = parse_json((file.metadata() or {})["found"])
                 weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+            if not is_whole(description) or description["weights_sha256"] != _sha256(weight, bias):
+                raise ValueError("its checksum does not hold")
         except FileNotFoundError:
             raise TrainingError(f"{path}: no trained head of FOUND; run train-found first") from None
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise TrainingError(f"{path}: not a head of FOUND ({error})") from error
         for key in _SAME:
             if description[key] != reader.receipt[key]:
@@ -87,3 +92,7 @@ class FoundHead:
                     f"than {reader.path} holds ({reader.receipt[key]})"
                 )
         return cls(weight, float(bias[0])), description
+
+
+def _sha256(*arrays: npt.NDArray[Any]) -> str:
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
