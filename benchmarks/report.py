@@ -19,6 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,7 +90,7 @@ def planted(folder: Path, files: list[Path], count: int) -> Found:
     )  # fmt: skip
     info = {"dataset": "planted", "root": "/"}
     clusters = Clusters(table, np.zeros((0, 0), np.float32), {"k": {"foreground": CLUSTERS, "background": CLUSTERS}})
-    return Found(Manifest(rows, info), MapReader(path), path, clusters, folder / "none.json", {})
+    return Found(Manifest(rows, info), MapReader(path), partial(MapReader, path), clusters, folder / "none", {})
 
 
 def page_of(found: Found, room: int) -> tuple[str, dict[str, Any]]:

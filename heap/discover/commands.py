@@ -73,6 +73,7 @@ def predict(
         typer.Option("--max-px", min=16, help="Longest side that is encoded; masks keep the photo's own size."),
     ] = None,
     overlays: Annotated[bool, typer.Option(help="Write a picture of each photo's objects.")] = True,
+    page: Annotated[bool, typer.Option(help="Write index.html: all photos, clusters and regions in one file.")] = True,
     device: Device = None,
 ) -> None:
     """Find the objects of your photos with a trained model.
@@ -86,8 +87,8 @@ def predict(
     `heap predict --out found -- -odd-name.jpg`
 
     OUT holds `masks/*.png` (0 background, 255 object, at each photo's own size), `overlays/*.jpg`, `instances.json`
-    (COCO, RLE; one category a cluster of similar regions), `objects.csv` and `.parquet` (one row an object) and
-    `photos.csv` (one row a photo).
+    (COCO, RLE; one category a cluster of similar regions), `objects.csv` and `.parquet` (one row an object),
+    `photos.csv` (one row a photo) and `index.html`, a page that shows all of it.
 
     Stopped or killed, run the same command again: finished photos are kept, unless the photo or the model changed.
     Photos that cannot be read are left out, listed, and make the exit code 1; an error ends with 2.
@@ -95,9 +96,9 @@ def predict(
     from heap.discover.model import load
     from heap.discover.predict import predict as run
 
-    found = run(load(model, weights=weights, device=device), photos, out, max_px, overlays)
+    found = run(load(model, weights=weights, device=device), photos, out, max_px, overlays, page)
     echo(
-        f"{out}: {found.photos} photos ({found.computed} looked at, {found.kept} done before, "
+        f"{out}: {found.photos} photos ({found.computed} computed, {found.kept} done before, "
         f"{len(found.unreadable)} unreadable), {found.objects} objects"
     )
     for photo, reason in found.unreadable[:10]:

@@ -209,7 +209,8 @@ class Model:
                     embedding=grouped.embeddings[row],
                 )
             )
-        return Discovery(photo.name, regions, objects, saliency, mask, tokens, patch_px, photo)
+        soft = grouped.foreground.reshape(grid)
+        return Discovery(photo.name, regions, objects, saliency, mask, tokens, soft, patch_px, photo)
 
 
 def assign_clusters(

@@ -2,6 +2,7 @@
 
 OUT/.heap-predict.json        the options of the run; marks the folder, so that its masks are never taken for photos
 OUT/.done/{digest}.json       record of a photo, written after its pictures, with their checksums and its own digest
+OUT/.done/{digest}.npz        its patch maps and regions, for the page
 OUT/.done/lock                held while a run writes
 OUT/.done/part.*              what is being written: all that a killed run can leave, removed by the next run
 """
@@ -29,7 +30,8 @@ log = logging.getLogger("heap")
 
 DONE, LOCK = ".done", "lock"
 INSTANCES, OBJECTS, PHOTOS = "instances.json", "objects", "photos.csv"
-TABLES = (INSTANCES, f"{OBJECTS}.parquet", f"{OBJECTS}.csv", PHOTOS)
+PAGE = "index.html"
+TABLES = (INSTANCES, f"{OBJECTS}.parquet", f"{OBJECTS}.csv", PHOTOS, PAGE)
 
 
 class _Found(Receipt):
@@ -118,6 +120,10 @@ class Outputs:
     def record(self, image_id: str) -> Path:
         """Return the path of a photo's record: by a digest, because an id may be as long as a file name can be."""
         return self.folder / DONE / f"{digest({'id': image_id}, 32)}.json"
+
+    def regions(self, image_id: str) -> str:
+        """Return the name of the file of a photo's patch maps and regions, below the folder."""
+        return f"{DONE}/{self.record(image_id).stem}.npz"
 
     def done(self, image_id: str, content: str, pictures: Collection[str]) -> dict[str, Any] | None:
         """Return the record of a photo that an earlier run finished, unless anything of it changed since.

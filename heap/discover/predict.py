@@ -4,6 +4,7 @@
     OUT/overlays/{id}.jpg         the photo with its objects outlined
     OUT/instances.json            COCO instances of all photos
     OUT/objects.parquet, .csv     one row an object
+    OUT/index.html                a page of all photos, clusters and regions, complete in one file
     OUT/photos.csv                one row a photo: what became of it, and why it could not be read
 
 A photo is done once its record is there (`heap.discover.outputs`). The record names the photo's content and the
@@ -23,7 +24,8 @@ from heap.data.folder import PREDICTED
 from heap.data.manifest import measure, printable
 from heap.discover.images import Opened, open_photo
 from heap.discover.model import Model
-from heap.discover.outputs import Outputs
+from heap.discover.outputs import PAGE, Outputs
+from heap.discover.page import save_regions, write_page
 from heap.discover.photos import Photo, listed
 from heap.discover.result import Discovery
 from heap.discover.tables import write_tables
@@ -64,7 +66,7 @@ class Outcome:
 
 
 def predict(
-    model: Model, inputs: Sequence[Path], out: Path, max_px: int | None = None, overlays: bool = True
+    model: Model, inputs: Sequence[Path], out: Path, max_px: int | None = None, overlays: bool = True, page: bool = True
 ) -> Outcome:
     """Find the objects of photos with a model and write what was found.
 
@@ -74,6 +76,7 @@ def predict(
         out: folder of the results; photos below it are left out.
         max_px: longest side that is encoded; None takes the model's.
         overlays: write a picture of each photo's objects.
+        page: write a page of all photos, clusters and regions.
 
     Raises:
         DataError: there is no photo, two would have one name, or `out` holds results of other options or another run.
@@ -82,7 +85,7 @@ def predict(
     ids = [photo.item.image_id for photo in photos]
     mask_names(ids)
     options = {"version": VERSION, "model": model.identity, "max_px": max_px or model.max_px}
-    work = _Work(model, Outputs(out, options), max_px, overlays)
+    work = _Work(model, Outputs(out, options), max_px, overlays, page)
     with work.outputs.claimed(ids):
         return work.run(photos)
 
@@ -93,6 +96,7 @@ class _Work:
     outputs: Outputs
     max_px: int | None
     overlays: bool
+    page: bool
 
     def run(self, photos: Sequence[Photo]) -> Outcome:
         records: dict[str, dict[str, Any]] = {}
@@ -124,10 +128,14 @@ class _Work:
             finally:
                 if progress is not None:
                     progress.close()
-        objects = write_tables(self.outputs, self.model, photos, records, unreadable)
+        coco = write_tables(self.outputs, self.model, photos, records, unreadable)
+        if self.page:
+            write_page(self.outputs, self.model, [p for p in photos if p.item.image_id in records], coco)
+        else:
+            (self.outputs.folder / PAGE).unlink(missing_ok=True)  # of an earlier run, over other photos
         reasons = [(printable(photo.item.path), unreadable[photo.item.image_id]) for photo in photos
                    if photo.item.image_id in unreadable]  # fmt: skip
-        return Outcome(len(photos), len(records) - kept, kept, reasons, objects)
+        return Outcome(len(photos), len(records) - kept, kept, reasons, len(coco["annotations"]))
 
     def found_before(self, photo: Photo) -> tuple[str | PhotoError, dict[str, Any] | None]:
         """Return the hash of a photo, and its record where an earlier run finished it."""
@@ -136,7 +144,8 @@ class _Work:
         except PhotoError as error:
             return error, None
         mask, overlay = _names(photo)
-        return content, self.outputs.done(photo.item.image_id, content, [mask, overlay] if self.overlays else [mask])
+        files = [mask, self.outputs.regions(photo.item.image_id), *([overlay] if self.overlays else [])]
+        return content, self.outputs.done(photo.item.image_id, content, files)
 
     def open(self, job: tuple[Photo, str]) -> Opened | PhotoError:
         try:
@@ -147,7 +156,11 @@ class _Work:
     def write(self, photo: Photo, content: str, found: Discovery) -> dict[str, Any]:
         """Write a photo's pictures, then its record."""
         mask, overlay = _names(photo)
-        pictures = {mask: self.outputs.place(mask, lambda path: write_mask(path, found.mask))}
+        regions = self.outputs.regions(photo.item.image_id)
+        pictures = {
+            mask: self.outputs.place(mask, lambda path: write_mask(path, found.mask)),
+            regions: self.outputs.place(regions, lambda path: save_regions(path, found)),
+        }
         if self.overlays:
             picture = found.picture(OVERLAY_PX)
             pictures[overlay] = self.outputs.place(overlay, lambda path: picture.save(path, quality=JPEG_QUALITY))

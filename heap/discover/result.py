@@ -59,6 +59,7 @@ class Discovery:
         saliency: `(H, W)` float32, probability of being foreground.
         mask: `(H, W)` bool, where the saliency is above the model's threshold.
         token_map: `(grid_h, grid_w)` int16, the region of each patch.
+        patch_saliency: `(grid_h, grid_w)` float32, probability of being foreground of each patch.
         patch_px: side of a patch, in pixels of the encoder's input.
         photo: what was read.
     """
@@ -69,6 +70,7 @@ class Discovery:
     saliency: npt.NDArray[np.float32] = field(repr=False)
     mask: npt.NDArray[np.bool_] = field(repr=False)
     token_map: npt.NDArray[np.int16] = field(repr=False)
+    patch_saliency: npt.NDArray[np.float32] = field(repr=False)
     patch_px: int
     photo: Opened = field(repr=False)
 

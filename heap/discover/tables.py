@@ -26,8 +26,8 @@ def write_tables(
     photos: Sequence[Photo],
     records: dict[str, dict[str, Any]],
     unreadable: dict[str, str],
-) -> int:
-    """Write the COCO JSON and the tables of objects and photos; return the number of objects.
+) -> dict[str, Any]:
+    """Write the COCO JSON and the tables of objects and photos; return the content of the JSON.
 
     Args:
         outputs: the folder.
@@ -80,4 +80,4 @@ def write_tables(
     }
     content = {"info": info, "images": images, "annotations": annotations, "categories": categories.listed()}
     outputs.place(INSTANCES, lambda path: write_json(path, content))
-    return len(annotations)
+    return content

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from heap.cache.maps import MapReader
 from heap.cluster.geometry import enlarge
+from heap.cluster.stage import Maps
 from heap.data.photos import read_photo
 from heap.progress import track
 from heap.report import pictures
@@ -102,12 +102,12 @@ class Sheet:
 class _Job:
     """One sheet's work; each process opens the maps for itself."""
 
-    maps: Path
+    open_maps: Callable[[], Maps]
     layout: Layout
 
     @cached_property
-    def reader(self) -> MapReader:
-        return MapReader(self.maps)
+    def reader(self) -> Maps:
+        return self.open_maps()
 
     def __call__(self, entries: Sequence[Entry]) -> Sheet:
         side, per_row = self.layout.side_px, self.layout.per_row
@@ -142,13 +142,18 @@ class _Job:
 
 
 def sheets(
-    entries: Sequence[Entry], maps: Path, layout: Layout, room: int, doing: str, workers: int | None = None
+    entries: Sequence[Entry],
+    open_maps: Callable[[], Maps],
+    layout: Layout,
+    room: int,
+    doing: str,
+    workers: int | None = None,
 ) -> list[Sheet]:
     """Return the sheets of the photos; once `room` bytes are full, the following ones have maps alone.
 
     Args:
         entries: the photos, in the page's order.
-        maps: receipt of HEAP's patch maps.
+        open_maps: opens HEAP's patch maps.
         layout: where they stand.
         room: bytes for thumbnails and maps, as base64.
         doing: what the progress says.
@@ -160,7 +165,7 @@ def sheets(
     parts = [entries[first : first + layout.per_sheet] for first in range(0, len(entries), layout.per_sheet)]
     workers = workers_for(len(entries)) if workers is None else workers
     made: list[Sheet] = []
-    with Crew(_Job(maps, layout), workers) as crew:
+    with Crew(_Job(open_maps, layout), workers) as crew:
         for sheet in track(crew.map(parts, chunk=1), len(parts), "sheets", doing):
             room -= len(sheet.thumbnails) + len(sheet.maps)
             made.append(sheet if room >= 0 else Sheet("", sheet.maps, sheet.sizes))

@@ -83,7 +83,7 @@ def browse(found: Found, ious: Mapping[str, float], most_px: int, room: int) -> 
         for i, name in enumerate(photos)
     ]
     layout = layout_for(len(photos), room, min(most_px, MOST_PX))
-    made = sheets(entries, found.maps_receipt, layout, room, f"thumbnails of {found.name}")
+    made = sheets(entries, found.open_maps, layout, room, f"thumbnails of {found.name}")
     sizes = np.array([size for sheet in made for size in sheet.sizes], dtype=np.uint16).reshape(-1, 4)
     k = {kind: int(found.clusters.info["k"][kind]) for kind in (FOREGROUND, BACKGROUND)}
     iou = [ious.get(name, np.nan) for name in photos]

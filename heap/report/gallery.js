@@ -204,7 +204,7 @@ class Gallery {
     const facts = [["cluster", element("a", { href: this.address({ dataset, view: "cluster", cluster }) }, `${cluster}, ${dataset.isForeground(region) ? "foreground" : "background"}`)],
       ["size", `${percent(dataset.areaOf(region))} of the photo`], ["foreground score", (dataset.score[region] / FULL).toFixed(2)],
       ["distance to the cluster's centre", dataset.distanceOf(region).toFixed(3)],
-      ["IoU of the photo's mask", iou === null ? "no truth measured here" : iou.toFixed(3)]];
+      ["IoU of the photo's mask", iou === null ? "no ground truth" : iou.toFixed(3)]];
     this.part("facts-of-region").replaceChildren(...facts.flatMap(([key, value]) => [element("dt", {}, key), element("dd", {}, value)]));
     const big = (look, words) => {
       const canvas = element("canvas", { width: 720, height: 540, role: "img", "aria-label": words });

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from heap import paths
 from heap.cache.maps import MapReader
 from heap.cluster import table as cluster_table
 from heap.cluster.geometry import enlarge
+from heap.cluster.stage import Maps
 from heap.cluster.table import Clusters
 from heap.data import manifest as manifest_table
 from heap.data.manifest import Manifest
@@ -34,22 +35,29 @@ T = TypeVar("T")
 EPS = 1e-7  # FOUND's, as in the tables
 
 
+class PatchMaps(Maps, Protocol):
+    """What the page reads of HEAP's patch maps (`heap.cache.maps.MapReader`)."""
+
+    def foreground(self, i: int) -> npt.NDArray[np.float32]:
+        """Return the probability of being foreground `(grid_h, grid_w)` of photo `i`."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """All that is known of one dataset.
+    """All that is known of one dataset, or of the photos of one `heap predict`.
 
     Attributes:
         manifest: its photos and truth.
         maps: HEAP's patch maps.
-        maps_receipt: their receipt, for processes that open them for themselves.
+        open_maps: opens them again, for processes that read them for themselves.
         clusters: its regions.
-        masks: its COCO JSON; the PNGs lie in the folder of its name.
-        coco: the JSON's content.
+        masks: folder of its masks.
+        coco: content of its COCO JSON.
     """
 
     manifest: Manifest
-    maps: MapReader
-    maps_receipt: Path
+    maps: PatchMaps
+    open_maps: Callable[[], PatchMaps]
     clusters: Clusters
     masks: Path
     coco: dict[str, Any]
@@ -120,7 +128,7 @@ class Found:
         Raises:
             DataError: it is missing or damaged.
         """
-        path = mask_path(paths.beside(self.masks), image_id)
+        path = mask_path(self.masks, image_id)
         try:
             with Image.open(path) as image:
                 return np.asarray(image) > 0
@@ -139,11 +147,13 @@ def gather(
     listed = _by_dataset(((p, manifest_table.read(p)) for p in manifests), lambda value: value.info["dataset"])
     readers = [(path, MapReader(path)) for path in maps]
     of_maps = _by_dataset(
-        ((path, (reader, path)) for path, reader in readers if reader.receipt["method"] == "heap"),
+        ((path, (reader, partial(MapReader, path))) for path, reader in readers if reader.receipt["method"] == "heap"),
         lambda value: value[0].receipt["dataset"],
     )
     of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
-    of_masks = _by_dataset(((p, (p, read_masks(p))) for p in masks), lambda value: value[1]["info"]["dataset"])
+    of_masks = _by_dataset(
+        ((p, (paths.beside(p), read_masks(p))) for p in masks), lambda value: value[1]["info"]["dataset"]
+    )
     found = []
     for name, manifest in listed.items():
         kinds: dict[str, Mapping[str, object]] = {

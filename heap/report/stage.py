@@ -80,9 +80,11 @@ def report(
     about = read_json(beside) if beside.is_file() else None
     datasets = gather(manifests, maps, clusters, masks)
     # Each dataset has its share of the room, by its photos.
-    bytes_a_photo = 1e6 * wanted.gallery_mb / max(1, sum(len(found.maps) for found in datasets))
+    bytes_a_photo = 1e6 * wanted.gallery_mb / max(1, sum(len(found.maps.images) for found in datasets))
     sections = [
-        make_section(found, _splits(benchmark, found.name), wanted, int(bytes_a_photo * len(found.maps)))
+        make_section(
+            found, _splits(benchmark, found.name), wanted, int(bytes_a_photo * len(found.maps.images)), how_made(found)
+        )
         for found in datasets
     ]
     encoders = sorted({value for one in sections for key, value in one.made if key == "encoder"})
@@ -116,7 +118,9 @@ def each_once(measured: Sequence[Any], told: list[tuple[str, str]]) -> list[tupl
     return [("", str(word)) for word in measured if str(word) not in known] + told
 
 
-def make_section(found: Found, splits: Sequence[str | None], settings: ReportSettings, room: int) -> Section:
+def make_section(
+    found: Found, splits: Sequence[str | None], settings: ReportSettings, room: int, made: list[tuple[str, str]]
+) -> Section:
     """Return one dataset of the page: its chosen photos and its clusters.
 
     Args:
@@ -124,6 +128,7 @@ def make_section(found: Found, splits: Sequence[str | None], settings: ReportSet
         splits: photos of these are shown; None among them takes all.
         settings: number and size of the pictures.
         room: bytes of the page for the gallery's thumbnails.
+        made: how its regions were found and clustered, in words.
     """
     info = found.clusters.info
     k = {kind: int(info["k"][kind]) for kind in (FOREGROUND, BACKGROUND)}
@@ -132,23 +137,6 @@ def make_section(found: Found, splits: Sequence[str | None], settings: ReportSet
     ranked_by, ious = score(found, photos)
     chosen = choose(photos, ious, settings.photos)
     shown = track(chosen, len(chosen), "photos", f"pictures of {found.name}")
-    kmeans = info["kmeans"]
-    made = [
-        ("encoder", str(found.maps.receipt["encoder"])),
-        ("model", str(info.get("model", "?"))),
-        *_seed_words(found.maps.receipt),
-        ("photos", f"{len(photos)} measured, {len(found.maps.images)} in the dataset"),
-        ("regions", f"{len(found.clusters.table)}, by {info.get('tokens', '?')} group tokens"),
-        *(
-            (
-                f"{kind} clusters",
-                f"{k[kind]} (k-means on {kmeans[kind]['points']} regions, seed {kmeans[kind]['seed']}, best of "
-                f"{kmeans[kind]['restarts']}, inertia {kmeans[kind]['inertia']:.1f}, {kmeans[kind]['device']})",
-            )
-            for kind in k
-        ),
-        ("index", f"{info['index']['kind']}, recall@10 {info['index']['recall_at_10']:.3f}"),
-    ]
     warnings = [str(word) for word in [*(info.get("warnings") or []), *found.manifest.info["warnings"]]]
     return Section(
         name=found.name,
@@ -163,6 +151,28 @@ def make_section(found: Found, splits: Sequence[str | None], settings: ReportSet
         made=made,
         warnings=warnings,
     )
+
+
+def how_made(found: Found) -> list[tuple[str, str]]:
+    """Return how a dataset's regions were found and clustered, in words."""
+    info = found.clusters.info
+    k, kmeans = info["k"], info["kmeans"]
+    return [
+        ("encoder", str(found.maps.receipt["encoder"])),
+        ("model", str(info.get("model", "?"))),
+        *_seed_words(found.maps.receipt),
+        ("photos", f"{len(found.maps.images)} in the dataset"),
+        ("regions", f"{len(found.clusters.table)}, by {info.get('tokens', '?')} group tokens"),
+        *(
+            (
+                f"{kind} clusters",
+                f"{k[kind]} (k-means on {kmeans[kind]['points']} regions, seed {kmeans[kind]['seed']}, best of "
+                f"{kmeans[kind]['restarts']}, inertia {kmeans[kind]['inertia']:.1f}, {kmeans[kind]['device']})",
+            )
+            for kind in (FOREGROUND, BACKGROUND)
+        ),
+        ("index", f"{info['index']['kind']}, recall@10 {info['index']['recall_at_10']:.3f}"),
+    ]
 
 
 def _seed_words(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -199,7 +199,7 @@ class ReportSettings(Settings):
 
     photos: Annotated[int, Field(ge=3, le=600)] = 60
     """Photos shown a dataset: the best, the median and the worst by IoU where there is truth."""
-    thumbnail_px: Annotated[int, Field(ge=64, le=1024)] = 256
-    """Longest side of the pictures in the page."""
+    thumbnail_px: Annotated[int, Field(ge=64, le=1024)] = 480
+    """Longest side of the chosen photos' pictures, which a click enlarges."""
     gallery_mb: Annotated[float, Field(ge=1, le=500)] = 32
     """Room of the gallery's thumbnails in the page: they get smaller the more photos there are, down to 64 px."""

@@ -13,6 +13,7 @@ import pytest
 from discover.small import Trained
 from PIL import Image
 from pycocotools.coco import COCO
+from report.browser import chromium
 from typer.testing import CliRunner, Result
 
 from heap.cli import app
@@ -47,7 +48,7 @@ def test_masks_tables_and_pictures_of_a_folder(trained: Trained, model: Model, p
     out = tmp_path / "found"
     done = heap(trained, str(photos), "--out", str(out))
     assert done.exit_code == 1, "a photo could not be read"
-    assert "8 photos (7 looked at, 0 done before, 1 unreadable)" in done.output
+    assert "8 photos (7 computed, 0 done before, 1 unreadable)" in done.output
     assert "broken.jpg" in done.output
     coco = COCO(out / "instances.json")
     assert len(coco.imgs) == len(NAMES)
@@ -80,16 +81,23 @@ def test_a_rerun_computes_what_changed_and_nothing_else(
 ) -> None:
     out = tmp_path / "found"
     (photos / "broken.jpg").unlink()
-    assert predict(model, [photos], out).computed == 7
+    assert predict(model, [photos], out, page=False).computed == 7
     before = {name: (out / name).read_bytes() for name in ("instances.json", "objects.csv", "photos.csv")}
-    again = predict(model, [photos], out)
+    again = predict(model, [photos], out, page=False)
     assert (again.computed, again.kept) == (0, 7)
     assert before == {name: (out / name).read_bytes() for name in before}
     shutil.copy(trained.photos / "val_0004.jpg", photos / "plain.jpg")  # another photo under its name
     (out / "masks/a b.png").unlink()
-    again = predict(model, [photos], out)
+    again = predict(model, [photos], out, page=False)
     assert (again.computed, again.kept) == (2, 5)
-    assert predict(model, [photos], out, max_px=64).computed == 7, "other features"
+    assert predict(model, [photos], out, max_px=64, page=False).computed == 7, "other features"
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """What people get. Maps of patches, and so the page, agree to rounding only: their batch may be another one."""
+    kept = {".png", ".jpg", ".json", ".csv"}
+    files = [path for path in out.rglob("*") if path.suffix in kept and path.parent.name != ".done"]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
 def test_a_killed_run_keeps_what_was_finished(
@@ -97,7 +105,7 @@ def test_a_killed_run_keeps_what_was_finished(
 ) -> None:
     (photos / "broken.jpg").unlink()
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "found"
-    predict(model, [photos], undisturbed)
+    predict(model, [photos], undisturbed, page=False)
     written = 0
     real = outputs.write_json
 
@@ -111,12 +119,11 @@ def test_a_killed_run_keeps_what_was_finished(
     with monkeypatch.context() as patch:
         patch.setattr(outputs, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
-            predict(model, [photos], out)
+            predict(model, [photos], out, page=False)
     assert not (out / "instances.json").exists(), "tables of half a folder"
-    resumed = predict(model, [photos], out)
+    resumed = predict(model, [photos], out, page=False)
     assert (resumed.computed, resumed.kept) == (4, 3)
-    for path in (p for p in undisturbed.rglob("*") if p.is_file() and p.suffix != ".parquet"):
-        assert (out / path.relative_to(undisturbed)).read_bytes() == path.read_bytes(), path
+    assert results(out) == results(undisturbed)
 
 
 def two(trained: Trained, tmp_path: Path) -> list[Path]:
@@ -130,8 +137,8 @@ def two(trained: Trained, tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("damage", ["mask", "overlay", "record: cut", "record: other value", "record: []"])
 def test_what_is_damaged_is_made_again(trained: Trained, model: Model, tmp_path: Path, damage: str) -> None:
     photos, out = two(trained, tmp_path), tmp_path / "found"
-    predict(model, photos, out)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.suffix != ".parquet"}
+    predict(model, photos, out, page=False)
+    before = results(out)
     record = outputs.Outputs(out, {}).record("one")
     path = {"mask": out / "masks/one.png", "overlay": out / "overlays/one.jpg"}.get(damage, record)
     content = path.read_bytes()
@@ -139,9 +146,9 @@ def test_what_is_damaged_is_made_again(trained: Trained, model: Model, tmp_path:
     path.write_bytes({
         "record: other value": json.dumps({**value, "foreground": 0.5}).encode(), "record: []": b"[]",
     }.get(damage, content[: len(content) // 2]))  # fmt: skip
-    again = predict(model, photos, out)
+    again = predict(model, photos, out, page=False)
     assert (again.computed, again.kept) == (1, 1)
-    assert {path: path.read_bytes() for path in before} == before
+    assert results(out) == before
 
 
 def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(
@@ -151,36 +158,38 @@ def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(
     (out / ".done").mkdir(parents=True)
     for name in ("part.png", ".abcdefgh.png"):
         (out / ".done" / name).write_text("half a mask")
-    predict(model, photos, out)
-    assert sorted(path.name for path in (out / ".done").iterdir() if path.suffix != ".json") == ["lock"]
+    predict(model, photos, out, page=False)
+    assert sorted(path.name for path in (out / ".done").iterdir() if path.suffix not in (".json", ".npz")) == ["lock"]
     visible = [path for path in out.rglob("*") if path.is_file() and path.name.startswith(".")]
     assert [path.name for path in visible] == [".heap-predict.json"]
 
 
 def test_an_overlay_of_an_earlier_photo_does_not_stay(trained: Trained, model: Model, tmp_path: Path) -> None:
     photos, out = two(trained, tmp_path), tmp_path / "found"
-    predict(model, photos, out)
+    predict(model, photos, out, page=False)
     shutil.copy(trained.photos / "val_0003.jpg", photos[0])
-    predict(model, photos, out, overlays=False)
+    predict(model, photos, out, overlays=False, page=False)
     assert [path.name for path in (out / "overlays").iterdir()] == ["two.jpg"]
 
 
 def test_runs_of_other_options_do_not_mix(trained: Trained, model: Model, tmp_path: Path) -> None:
     (one, other), out = two(trained, tmp_path), tmp_path / "found"
-    predict(model, [one], out)
+    predict(model, [one], out, page=False)
     (out / "mine.txt").write_text("keep me")
     with pytest.raises(DataError, match=r"results of other options \(max_px\) for 1 photos .*'one' for one"):
-        predict(model, [other], out, max_px=64)
+        predict(model, [other], out, max_px=64, page=False)
     assert not (out / "masks/two.png").exists()
-    assert predict(model, [one, other], out, max_px=64).computed == 2, "all of the earlier run's photos are replaced"
-    assert predict(model, [other], out, max_px=64).kept == 1
+    assert predict(model, [one, other], out, max_px=64, page=False).computed == 2, (
+        "all of the earlier run's photos are replaced"
+    )
+    assert predict(model, [other], out, max_px=64, page=False).kept == 1
     assert (out / "mine.txt").read_text() == "keep me"
     # And not at the same time either, whatever the options.
     with (
         outputs.Outputs(out, {}).claimed({"one", "two"}),
         pytest.raises(DataError, match="another `heap predict` writes to it"),
     ):
-        predict(model, [other], out, max_px=64)
+        predict(model, [other], out, max_px=64, page=False)
 
 
 def test_a_photo_given_twice_counts_once(trained: Trained, model: Model, tmp_path: Path) -> None:
@@ -213,9 +222,32 @@ def test_results_of_a_run_inside_a_folder_of_photos_are_no_photos(
 def test_results_inside_the_folder_of_photos_are_no_photos(model: Model, photos: Path) -> None:
     (photos / "broken.jpg").unlink()
     for _ in range(2):
-        assert predict(model, [photos], photos / "found").photos == 7
+        assert predict(model, [photos], photos / "found", page=False).photos == 7
     with pytest.raises(DataError, match="is the folder of photos itself"):
-        predict(model, [photos], photos)
+        predict(model, [photos], photos, page=False)
+
+
+def test_the_page_shows_every_photo_and_leads_to_like_regions(
+    trained: Trained, model: Model, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "<b>x.jpg").write_bytes((photos / "plain.jpg").read_bytes())
+    predict(model, [photos], tmp_path / "found", overlays=False)
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    with chromium() as driver:
+        driver.get((tmp_path / "found/index.html").as_uri())
+        WebDriverWait(driver, 20).until(lambda _: driver.execute_script(
+            "return document.documentElement.classList.contains('ready')"))  # fmt: skip
+        names = [one.get_attribute("textContent") for one in driver.find_elements("css selector", ".card h3")]
+        assert {*NAMES, "<b>x"} <= set(names)
+        assert "broken" not in names
+        assert len(driver.find_elements("css selector", "#photos-1 .pictures img")) == 8 * 4
+        driver.get((tmp_path / "found/index.html").as_uri() + "#photos/region-0")
+        near = driver.execute_script("return document.querySelectorAll('.nearest li').length")
+        assert near == 5
+        assert driver.get_log("browser") == []
+    predict(model, [photos], tmp_path / "found", overlays=False, page=False)
+    assert not (tmp_path / "found/index.html").exists()
 
 
 def test_single_photos_and_odd_names_on_the_command_line(
@@ -226,7 +258,8 @@ def test_single_photos_and_odd_names_on_the_command_line(
     assert done.exit_code == 0, done.output
     files = sorted(str(path.relative_to("../found")) for path in Path("../found").rglob("*.*") if path.is_file())
     assert [name for name in files if not name.startswith(".")] == [
-        "instances.json", "masks/-rf.png", "masks/a b.png", "objects.csv", "objects.parquet", "photos.csv",
+        "index.html", "instances.json", "masks/-rf.png", "masks/a b.png", "objects.csv", "objects.parquet",
+        "photos.csv",
     ]  # fmt: skip
 
 
@@ -248,6 +281,7 @@ def test_a_model_without_clusters_names_none(trained: Trained, photos: Path, tmp
     bare = load(tmp_path / "results/head", device="cpu")
     assert bare.clusters == 0
     predict(bare, [photos / "plain.jpg"], tmp_path / "found")
+    assert "none in the model" in (tmp_path / "found/index.html").read_text()
     coco = json.loads((tmp_path / "found/instances.json").read_text())
     assert [category["name"] for category in coco["categories"]] == ["unclustered"]
     assert {item["category_id"] for item in coco["annotations"]} <= {coco["categories"][0]["id"]}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import partial
 
 import numpy as np
 import pytest
 from cluster.world import COLOURS, GROUND, OBJECT, SKY, World, make
 from PIL import Image
 
+from heap.cache.maps import MapReader
 from heap.report.atlas import LEAST_PX, MAP_CELLS, NO_REGION, Entry, Layout, Sheet, layout_for, sheets
 
 
@@ -27,7 +29,7 @@ def pixels(text: str) -> np.ndarray:
 
 
 def made(world: World, room: int, layout: Layout) -> list[Sheet]:
-    return sheets(entries(world), world.maps, layout, room, "thumbnails of tiny")
+    return sheets(entries(world), partial(MapReader, world.maps), layout, room, "thumbnails of tiny")
 
 
 def test_thumbnails_shrink_with_the_photos_and_stop_at_the_least() -> None:
