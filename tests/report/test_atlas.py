@@ -61,7 +61,7 @@ def test_each_photo_stands_in_its_cell(world: World) -> None:
 
 
 def test_a_region_that_is_not_listed_has_no_number(world: World) -> None:
-    (sheet,) = sheets(entries(world, (OBJECT,)), world.maps, Layout(64, 8), 10**7, "thumbnails")
+    (sheet,) = sheets(entries(world, (OBJECT,)), partial(MapReader, world.maps), Layout(64, 8), 10**7, "thumbnails")
     assert set(np.unique(pixels(sheet.maps))) == {0, NO_REGION}
 
 
@@ -76,6 +76,7 @@ def test_once_the_room_is_full_only_maps_follow(world: World) -> None:
 
 def test_workers_make_the_same_sheets(world: World) -> None:
     alone, together = (
-        sheets(entries(world), world.maps, Layout(64, 2), 10**7, "thumbnails", workers) for workers in (1, 2)
+        sheets(entries(world), partial(MapReader, world.maps), Layout(64, 2), 10**7, "thumbnails", workers)
+        for workers in (1, 2)
     )
     assert together == alone
