@@ -42,8 +42,8 @@ from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
 from heap.data.photos import read_photo
 from heap.data.scenes.scene import draw_scene
-from heap.evaluate import saliency
-from heap.evaluate.jobs import Maps, Methods, SaliencyJob
+from heap.evaluate import protocols, saliency
+from heap.evaluate.predictions import Maps, Methods
 from heap.evaluate.stage import evaluate
 from heap.evaluate.truth import photos_of
 from heap.files import write_json
@@ -204,10 +204,10 @@ def score_all(files: dict[str, Any]) -> tuple[float, float, float]:
     """Score and keep photos as the stage does; return MiB after a tenth and at the end, and kB kept a photo."""
     task = section(read_frozen(files["frozen"], "evaluate"), "benchmark", BenchmarkSettings).tasks[0]
     manifest = manifests.read(files["manifests"][0])
-    maps = {method: Maps(path) for method, path in zip(METHODS, files["maps"], strict=True)}
-    solver = saliency.solver_variants(task.bilateral)
-    job = SaliencyJob(Methods(maps), task.truth, solver, task.bilateral == "peers", manifest.root)
-    listed = photos_of(manifest.rows(None), manifest.root)
+    maps = Methods({method: Maps(path) for method, path in zip(METHODS, files["maps"], strict=True)})
+    protocol = protocols.Saliency(task.truth, saliency.solver_variants(task.bilateral), task.bilateral == "peers")
+    job = protocols.Job(protocol, maps)
+    listed = [protocols.Pair(photo) for photo in photos_of(manifest.rows(None), manifest.root)]
     kept, sizes_mb = [], []
     for i, result in enumerate(spread(job, listed, 1), start=1):
         kept.append(result)

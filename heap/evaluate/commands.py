@@ -92,7 +92,7 @@ def saliency(
         "truth_reading": truth_reading.value, "variants": variant or "all",
         "photos": None if photos is None else str(photos.resolve()),
     }  # fmt: skip
-    _finish(scored, inputs, outputs, options)
+    _finish("saliency", scored, inputs, outputs, options)
 
 
 @app.command()
@@ -121,7 +121,7 @@ def discovery(
     from heap.evaluate.score.tasks import score_discovery
 
     inputs, outputs = _given(pred, truth, listed, workers, bootstrap, seed, out, per_image, dataset, method)
-    _finish(score_discovery(inputs), inputs, outputs, {})
+    _finish("discovery", score_discovery(inputs), inputs, outputs, {})
 
 
 @app.command()
@@ -153,7 +153,7 @@ def instances(
 
     inputs, outputs = _given(pred, truth, listed, workers, bootstrap, seed, out, per_image, dataset, method)
     kind = "bbox" if compare is Compared.boxes else "segm"
-    _finish(score_instances(inputs, kind), inputs, outputs, {"compare": compare.value})  # type: ignore[arg-type]
+    _finish("instances", score_instances(inputs, kind), inputs, outputs, {"compare": compare.value})  # type: ignore[arg-type]
 
 
 @app.command()
@@ -200,7 +200,7 @@ def retrieval(
         "features": str(features.resolve()), "gallery": str(gallery.resolve()), "query": str(query.resolve()),
         "classes": classes, "subsets": subsets, "size_px": size_px, "patch_px": patch,
     }  # fmt: skip
-    _finish(scored, inputs, outputs, options)
+    _finish("retrieval", scored, inputs, outputs, options)
 
 
 @app.command()
@@ -233,7 +233,7 @@ def semantic(
     from heap.evaluate.score.tasks import score_semantic
 
     inputs, outputs = _given(pred, truth, listed, workers, bootstrap, seed, out, per_image, dataset, method)
-    _finish(score_semantic(inputs, classes), inputs, outputs, {"classes": classes})
+    _finish("semantic", score_semantic(inputs, classes), inputs, outputs, {"classes": classes})
 
 
 def _given(
@@ -254,10 +254,10 @@ def _given(
     return inputs, outputs
 
 
-def _finish(scored: Any, inputs: Any, outputs: Any, options: dict[str, Any]) -> None:
+def _finish(task: str, scored: Any, inputs: Any, outputs: Any, options: dict[str, Any]) -> None:
     from heap.evaluate.score.result import finish
 
-    finish(scored, inputs, outputs, options)
+    finish(task, scored, inputs, outputs, options)
 
 
 def _subsets(given: list[str] | None, classes: int) -> dict[str, list[int]]:

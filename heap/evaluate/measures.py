@@ -82,6 +82,8 @@ def of_saliency(
     """
     photos = _sorted(kept)
     notes = saliency.check_levels([one.truth for _, one in photos], reading)
+    notes["highest"] = max(one.highest for _, one in photos)
+    notes["empty_maps"] = sum(one.highest <= saliency.FOREGROUND_ABOVE for _, one in photos)
     figures: dict[Key, float] = {}
     intervals: dict[Key, Interval] = {}
     rows = []

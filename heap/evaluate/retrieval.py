@@ -19,6 +19,8 @@ from heap.components import Mask
 from heap.upsample import bilinear_matrix
 
 Counts = npt.NDArray[np.int64]
+# Features `(N, D)` of a photo's patches, and what each counts in a mean.
+Weighted = tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]
 IGNORED = 255
 BACKGROUND = 0
 # Queries a block of similarities: 256 against VOC's 10,582 gallery photos are 22 MB.

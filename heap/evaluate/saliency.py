@@ -83,10 +83,11 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """What is kept of one photo: its figures by variant, and the levels of its true mask."""
+    """What is kept of one photo: its figures by variant, the levels of its true mask, the map's highest value."""
 
     scores: Mapping[str, Scores]
     truth: Levels
+    highest: float
 
 
 @dataclass(frozen=True)

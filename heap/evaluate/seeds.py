@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from heap.errors import DataError
+from heap.evaluate.protocols import Run
 from heap.evaluate.stage import gather
 from heap.evaluate.tables import versions
-from heap.evaluate.tasks import Run, run_task
+from heap.evaluate.tasks import run_task
 from heap.files import read_json, write_json
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import BenchmarkSettings, InstancesTask, SemanticTask

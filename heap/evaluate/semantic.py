@@ -80,11 +80,10 @@ def describe_map(clusters: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer
         classes: number of classes, background included.
 
     Raises:
-        ValueError: the shapes differ, 255 is a cluster, or a label is neither a class nor 255.
+        ValueError: the shapes differ, or a label is neither a class nor 255.
     """
     if clusters.shape != labels.shape:
         raise ValueError(f"a map of {clusters.shape[0]} x {clusters.shape[1]} px for a truth of {labels.shape}")
-    check_clusters(clusters)
     there, instance = np.unique(clusters, return_inverse=True)
     joint = _joint(instance.reshape(labels.shape), labels, len(there), classes)
     outside = joint[0] if there[0] == BACKGROUND else np.zeros(classes, dtype=np.int64)

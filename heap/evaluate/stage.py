@@ -12,10 +12,11 @@ import pandas as pd
 from heap.data import manifest as manifests_of
 from heap.errors import DataError
 from heap.evaluate import tables
-from heap.evaluate.jobs import SMOOTH, Features, Maps
 from heap.evaluate.measures import Resampling
+from heap.evaluate.predictions import Features, Maps
+from heap.evaluate.protocols import Outcome, Run
 from heap.evaluate.tables import Figure
-from heap.evaluate.tasks import Dataset, Outcome, Run, run_task
+from heap.evaluate.tasks import Dataset, run_task
 from heap.files import read_json
 from heap.segment.masks_json import read_masks
 from heap.settings.freeze import read_frozen, section
@@ -72,17 +73,13 @@ def evaluate(
     told: list[dict[str, Any]] = []
     for task in benchmark.tasks:
         for outcome in run_task(task, benchmark.tasks, datasets[task.dataset], benchmark.methods, run):
-            figures += _figures(task, outcome)
+            names = task.dataset, task.task, outcome.key[0]
+            figures += outcome.figures(*names)
+            rows.append(outcome.photos(*names))
             told.append(_told(task, outcome))
-            head = {"dataset": task.dataset, "task": task.task, "method": outcome.method}
-            rows.append(pd.DataFrame([{**head, **row} for row in outcome.measured.rows]))
     warnings = [f"{d.name}: {w}" for d in datasets.values() for w in d.manifest.info["warnings"]]
     warnings += [f"{t['dataset']} {t['task']}: {w}" for t in told for w in t.get("truth_warnings", [])]
-    warnings += [
-        f"{t['dataset']} {t['task']} {t['method']}{SMOOTH * t['smoothed']}: {w}"
-        for t in told
-        for w in t.get("warnings", [])
-    ]
+    warnings += [f"{t['dataset']} {t['task']} {t['method']}: {w}" for t in told for w in t.get("warnings", [])]
     warnings = list(dict.fromkeys(warnings))  # all methods share the ground truth
     for warning in warnings:
         log.warning("%s", warning)
@@ -157,35 +154,15 @@ def _unique(pairs: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     return found
 
 
-def _figures(task: Task, outcome: Outcome) -> list[Figure]:
-    intervals = outcome.measured.intervals
-    return [
-        Figure(
-            dataset=task.dataset,
-            task=task.task,
-            method=outcome.method,
-            variant=variant,
-            metric=metric,
-            value=value,
-            images=outcome.images,
-            skipped=len(outcome.skipped),
-            fallbacks=len(outcome.fallbacks),
-            low=intervals.get((variant, metric), (None, None))[0],
-            high=intervals.get((variant, metric), (None, None))[1],
-        )
-        for (variant, metric), value in outcome.measured.figures.items()
-    ]
-
-
 def _told(task: Task, outcome: Outcome) -> dict[str, Any]:
-    """Return what the JSON tells of one task and method."""
-    split = f"{task.gallery}-{task.query}" if isinstance(task, RetrievalTask) else task.split
+    """Return what the JSON says of one task and method."""
+    method, mark = outcome.key
     return {
         "dataset": task.dataset,
         "task": task.task,
-        "split": split,
-        "method": outcome.method,
-        "smoothed": bool(outcome.mark),
+        "split": f"{task.gallery}-{task.query}" if isinstance(task, RetrievalTask) else task.split,
+        "method": method,
+        "smoothed": bool(mark),
         "images": outcome.images,
         "skipped": outcome.skipped,
         "fallbacks": outcome.fallbacks,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from heap.components import Mask
+from heap.data.coco_masks import paint
 from heap.data.masks import read_class_mask, read_mask
 from heap.errors import DataError
+from heap.evaluate.instances import Box, Objects
 from heap.evaluate.retrieval import BACKGROUND, IGNORED
 from heap.evaluate.saliency import Levels, Reading, levels_of, truth_of
 
@@ -24,21 +27,25 @@ class Photo:
 
     Attributes:
         image_id: its name in every table.
-        path: of its file, as the manifest gives it.
-        size: height and width in pixels.
-        mask: file of the binary truth.
+        path: how messages call it: its file as the manifest gives it, or the file of its prediction.
+        size: height and width in pixels; None where no file says them.
+        mask: file of the binary mask.
         class_mask: file of the true classes.
         boxes: `(n, 4)` true boxes `x1, y1, x2, y2`, or None where the dataset has none.
-        crowds: `(n, 4)` boxes around many objects, which multi-object discovery ignores.
+        objects: true objects of multi-object discovery, crowds among them; None where there are none.
+        annotations: COCO's, for masks of objects and of classes; their categories are class ids.
+        file: of the photo itself, which only the bilateral solver reads.
     """
 
     image_id: str
     path: str
-    size: tuple[int, int]
-    mask: Path | None
-    class_mask: Path | None
-    boxes: npt.NDArray[np.int64] | None
-    crowds: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
+    size: tuple[int, int] | None = None
+    mask: Path | None = None
+    class_mask: Path | None = None
+    boxes: npt.NDArray[np.int64] | None = None
+    objects: Objects | None = None
+    annotations: list[dict[str, Any]] | None = None
+    file: Path | None = None
 
 
 def photos_of(rows: pd.DataFrame, root: Path) -> list[Photo]:
@@ -50,8 +57,9 @@ def photos_of(rows: pd.DataFrame, root: Path) -> list[Photo]:
             size=(int(row["height_px"]), int(row["width_px"])),
             mask=_file(root, row["mask_path"]),
             class_mask=_file(root, row["class_mask_path"]),
-            boxes=None if row["boxes"] is None else _boxes(row["boxes"]),
-            crowds=_boxes(row["crowd_boxes"] or []),
+            boxes=None if row["boxes"] is None else np.array(row["boxes"], dtype=np.int64).reshape(-1, 4),
+            objects=None if row["boxes"] is None else _objects(row["boxes"], row["crowd_boxes"] or []),
+            file=root / row["path"],
         )
         for row in rows.to_dict("records")
     ]
@@ -79,20 +87,25 @@ def class_labels(photo: Photo) -> Labels:
 
     Raises:
         DataError: there is no class mask, or it is unreadable or of another size than the photo.
+        ValueError: it is to be painted of annotations, and these have no size or do not fit.
     """
+    if photo.annotations is not None:
+        if photo.size is None:
+            raise ValueError("the ground truth does not say this photo's size")
+        return paint(photo.annotations, dict(enumerate(range(IGNORED))), photo.size)
     if photo.class_mask is None:
         raise DataError(f"{photo.path}: the manifest names no truth for this photo, and the task needs it")
     return _fitting(read_class_mask(photo.class_mask), photo.class_mask, photo.size)
 
 
-def _fitting(values: Labels, path: Path, size: tuple[int, int]) -> Labels:
-    if values.shape != size:
+def _fitting(values: Labels, path: Path, size: tuple[int, int] | None) -> Labels:
+    if size is not None and values.shape != size:
         raise DataError(f"{path}: {values.shape[0]} x {values.shape[1]} px, but its photo has {size[0]} x {size[1]}")
     return values
 
 
-def _boxes(boxes: list[list[int]]) -> npt.NDArray[np.int64]:
-    return np.array(boxes, dtype=np.int64).reshape(-1, 4)
+def _objects(boxes: list[Box], crowds: list[Box]) -> Objects:
+    return Objects([*boxes, *crowds], crowd=[False] * len(boxes) + [True] * len(crowds))
 
 
 def _file(root: Path, path: str | None) -> Path | None:

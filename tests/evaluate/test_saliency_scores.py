@@ -15,7 +15,7 @@ from scipy.sparse.linalg import cg
 from torch.nn.functional import interpolate
 
 from heap.bilateral import BilateralGrid
-from heap.evaluate.jobs import PatchMap
+from heap.evaluate.predictions import PatchMap
 from heap.evaluate.saliency import (
     PEERS_VARIANTS,
     SOLVER_VARIANTS,

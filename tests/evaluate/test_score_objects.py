@@ -110,7 +110,7 @@ def test_voc_counts_from_1_and_difficult_objects_count(tmp_path: Path) -> None:
     # A mask has its photo's size.
     save(tmp_path / "masks" / "2007_000001.png", np.ones((40, 30), bool))
     error = discovery(tmp_path, tmp_path / "masks", tmp_path / "Annotations", *options).error
-    assert "40 x 30 px (height x width), but its photo has 30 x 40" in error
+    assert "40 x 30 px (height x width), but the ground truth has 30 x 40" in error
 
 
 def test_coco_boxes_are_rounded_crowds_left_out_and_photos_known_by_id_or_name(tmp_path: Path) -> None:

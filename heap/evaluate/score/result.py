@@ -11,10 +11,10 @@ import pandas as pd
 
 from heap.errors import DataError
 from heap.evaluate import measures, tables
+from heap.evaluate.protocols import Outcome
 from heap.evaluate.score.files import SHOWN
-from heap.evaluate.score.tasks import Inputs, Scored
+from heap.evaluate.score.tasks import Inputs
 from heap.evaluate.show import tables_of
-from heap.evaluate.tables import Figure
 from heap.files import file_sha256
 from heap.terminal import Console
 
@@ -51,21 +51,21 @@ class Outputs:
                 raise DataError(f"{path}: would be written over")
 
 
-def finish(scored: Scored, inputs: Inputs, outputs: Outputs, options: Mapping[str, Any]) -> None:
+def finish(task: str, scored: Outcome, inputs: Inputs, outputs: Outputs, options: Mapping[str, Any]) -> None:
     """Write what is asked for and print the table.
 
     Args:
+        task: its name in tables.
         scored: what the task gave.
         inputs: what it was given; told in the JSON.
         outputs: where results go.
         options: of the task; told in the JSON.
     """
-    dataset = outputs.dataset or _name(inputs.truth)
-    method = outputs.method or _name(inputs.pred)
-    figures = figures_of(scored, dataset, method)
+    names = outputs.dataset or _name(inputs.truth), task, outputs.method or _name(inputs.pred)
+    figures = scored.figures(*names)
     about = {
-        "scored": scored.task,
-        "method": method,
+        "scored": task,
+        "method": names[2],
         "inputs": {key: _told(path) for key, path in (("pred", inputs.pred), ("truth", inputs.truth))},
         "list": None if inputs.listed is None else _told(inputs.listed),
         "options": {**options, "bootstrap": asdict(inputs.resampling)},
@@ -76,9 +76,7 @@ def finish(scored: Scored, inputs: Inputs, outputs: Outputs, options: Mapping[st
         "warnings": measures.warnings_of(scored.notes),
     }
     if outputs.per_image is not None:
-        head = {"dataset": dataset, "task": scored.task, "method": method}
-        rows = pd.DataFrame([{**head, **row} for row in scored.measured.rows])
-        tables.write_photos(outputs.per_image, rows)
+        tables.write_photos(outputs.per_image, scored.photos(*names))
     if outputs.out is not None:
         tables.write(outputs.out, figures, about)
     console = Console()
@@ -87,20 +85,7 @@ def finish(scored: Scored, inputs: Inputs, outputs: Outputs, options: Mapping[st
     _remark(console, scored)
 
 
-def figures_of(scored: Scored, dataset: str, method: str) -> list[Figure]:
-    """Return the rows of the metrics CSV."""
-    measured = scored.measured
-    none = (None, None)
-    return [
-        Figure(
-            dataset, scored.task, method, variant, metric, value, scored.images, len(scored.skipped),
-            len(scored.fallbacks), *measured.intervals.get((variant, metric), none),
-        )
-        for (variant, metric), value in measured.figures.items()
-    ]  # fmt: skip
-
-
-def _remark(console: Console, scored: Scored) -> None:
+def _remark(console: Console, scored: Outcome) -> None:
     """Print what a reader of the figures should know and a table does not show."""
 
     def some(names: list[str]) -> str:
