@@ -92,7 +92,7 @@ def class_labels(photo: Photo) -> Labels:
     if photo.annotations is not None:
         if photo.size is None:
             raise ValueError("the ground truth does not say this photo's size")
-        return paint(photo.annotations, dict(enumerate(range(IGNORED))), photo.size)
+        return paint(photo.annotations, {number: number for number in range(1, IGNORED)}, photo.size)
     if photo.class_mask is None:
         raise DataError(f"{photo.path}: the manifest names no truth for this photo, and the task needs it")
     return _fitting(read_class_mask(photo.class_mask), photo.class_mask, photo.size)

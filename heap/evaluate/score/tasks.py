@@ -11,6 +11,7 @@ from heap.errors import DataError
 from heap.evaluate import instances, protocols, saliency
 from heap.evaluate.measures import NO_INTERVALS, Resampling
 from heap.evaluate.protocols import Given, Outcome, Pair, Run
+from heap.evaluate.retrieval import IGNORED
 from heap.evaluate.score.files import ARRAYS, IMAGES, match, predicted_files, read_list, refuse, truth_files
 from heap.evaluate.score.objects import read_boxes, read_results, read_truth
 from heap.evaluate.score.predictions import Boxed, ClusterFile, FeatureFiles, MapFile
@@ -179,6 +180,8 @@ def score_semantic(inputs: Inputs, classes: int) -> Outcome:
         truth = read_truth(inputs.truth)
         if not truth.categories:
             raise DataError(f"{inputs.truth}: expected a folder of class masks or COCO's instances with categories")
+        if len(truth.categories) >= IGNORED:
+            raise DataError(f"{inputs.truth}: {len(truth.categories)} categories, but class masks hold at most 254")
         class_of = {category: number for number, category in enumerate(sorted(truth.categories), start=1)}
         classes = len(class_of) + 1
         predicted, other = predicted_files(inputs.pred, truth.nested, CLUSTER_MAPS)
