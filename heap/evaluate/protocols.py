@@ -16,7 +16,7 @@ import pandas as pd
 
 from heap.bilateral import BilateralGrid, Parts
 from heap.components import Mask
-from heap.data.photos import read_photo
+from heap.data.photos import photo_frame, read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery, instances, measures, retrieval, saliency, semantic
 from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
@@ -238,7 +238,8 @@ class Saliency:
         assert photo.file is not None
         pixels = read_photo(photo.file)
         if pixels.shape[:2] != mask.shape:
-            raise DataError(f"{photo.file}: the photo has {pixels.shape[:2]} px, its ground truth {mask.shape}")
+            exif = " once turned by its EXIF orientation" if photo_frame(photo.file).orientation > 1 else ""
+            raise DataError(f"{photo.file}: {pixels.shape[:2]} px{exif}, but its ground truth has {mask.shape}")
         return BilateralGrid.of(pixels)
 
     def score(self, one: Any, photo: Photo, truth: Any) -> saliency.Photo:

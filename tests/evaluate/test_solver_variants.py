@@ -104,5 +104,5 @@ def test_without_the_solver_no_photo_is_read(bench: Bench) -> None:
 def test_a_photo_that_changed_its_size_is_named(bench: Bench) -> None:
     write_photos(bench)
     Image.new("RGB", (7, 5)).save(bench.folder / "photo3.jpg", format="PNG")
-    with pytest.raises(DataError, match=r"photo3\.jpg: the photo has \(5, 7\) px, its ground truth \(44, 60\)"):
+    with pytest.raises(DataError, match=r"photo3\.jpg: \(5, 7\) px, but its ground truth has \(44, 60\)"):
         run(bench, bilateral=True)
