@@ -18,8 +18,7 @@ from heap.cache.maps import MapReader
 from heap.cluster.stage import cluster_regions
 from heap.data import manifest as manifests
 from heap.evaluate import semantic
-from heap.evaluate.jobs import Segmented, SemanticJob
-from heap.evaluate.truth import photos_of
+from heap.evaluate.truth import class_labels, photos_of
 from heap.group import regions as region_table
 from heap.segment.instances import annotation
 from heap.segment.stage import segment_photo
@@ -41,7 +40,7 @@ class Demo:
         self.maps = MapReader(paths.maps("heap", DATASET))
         manifest = manifests.read(Path(paths.manifest(DATASET)))
         self.photos = photos_of(manifest.rows(SPLIT), manifest.root)
-        self.job = SemanticJob(len(manifest.info["classes"]) + 1)
+        self.classes = len(manifest.info["classes"]) + 1
 
     def figures(self, what: str, seed: int, moved: float) -> dict[str, object]:
         """Return the semantic figures of clusters by another seed of k-means, or of moved embeddings."""
@@ -60,7 +59,7 @@ class Demo:
             tokens = dict(zip(of["token"].tolist(), of["foreground_cluster"].tolist(), strict=True))
             _, objects = segment_photo(self.segment, self.maps, row[photo.image_id], tokens)
             told = [annotation(one, 1, one.cluster + 1) for one in objects]
-            described.append(self.job(Segmented(photo, told)))
+            described.append(semantic.describe(told, class_labels(photo), self.classes))
         found = semantic.summary(described)
         inertia = clusters.info["kmeans"]["foreground"]["inertia"]
         return {"clusters": what, "inertia": inertia, **{key: found[key] for key in ("nmi", "miou_8", "miou_objects")}}
