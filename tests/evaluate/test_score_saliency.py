@@ -78,8 +78,8 @@ def test_tables_rows_and_the_json_beside(world: Path) -> None:
     assert set(table["variant"]) == {"multi", "single"}
     assert done.value("iou", "multi") == pytest.approx((28 / 32 + 1 + 1) / 3, abs=1e-6)
     low, high = table[(table["metric"] == "iou") & (table["variant"] == "multi")][["low", "high"]].iloc[0]
-    assert low == pytest.approx(28 / 32, abs=1e-6)  # one draw in 27 is three times the first photo
-    assert high == pytest.approx(1, abs=1e-6)
+    assert low == pytest.approx(28 / 32, abs=0.005)  # one draw in 27 is three times the first photo
+    assert high == pytest.approx(1, abs=0.005)
     assert done.photos["photo"].tolist() == ["a", "b", "c"] * 2
     about = done.about
     assert (about["scored"], about["images"], about["options"]["truth_reading"]) == ("saliency", 3, "255")
