@@ -91,7 +91,7 @@ def test_a_folder_that_is_not_whole_is_refused(moved: Path) -> None:
         find(moved)
     told = json.loads((moved / "model.json").read_text())
     (moved / "model.json").write_text(json.dumps({**told, "version": 99}))
-    with pytest.raises(ModelError, match="a model of version 99, this heap reads version 3"):
+    with pytest.raises(ModelError, match="a model of version 99, this heap reads version"):
         find(moved)
     del told["reading"]
     (moved / "model.json").write_text(json.dumps(sealed(told)))
