@@ -63,6 +63,10 @@ def test_a_finished_job_is_one_line_and_settings_and_noise_are_none(capsys: pyte
     [
         ("06:00:00 INFO going\nheap: error: a: torn\n  wanted: a photo\n", "heap: error: a: torn\n  wanted: a photo"),
         ("Traceback (most recent call last):\n  File x\nKeyError: 'a\x1b[2J'\n", r"KeyError: 'a\x1b[2J'"),
+        (
+            "06:00:00 INFO step 3\n",
+            "ended without an error of its own (killed, or out of memory?), after: 06:00:00 INFO step 3",
+        ),
         ("", "it wrote no log; --verbose shows more"),
     ],
 )
@@ -105,6 +109,17 @@ def test_a_job_that_succeeds_when_tried_again_has_not_failed(capsys: pytest.Capt
     written = capsys.readouterr().err
     assert "Fix this" not in written
     assert "1/1 train" in written
+
+
+def test_a_run_that_was_stopped_has_not_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = handler()
+    start(shown, 4, "train", model="demo")
+    say(shown, "Terminating processes on user request, this might take some time.")
+    say(shown, "", logging.ERROR, event=LogEvent.JOB_ERROR, jobid=4, rule_name="train", rule_msg=None, log=[])
+    shown.close()
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "Stopped. The same command goes on: snakemake --cores all 'results/demo metrics.csv'"
+    ]
 
 
 def test_an_error_of_ours_is_shown_without_the_place_in_the_workflow(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,11 +29,15 @@ CONDA = any(
 SEARCH = "" if CONDA else f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH"
 # With `logger: heap` (profiles) what a job prints goes to its log alone, from which the logger quotes an error.
 SHOWN = workflow.output_settings
-ECHO = "heap" not in SHOWN.log_handler_settings or SHOWN.verbose or SHOWN.printshellcmds
+LOGGED = "heap" in SHOWN.log_handler_settings
+SILENCE = (
+    "exec > /dev/null;"
+    if LOGGED and not SHOWN.verbose and not SHOWN.printshellcmds
+    else ""
+)
 # This replaces Snakemake's own prefix, so strict mode is said again: a failure left of `| tee` must fail the job.
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))} {SEARCH}; "
-    + ("" if ECHO else "exec > /dev/null; ")
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))} {SEARCH}; {SILENCE} "
 )
 
 

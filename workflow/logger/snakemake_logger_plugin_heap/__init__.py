@@ -36,6 +36,7 @@ NOISE = re.compile(
 REPEATED = re.compile("At least one job did not complete successfully|CalledProcessError in file")
 # Where an error of ours was raised in the workflow's own files.
 PLACE = re.compile(r'^(WorkflowError( in file .*)?:|  File ".*", line \d+, in .*)\n?', re.MULTILINE)
+STOPPED = "Terminating processes on user request"
 LINES_OF_REASON = 12
 PREFIX = re.compile(r"(\d\d:){2}\d\d INFO ")
 
@@ -56,6 +57,7 @@ class Run:
 
     total: int = 0
     done: int = 0
+    stopped: bool = False
     started: float = field(default_factory=time.time)
     jobs: dict[int, Job] = field(default_factory=dict)
     running: dict[int, Job] = field(default_factory=dict)
@@ -94,8 +96,11 @@ class LogHandler(LogHandlerBase):
             LogEvent.RUN_INFO: self.planned, LogEvent.JOB_INFO: self.started, LogEvent.JOB_FINISHED: self.finished,
             LogEvent.JOB_ERROR: self.broke, LogEvent.ERROR: self.error, None: self.message,
         }.get(event)  # fmt: skip
-        if handle is not None:
-            handle(record)
+        try:
+            if handle is not None:
+                handle(record)
+        except Exception:  # noqa: BLE001  (as every handler of logging: what cannot be shown must not end the run)
+            self.handleError(record)
         return None
 
     def planned(self, record: Any) -> None:
@@ -137,6 +142,8 @@ class LogHandler(LogHandlerBase):
         """A job has failed; why is said at the end, where it is not scrolled away."""
         job = self.run_.jobs.get(record.jobid) or Job(record.rule_name, "", list(record.log or []), record.created)
         self.run_.running.pop(record.jobid, None)
+        if self.run_.stopped:
+            return
         self.run_.failed[record.jobid] = (job, str(record.rule_msg or ""))
         self.line(f"FAILED {job.rule} {job.name}", style="red")
 
@@ -149,6 +156,7 @@ class LogHandler(LogHandlerBase):
     def message(self, record: logging.LogRecord) -> None:
         """Print what has no event: warnings, and what Snakemake reports to the user."""
         text = record.getMessage()
+        self.run_.stopped |= text.startswith(STOPPED)
         if not NOISE.match(text) and record.levelno >= logging.INFO:
             self.line(text, style="yellow" if record.levelno >= logging.WARNING else "")
 
@@ -159,19 +167,25 @@ class LogHandler(LogHandlerBase):
 
     def close(self) -> None:
         """End the bar; say why jobs failed, as the last lines, and how to go on."""
-        if self.own is None and self.bar is not None:
+        if self.own is None:
+            self.finish()
+        super().close()
+
+    def finish(self) -> None:
+        """Print the last lines."""
+        if self.bar is not None:
             self.bar.stop()
             self.bar = None
-        if self.own is None and self.run_.failed:
-            for job, message in self.run_.failed.values():
-                self.line(f"\n{job.rule} {job.name} failed (log: {', '.join(job.logs)}):", style="bold red")
-                self.line(reason(job.logs) or message or "it wrote no log; --verbose shows more")
+        run, self.run_ = self.run_, Run()  # Snakemake closes more than once
+        for job, message in run.failed.values():
+            self.line(f"\n{job.rule} {job.name} failed (log: {', '.join(job.logs)}):", style="bold red")
+            self.line(reason(job.logs) or message or "it wrote no log; --verbose shows more")
+        if run.failed:
             self.line(f"\nFix this, then go on with the same command: {command()}")
-        elif self.own is None and self.run_.total == self.run_.done > 0:
-            self.line(f"done in {clock(time.time() - self.run_.started)}")
-        if self.own is None:
-            self.run_ = Run()  # Snakemake closes more than once
-        super().close()
+        elif run.stopped:
+            self.line(f"Stopped. The same command goes on: {command()}")
+        elif run.total == run.done > 0:
+            self.line(f"done in {clock(time.time() - run.started)}")
 
 
 class Now(ProgressColumn):
@@ -215,8 +229,12 @@ def reason(logs: list[str]) -> str:
     for path in map(Path, logs):
         lines = path.read_text(errors="replace").rstrip().splitlines() if path.is_file() else []
         starts = [n for n, line in enumerate(lines) if re.match(r"heap: error|(\d\d:){2}\d\d (ERROR|CRITICAL) ", line)]
+        if starts:
+            return "\n".join(lines[starts[-1] :][:LINES_OF_REASON])
+        if lines and not any(line.startswith("Traceback") for line in lines):
+            return f"ended without an error of its own (killed, or out of memory?), after: {lines[-1]}"
         if lines:
-            return "\n".join(lines[starts[-1] if starts else -1 :][:LINES_OF_REASON])
+            return lines[-1]
     return ""
 
 
