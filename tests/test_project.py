@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -70,3 +74,20 @@ def test_no_stage_imports_a_later_one() -> None:
             # The table of architectures is data that the configuration is checked against.
             allowed = {"encoders"} if path.name == "config.py" else set()
             assert later <= allowed, f"{path}: imports {later}"
+
+
+@pytest.mark.slow
+def test_the_package_is_found_from_the_folder_above_a_clone_of_its_name(tmp_path: Path) -> None:
+    clone, installed = tmp_path / "heap", tmp_path / "installed"
+    shutil.copytree(REPOSITORY / "heap", clone / "heap", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, clone)
+    build = "from setuptools import build_meta; print(build_meta.build_editable('..'))"
+    wheel = subprocess.run([sys.executable, "-c", build], cwd=clone, check=True, capture_output=True, text=True).stdout
+    with zipfile.ZipFile(tmp_path / wheel.splitlines()[-1]) as packed:
+        packed.extractall(installed)
+    # The current folder comes first, as for a script or a notebook there.
+    look = f"import site; site.addsitedir({str(installed)!r}); import heap; print(heap.__version__, heap.__file__)"
+    found = subprocess.run([sys.executable, "-IS", "-c", f"import sys; sys.path[:0] = ['']; {look}"], cwd=tmp_path,
+                           check=True, capture_output=True, text=True).stdout  # fmt: skip
+    assert found.split()[1] == str(clone / "heap/__init__.py")
