@@ -71,9 +71,7 @@ def test_no_stage_imports_a_later_one() -> None:
         for path in (REPOSITORY / "heap" / room).rglob("*.py"):
             imported = set(re.findall(r"^\s*from heap\.(\w+)", path.read_text(), re.MULTILINE))
             later = imported & set(order[number + 1 :])
-            # The table of architectures is data that the configuration is checked against.
-            allowed = {"encoders"} if path.name == "config.py" else set()
-            assert later <= allowed, f"{path}: imports {later}"
+            assert not later, f"{path}: imports {later}"
 
 
 @pytest.mark.slow

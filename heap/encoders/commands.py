@@ -29,7 +29,7 @@ def encoders(
         for key, value in _facts(name).items():
             echo(f"{key + ':':<12}{value}")
         return
-    from heap.encoders.registry import ARCHITECTURES
+    from heap.settings.architectures import ARCHITECTURES
 
     table = Table("architecture", "patch px", "values", "blocks", "heads", "registers", "about", "weights")
     for architecture, known in ARCHITECTURES.items():
@@ -72,8 +72,8 @@ def _facts(name: str) -> dict[str, str]:
     import timm
     import torch
 
-    from heap.encoders.registry import shape_of, timm_name
     from heap.encoders.weights import WEIGHTS_FOLDER, published
+    from heap.settings.architectures import shape_of, timm_name
 
     url, file = published(name)
     known = shape_of(name)
@@ -101,8 +101,8 @@ def _facts(name: str) -> dict[str, str]:
 def _facts_of_vit(name: str) -> dict[str, str]:
     import torch
 
-    from heap.encoders.registry import position_rule
     from heap.encoders.vit import Vit, build
+    from heap.settings.architectures import position_rule
     from heap.settings.models import VitEncoder
 
     with torch.device("meta"):

@@ -14,8 +14,8 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.registry import PositionRule
 from heap.errors import EncoderError
+from heap.settings.architectures import PositionRule
 
 Backbone: TypeAlias = "VisionTransformer | Eva"
 

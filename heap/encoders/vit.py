@@ -22,10 +22,10 @@ from heap.encoders.facets import check_block, read_block, run_block
 from heap.encoders.linear import speed_up
 from heap.encoders.position import Backbone, Position
 from heap.encoders.precision import check_precision
-from heap.encoders.registry import position_rule, shape_of, timm_name
 from heap.encoders.transfer import Transfer, padded_pixels
 from heap.encoders.weights import weights_in_words, with_weights
 from heap.errors import EncoderError
+from heap.settings.architectures import position_rule, shape_of, timm_name
 from heap.settings.models import VitEncoder
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import torch
 
 from heap.encoders.checkpoint import load_state, read_state
-from heap.encoders.registry import shape_of
 from heap.errors import EncoderError
 from heap.files import file_sha256
 from heap.receipts import Weights, read_receipt
+from heap.settings.architectures import shape_of
 
 M = TypeVar("M", bound=torch.nn.Module)
 # Random weights are drawn from one seed, so that two stores of the same `random` encoder hold the same features.

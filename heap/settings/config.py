@@ -10,6 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from heap.errors import SettingsError
+from heap.settings.architectures import shape_of
 from heap.settings.base import Name, Settings
 from heap.settings.baselines import BASELINES, BaselineSettings
 from heap.settings.datasets import CocoDataset, Dataset, ScenesDataset, VocDataset
@@ -301,8 +302,6 @@ def _problems_of_task(config: Config, key: str, task: Task) -> list[str]:
 
 def _problems_of_values(config: Config) -> list[str]:
     """Return a line for each value that cannot work together with another."""
-    from heap.encoders.registry import shape_of  # the table of architectures; imports neither torch nor timm
-
     lines: list[str] = []
     patch: dict[str, int] = {}
     for name, encoder in config.encoders.items():

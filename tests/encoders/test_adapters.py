@@ -19,8 +19,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from heap.encoders import vit
 from heap.encoders.position import interpolate_position
-from heap.encoders.registry import ARCHITECTURES, PositionRule, position_rule
 from heap.errors import EncoderError
+from heap.settings.architectures import ARCHITECTURES, PositionRule, position_rule
 from heap.settings.models import VitEncoder
 
 SIDE_PX, PATCH = 32, 8  # a native grid of 4 x 4
