@@ -18,7 +18,7 @@ import pandas as pd
 from heap.cache.lock import claim
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
-from heap.cache.reader import StoreReceipt, store_folder
+from heap.cache.reader import Appearance, StoreReceipt, store_folder
 from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
 from heap.data.photos import input_size, read_photo
@@ -54,6 +54,7 @@ class PartReceipt(StoreReceipt):
     """What one part of an extraction tells `gather`."""
 
     weights: Weights
+    appearance: Appearance | None
     storage: str
     encoder_settings: dict[str, Any]
     max_px: Positive | None
@@ -146,6 +147,7 @@ def extract(
             "dim": encoder.dim,
             "heads": encoder.heads,
             "attention_kind": encoder.attention_kind,
+            "appearance": encoder.appearance,
             "weights": encoder.weights,
             "storage": storage,
             "encoder_settings": settings["encoder"],
@@ -195,7 +197,7 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
     if left_out:
         log.warning("%s: %d photos skipped", photos.info["dataset"], len(left_out))
     keep = (
-        "dataset", "fingerprint", "encoder", "patch_px", "dim", "heads", "attention_kind", "weights",
+        "dataset", "fingerprint", "encoder", "patch_px", "dim", "heads", "attention_kind", "appearance", "weights",
         "storage", "encoder_settings", "max_px", "resize_px", "root", "rows_per_shard", "shards",
     )  # fmt: skip
     write_json(

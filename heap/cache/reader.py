@@ -15,10 +15,13 @@ from heap.cache.quantise import restore
 from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
-from heap.receipts import Positive, Receipt, Skipped, read_receipt
+from heap.receipts import Number, Positive, Receipt, Skipped, read_receipt
 
 # A name of one part: `../x` would lead out of the folder of stores.
 _FINGERPRINT = r"^\w{1,64}$"
+
+Appearance = Annotated[list[Number], Field(min_length=2, max_length=2)]
+"""Which values say what a patch looks like, see `heap.encoders.base.Encoder`."""
 
 
 class StoreReceipt(Receipt):
@@ -37,6 +40,7 @@ class FeatureReceipt(StoreReceipt):
     """What `gather` tells all later stages of a feature store."""
 
     weights: dict[str, str | None]
+    appearance: Appearance | None = None
     rows_per_shard: Positive
     shards: Positive
     skipped: list[Skipped]

@@ -4,7 +4,7 @@ The head's tokens cut an object into fragments (a wing, a shadowed side), which 
 thing they are. Two steps, both without labels and the same for every encoder, turn them into things:
 
 - Embeddings are compared around the mean of their kind (foreground, background), by the values that say what a patch
-  *looks like*: an encoder may declare the rest as something else (`heap.encoders.looks`: hand-made descriptors mostly
+  *looks like*: an encoder may declare the rest as something else (`heap.encoders.base`: hand-made descriptors mostly
   say how a patch stands out in its photo, which is the same for every kind of object). Where it does, its values were
   scaled by hand and are whitened too. Of a pre-trained encoder all values count, as they are.
 - Foreground regions of a photo that touch are joined, the most alike first, as long as their cosine is above a

@@ -39,6 +39,8 @@ class Encoder(Protocol):
         dim: D, values of a feature.
         heads: attention maps a photo.
         attention_kind: `cls`, or the documented substitute of encoders without a CLS token.
+        appearance: first value of a feature and one past the last that say what a patch looks like, as against how it
+            stands in its photo; they tell kinds of things apart. None: all do, as in every encoder that was trained.
         weights: where the weights came from, with `sha256` where there is a file.
     """
 
@@ -47,6 +49,7 @@ class Encoder(Protocol):
     dim: int
     heads: int
     attention_kind: AttentionKind
+    appearance: tuple[int, int] | None
     weights: dict[str, str | None]
 
     def encode(self, photos: Photos) -> Encoded:

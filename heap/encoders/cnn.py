@@ -60,6 +60,7 @@ class Cnn:
     """
 
     attention_kind: AttentionKind = "feature_norm"
+    appearance: tuple[int, int] | None = None
     heads = 1
 
     def __init__(self, model: Any, settings: CnnEncoder, weights: dict[str, str | None], device: str) -> None:

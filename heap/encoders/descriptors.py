@@ -22,8 +22,9 @@ from skimage.feature import local_binary_pattern
 from heap.encoders.base import AttentionKind, Encoded, Floats, Photos, grid_of
 from heap.settings.models import DescriptorEncoder
 
-# The first values of a feature are local, the others contrast.
-LOOKS = 35
+# The first values of a feature are local, the others contrast with the rest of the photo, which finds objects and is
+# the same for all kinds of them.
+_LOCAL = 35
 # Orientations of the histograms: 22.5 degrees apart, as in HOG (which has 9 of 20).
 _ORIENTATIONS = 8
 # Scales of the gradients and of the band-pass energies, pixels: the finest edges, and up to a patch.
@@ -71,6 +72,7 @@ class Descriptors:
 
     label = "descriptors (hand-made, no training)"
     attention_kind: AttentionKind = "centre_border_prior"
+    appearance: tuple[int, int] | None = (0, _LOCAL)
     heads = 1
 
     def __init__(self, settings: DescriptorEncoder) -> None:
@@ -95,7 +97,7 @@ class Descriptors:
         padding = ((0, grid_h * self.patch_px - height), (0, grid_w * self.patch_px - width), (0, 0))
         local = _local(np.pad(photo, padding, mode="edge"), self.patch_px)
         contrast, attention = _contrast(local)
-        features = np.concatenate([_looks(local), contrast], axis=-1).reshape(grid_h * grid_w, self.dim)
+        features = np.concatenate([_appearance(local), contrast], axis=-1).reshape(grid_h * grid_w, self.dim)
         return features.astype(np.float32), attention.reshape(-1).astype(np.float32)
 
 
@@ -161,7 +163,7 @@ def _group(weight: float, scale: float, *grids: Floats) -> Floats:
     return np.asarray(joined * np.sqrt(weight / joined.shape[-1]) / scale, np.float32)
 
 
-def _looks(local: _Grids) -> Floats:
+def _appearance(local: _Grids) -> Floats:
     """Return the local values `(grid_h, grid_w, 35)`; scales are deviations on photos (ECSSD and scenes), rounded."""
     return np.concatenate(
         [

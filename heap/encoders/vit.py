@@ -60,6 +60,7 @@ class Vit:
     """A frozen ViT as an `Encoder`: one facet of one block for every patch, and the CLS attention of that block."""
 
     attention_kind: AttentionKind = "cls"
+    appearance: tuple[int, int] | None = None
 
     def __init__(self, model: Backbone, settings: VitEncoder, weights: dict[str, str | None], device: str) -> None:
         """Freeze `model` on `device`.

@@ -13,7 +13,6 @@ import pandas as pd
 from heap import paths
 from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReader
-from heap.encoders.looks import looks
 from heap.encoders.open import choose_device
 from heap.errors import TrainingError
 from heap.files import file_sha256
@@ -97,7 +96,7 @@ def group(
         "dataset": name,
         "model": description["model"],
         "encoder": reader.receipt["encoder"],
-        "looks": looks(description["encoder_settings"]),
+        "looks": reader.receipt.get("appearance"),
         "tokens": head.settings.num_groups,
         "head_sha256": sha256,
         "seed": description["seed"],

@@ -35,7 +35,7 @@ STAGE_VERSION = {
     "fetch": 1,
     "weights": 1,
     "manifest": 4,  # 3: with the ids of COCO's photos; 4: a checksum of the file, as every table has
-    "extract": 2,  # 2: photos of one grid stand together
+    "extract": 3,  # 2: photos of one grid stand together; 3: the receipt says which values are appearance
     "extract_means": 1,
     "train": 2,  # 2: the guess is smoothed over all columns
     "train_means": 1,

@@ -26,6 +26,7 @@ SHARD_BYTES = 4 * 2**20  # 6 photos: even the small set is many shards
 
 
 class Drawn:
+    appearance = None
     label, patch_px, dim, heads, attention_kind = "drawn at random (a test)", PATCH_PX, DIM, HEADS, "cls"
 
     def __init__(self) -> None:
