@@ -77,10 +77,12 @@ def test_no_stage_imports_a_later_one() -> None:
 @pytest.mark.slow
 def test_the_package_is_found_from_the_folder_above_a_clone_of_its_name(tmp_path: Path) -> None:
     clone, installed = tmp_path / "heap", tmp_path / "installed"
-    shutil.copytree(REPOSITORY / "heap", clone / "heap", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("heap", "workflow/logger"):
+        shutil.copytree(REPOSITORY / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, clone)
-    build = "from setuptools import build_meta; print(build_meta.build_editable('..'))"
+    backend = tomllib.loads((clone / "pyproject.toml").read_text())["build-system"]["build-backend"]
+    build = f"import {backend} as backend; print(backend.build_editable('..'))"
     wheel = subprocess.run([sys.executable, "-c", build], cwd=clone, check=True, capture_output=True, text=True).stdout
     with zipfile.ZipFile(tmp_path / wheel.splitlines()[-1]) as packed:
         packed.extractall(installed)
