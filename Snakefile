@@ -32,8 +32,6 @@ include: "workflow/rules/collections.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/pictures.smk"
-include: "workflow/rules/seeds.smk"
-include: "workflow/rules/ablation.smk"
 
 
 rule all:

@@ -42,7 +42,7 @@ ALLOWED = 1 / 20
 
 def random_store(folder: Path, photos: int) -> FeatureReader:
     """Write a store of random features, shard by shard."""
-    rows = pd.DataFrame({"image_id": [f"p{i:05d}" for i in range(photos)], "split": "train"})
+    rows = pd.DataFrame({"image_id": [f"p{i:05d}" for i in range(photos)]})
     rows = rows.assign(path=rows["image_id"] + ".jpg", height_px=SIDE * 8, width_px=SIDE * 8)
     layout = plan(rows, 8, DIM * 2, lambda h, w: (h, w))
     store = FeatureStore.create(store_folder(folder / "random", "r" * 16), layout, DIM, HEADS, {})

@@ -25,7 +25,7 @@ def main() -> None:
     scenes = manifest.read(paths.manifest("scenes"))
     maps = MapReader(paths.maps("heap", "scenes"))
     columns = []
-    for i in np.flatnonzero(maps.images["split"] == "val")[:SCENES]:
+    for i in np.flatnonzero(maps.images["image_id"].isin(scenes.rows("val")["image_id"]))[:SCENES]:
         row = maps.images.iloc[i]
         photo = read_photo(scenes.root / row["path"])
         soft = soft_map(logits_of(maps.foreground(i)), maps.receipt["patch_px"], photo.shape[:2], photo.shape[:2])

@@ -149,31 +149,48 @@ def gather(
 def train(
     settings: Frozen,
     features: Features,
-    out: Annotated[Path, typer.Option("--out", help="Receipt; the heads lie in the folder of its name beside it.")],
-    history: Annotated[Path, typer.Option("--history", help="CSV of losses and diagnostics of all seeds.")],
+    manifest: ManifestFile,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of initialisation, order of photos, sampled patches.")],
+    out: Annotated[Path, typer.Option("--out", help="The head, a safetensors file.")],
+    history: Annotated[Path, typer.Option("--history", help="CSV of losses and diagnostics.")],
+    survey: Annotated[Path, typer.Option("--survey", help="Maps by which `select` compares seeds.")],
     device: Device = None,
     means: Means = None,
 ) -> None:
-    """Train a HEAP head for each seed on cached features and choose one. A killed training resumes."""
+    """Train the HEAP head of one seed on cached features. A killed training resumes."""
     from heap.head.train import train as run
 
-    run(settings, features, out, history, device, means)
+    run(settings, features, manifest, seed, out, history, survey, device, means)
+
+
+@app.command()
+def select(
+    settings: Frozen,
+    head: Annotated[list[Path], typer.Option("--head", help="Heads of a model's seeds, in their order.")],
+    survey: Annotated[list[Path], typer.Option("--survey", help="Their surveys.")],
+    seed_history: Annotated[list[Path], typer.Option("--seed-history", help="Their histories.")],
+    out: Annotated[Path, typer.Option("--out", help="Receipt; a copy of the head lies in the folder of its name.")],
+    history: Annotated[Path, typer.Option("--history", help="CSV of the history of all seeds.")],
+) -> None:
+    """Choose the head of one of several seeds by signs that need no label."""
+    from heap.head.select import select as run
+
+    run(settings, head, survey, seed_history, out, history)
 
 
 @app.command()
 def group(
     settings: Frozen,
     features: Features,
-    head: Annotated[Path, typer.Option("--head", help="Receipt of a training, or a head.safetensors.")],
+    head: Annotated[Path, typer.Option("--head", help="Receipt of a model, or a head.safetensors.")],
     out_regions: Annotated[Path, typer.Option("--out-regions", help="Region table (Parquet).")],
     out_maps: Annotated[Path, typer.Option("--out-maps", help="Receipt of the patch maps.")],
-    seed: Annotated[int | None, typer.Option("--seed", help="Take this seed's head, not the chosen one.")] = None,
     device: Device = None,
 ) -> None:
     """Run a trained head over a dataset: patch maps and regions with embeddings."""
     from heap.group.stage import group as run
 
-    run(settings, features, head, out_regions, out_maps, device, seed)
+    run(settings, features, head, out_regions, out_maps, device)
 
 
 @app.command()

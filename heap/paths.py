@@ -43,13 +43,28 @@ def features_part(dataset: str, part: str) -> str:
     return f"{RESULTS}/features/{dataset}.parts/{part}.json"
 
 
+def seed_head(head: str, seed: str) -> str:
+    """Head of one seed of a model (or of a variant of the ablation)."""
+    return f"{RESULTS}/heads/{head}/seed{seed}/head.safetensors"
+
+
+def seed_history(head: str, seed: str) -> str:
+    """Losses and diagnostics of the training of one seed, one row every few iterations."""
+    return f"{RESULTS}/heads/{head}/seed{seed}/history.csv"
+
+
+def seed_survey(head: str, seed: str) -> str:
+    """Saliency maps of some training photos by the head of one seed; seeds are compared by them."""
+    return f"{RESULTS}/heads/{head}/seed{seed}/survey.safetensors"
+
+
 def head(model: str) -> str:
-    """Receipt of training: which head was chosen, and why; heads lie in the folder of the same name beside it."""
+    """Receipt of a model: which seed's head is used, and why; a copy of it lies in the folder of the same name."""
     return f"{RESULTS}/head/{model}.json"
 
 
 def history(model: str) -> str:
-    """Losses and diagnostics of the training of every seed, one row every few iterations."""
+    """Losses and diagnostics of the training of every seed of a model."""
     return f"{RESULTS}/head/{model}.csv"
 
 
@@ -73,16 +88,6 @@ def found_history(model: str) -> str:
     return f"{RESULTS}/found/{model}.csv"
 
 
-def seed_maps(seed: str, dataset: str) -> str:
-    """Receipt of the patch maps by one seed's head, chosen or not."""
-    return f"{RESULTS}/seeds/{seed}/maps/{dataset}.json"
-
-
-def seed_regions(seed: str, dataset: str) -> str:
-    """Regions by one seed's head."""
-    return f"{RESULTS}/seeds/{seed}/regions/{dataset}.parquet"
-
-
 def seeds(benchmark: str) -> str:
     """Mean and deviation of HEAP's metrics over the seeds of the training."""
     return f"{RESULTS}/{benchmark}_seeds.csv"
@@ -91,16 +96,6 @@ def seeds(benchmark: str) -> str:
 def seeds_details(benchmark: str) -> str:
     """What produced a table over seeds."""
     return f"{RESULTS}/{benchmark}_seeds.json"
-
-
-def ablation_maps(variant: str, seed: str, dataset: str) -> str:
-    """Receipt of the patch maps by the head of one variant of the ablation and one seed."""
-    return f"{RESULTS}/ablation/{variant}/{seed}/maps/{dataset}.json"
-
-
-def ablation_regions(variant: str, seed: str, dataset: str) -> str:
-    """Regions by that head."""
-    return f"{RESULTS}/ablation/{variant}/{seed}/regions/{dataset}.parquet"
 
 
 def ablation() -> str:
@@ -113,13 +108,18 @@ def ablation_details() -> str:
     return f"{RESULTS}/ablation.json"
 
 
-def regions(dataset: str) -> str:
-    """One row a region: image, token, area, foreground score, embedding."""
-    return f"{RESULTS}/regions/{dataset}.parquet"
+def seed_of(head: str, seed: str) -> str:
+    """Name under which one seed's head stands in the place of a method; no method or model has a hyphen."""
+    return f"{head}-seed{seed}"
+
+
+def regions(method: str, dataset: str) -> str:
+    """One row a region: image, token, area, foreground score, embedding. Method: `heap`, or a `seed_of`."""
+    return f"{RESULTS}/regions/{method}/{dataset}.parquet"
 
 
 def maps(method: str, dataset: str) -> str:
-    """Receipt of a method's patch maps; the arrays lie in the folder of the same name beside it."""
+    """Receipt of the patch maps of a method or a `seed_of`; the arrays lie in the folder of the same name beside it."""
     return f"{RESULTS}/maps/{method}/{dataset}.json"
 
 

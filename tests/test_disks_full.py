@@ -20,6 +20,7 @@ from heap.evaluate.stage import evaluate
 from heap.files import read_json, write_json
 from heap.group.stage import group
 from heap.head.checkpoint import Checkpoint
+from heap.head.select import select
 from heap.head.train import train
 from heap.report.stage import report
 from heap.segment.stage import segment
@@ -69,7 +70,16 @@ class Stages:
 
     def train(self, out: Path) -> None:
         of = self.trained.path
-        train(self.frozen("train", "demo"), of(paths.features("scenes")), out / "demo.json", out / "demo.csv", "cpu")
+        train(
+            self.frozen("train", "demo"), of(paths.features("scenes")), of(paths.manifest("scenes")), 0,
+            out / "head.safetensors", out / "history.csv", out / "survey.safetensors", "cpu",
+        )  # fmt: skip
+
+    def select(self, out: Path) -> None:
+        files = [
+            [self.trained.path(of("demo", "0"))] for of in (paths.seed_head, paths.seed_survey, paths.seed_history)
+        ]
+        select(self.frozen("select", "demo"), *files, out / "demo.json", out / "demo.csv")
 
     def group(self, out: Path) -> None:
         of = self.trained.path
@@ -81,7 +91,7 @@ class Stages:
     def cluster(self, out: Path) -> None:
         of = self.trained.path
         cluster(
-            self.frozen("cluster", "scenes"), [of(paths.regions("scenes"))], [of(paths.maps("heap", "scenes"))],
+            self.frozen("cluster", "scenes"), [of(paths.regions("heap", "scenes"))], [of(paths.maps("heap", "scenes"))],
             out / "clusters.parquet", out / "index.faiss",
         )  # fmt: skip
 
@@ -142,7 +152,7 @@ def told(work: Callable[[], None], disk: Path, code: int = errno.ENOSPC) -> None
         assert os.strerror(code) in str(caught.value)
 
 
-@pytest.mark.parametrize("stage", ["train", "group", "cluster", "segment", "model", "evaluate", "report"])
+@pytest.mark.parametrize("stage", ["train", "select", "group", "cluster", "segment", "model", "evaluate", "report"])
 def test_a_full_disk_is_told_and_the_same_command_goes_on(
     stages: Stages, disk: Path, tmp_path: Path, stage: str
 ) -> None:

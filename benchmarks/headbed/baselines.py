@@ -87,6 +87,6 @@ def _found(bed: Bed, seen: list[Patches], seed_steps: int) -> list[np.ndarray]:
     progress = Progress(settings.steps, "iterations", f"training FOUND on {bed.name}")
     with Crew(Refine(bed.pictures, 8), 1) as crew:
         targets = Targets(bed.reader, crew)
-        head, _ = fit(bed.reader, bed.reader.rows_of("train"), targets, settings, progress)
+        head, _ = fit(bed.reader, bed.train, targets, settings, progress)
     progress.close()
     return [head(photo).foreground for photo in seen]

@@ -43,7 +43,8 @@ class Bed:
 
     Attributes:
         name: how tables name it.
-        reader: of the store; photos to train on are of split `train`.
+        reader: of the store.
+        train: positions of the photos to train on.
         truth: foreground `(N,)` bool by position in the store.
         scored: positions by name of the set, `val` (recipes are chosen on it) and `test` (reported).
         pictures: folder of the photos, as far as there are any.
@@ -52,6 +53,7 @@ class Bed:
 
     name: str
     reader: FeatureReader
+    train: list[int]
     truth: dict[int, np.ndarray]
     scored: dict[str, list[int]]
     pictures: Path
@@ -72,11 +74,12 @@ def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None 
     attention = [a for p in parts.values() for a in p.attention]
     count, dim = len(features), features[0].shape[1]
     px = [round(len(f) ** 0.5) * 8 for f in features]
-    split = [("test" if part in ("test", "val") else "train") for part, p in parts.items() for _ in p.features]
     ids = [f"{number:05d}" for number in range(count)]
+    parts_of = [part for part, p in parts.items() for _ in p.features]
+    train = [number for number, part in enumerate(parts_of) if part not in ("test", "val")]
     paths = [f"{name}.png" for name in ids]
     _draw(folder / "pictures", [(p.pictures, len(p.features)) for p in parts.values()], paths)
-    rows = pd.DataFrame({"image_id": ids, "path": paths, "split": split, "height_px": px, "width_px": px})
+    rows = pd.DataFrame({"image_id": ids, "path": paths, "height_px": px, "width_px": px})
     layout = plan(rows, 8, dim * 2, lambda h, w: (h, w))
     fingerprint = "f" * 16
     heads = attention[0].shape[-1]
@@ -115,7 +118,7 @@ def build(name: str, parts: dict[str, Photos], val_is: str, folder: Path | None 
             scored["test"] = positions
         if part == val_is:
             scored["val"] = positions
-    return Bed(name, FeatureReader(receipt), truth, scored, folder / "pictures", classes)
+    return Bed(name, FeatureReader(receipt), train, truth, scored, folder / "pictures", classes)
 
 
 def _draw(folder: Path, parts: list[tuple[np.ndarray | None, int]], paths: list[str]) -> None:

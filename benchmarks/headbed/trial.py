@@ -14,7 +14,7 @@ from benchmarks.headbed.recipes import smoothing
 from heap.group.apply import Grouped, group_photos
 from heap.head import losses
 from heap.head.batches import TrainingSet, collate, photo_of
-from heap.head.diagnose import final_diagnostics
+from heap.head.diagnose import orient
 from heap.head.fit import fit
 from heap.head.model import Head
 from heap.settings.models import TrainSettings
@@ -23,12 +23,9 @@ from heap.settings.stages import GroupSettings
 
 def train_one(bed: Bed, settings: TrainSettings, seed: int) -> tuple[Head, dict[str, float], TrainSettings]:
     """Train a head on the bed's photos and set its polarity; returns it, its diagnostics and calibrated settings."""
-    data = TrainingSet(bed.reader, "train", settings.loss.variant, settings.resident_gb)
+    data = TrainingSet(bed.reader, bed.train, settings.loss.variant, settings.resident_gb)
     head, _, found = fit(data, bed.reader.dim, settings, "cpu", seed)
-    final = final_diagnostics(head, data, "cpu")
-    if final["rho"] < 0:
-        head.flip()
-        final = final_diagnostics(head, data, "cpu")
+    final, _, _ = orient(head, data, "cpu")
     return head, final | signs(head, data), found
 
 

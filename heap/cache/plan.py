@@ -30,9 +30,9 @@ class Plan:
     """The layout of one store.
 
     Attributes:
-        images: one row a photo, in the manifest's order: image_id, path, split, height_px, width_px, content (where
-            the table has it), input_h_px, input_w_px, grid_h, grid_w, offset (its first row), shard, slot (its row in
-            the per-photo arrays).
+        images: one row a photo, sorted by image_id: image_id, path, height_px, width_px, content (where the table has
+            it), input_h_px, input_w_px, grid_h, grid_w, offset (its first row), shard, slot (its row in the per-photo
+            arrays). Splits are not among them: they belong to the manifest, which may change after the encoding.
         rows_per_shard: patches a shard holds.
         rows_per_chunk: patches read at once; divides `rows_per_shard`.
         slots_per_shard: photos a shard can hold.
@@ -80,6 +80,8 @@ def plan(
         bytes_per_row: size of one patch's feature.
         input_size: (height_px, width_px) of a photo to those of what the encoder is given.
     """
+    # The order of a list of photos, as of a split, decides no feature and no place.
+    table = table.sort_values("image_id", kind="stable")
     sizes = [input_size(h, w) for h, w in zip(table["height_px"], table["width_px"], strict=True)]
     grids = [grid_of(h, w, patch_px) for h, w in sizes]
     patches = np.array([h * w for h, w in grids], dtype=np.int64)
@@ -89,7 +91,7 @@ def plan(
     per_shard = -(-per_shard // chunk) * chunk
     offsets, shards, slots = (np.zeros(len(patches), np.int64) for _ in range(3))
     shard = used = slot = 0
-    # By grid, and in the manifest's order within a grid.
+    # By grid, and by image_id within a grid.
     for i in sorted(range(len(grids)), key=grids.__getitem__):
         if used + patches[i] > per_shard or slot == SHARD_PHOTOS:
             shard, used, slot = shard + 1, 0, 0
@@ -97,7 +99,7 @@ def plan(
         used, slot = used + int(patches[i]), slot + 1
     slots_per_shard = int(slots.max()) + 1
     # The photos' hashes stay with their features, so that a changed file can be told; tables made by hand lack them.
-    known = [name for name in ("image_id", "path", "split", "height_px", "width_px", "content") if name in table]
+    known = [name for name in ("image_id", "path", "height_px", "width_px", "content") if name in table]
     images = table[known].reset_index(drop=True).copy()
     images["input_h_px"] = np.array([h for h, _ in sizes], dtype=np.int32)
     images["input_w_px"] = np.array([w for _, w in sizes], dtype=np.int32)
@@ -153,5 +155,5 @@ def refuse_large(
 
 def fingerprint(settings: dict[str, Any], weights_sha256: str | None, table: pd.DataFrame, version: int) -> str:
     """Return the name of the store that these settings, weights and photos give: equal names, equal features."""
-    photos = list(zip(table["image_id"], table["content"], strict=True))
+    photos = sorted(zip(table["image_id"], table["content"], strict=True))
     return digest({"settings": settings, "weights": weights_sha256, "photos": digest(photos, 64), "version": version})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,10 +83,9 @@ class FeatureReader:
         """D, values of a feature."""
         return int(self.receipt["dim"])
 
-    def rows_of(self, split: str | None) -> list[int]:
-        """Return the positions of a split's photos in `images`; all for None."""
-        chosen = self.images if split is None else self.images[self.images["split"] == split]
-        return [int(i) for i in chosen.index]
+    def rows_of(self, image_ids: Iterable[str]) -> list[int]:
+        """Return the positions in `images` of these photos, in its order; photos that were skipped are left out."""
+        return [int(i) for i in np.flatnonzero(self.images["image_id"].isin(list(image_ids)))]
 
     def patches(self, i: int) -> int:
         """Return N of photo `i`."""

@@ -6,8 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError, safe_open
-
 from heap import paths
 from heap.cluster import table as cluster_table
 from heap.cluster.objects import View
@@ -15,10 +13,9 @@ from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover import folder
 from heap.discover.folder import MODEL, Centroids, Parts, Reading
 from heap.errors import ModelError
-from heap.files import file_sha256, parse_json, read_json
-from heap.head.folder import HEAD, weights_of
+from heap.files import file_sha256, read_json
+from heap.head.folder import HEAD, describe, weights_of
 from heap.settings.base import Settings
-from heap.settings.config import ABLATION
 from heap.settings.freeze import section
 from heap.settings.stages import GroupSettings, SegmentSettings
 
@@ -32,7 +29,7 @@ def find(path: str | Path) -> Parts:
 
     Args:
         path: an exported folder; the receipt of a training (`results/head/demo.json`) or the folder of its name; or a
-            folder of receipts (`results/head`), of which the last written counts, the ablation's left out.
+            folder of receipts (`results/head`), of which the last written counts.
 
     Raises:
         ModelError: there is no model; says what was looked for.
@@ -50,8 +47,7 @@ def find(path: str | Path) -> Parts:
     if receipt.is_file():
         return of_training(receipt)
     if path.is_dir():
-        # Variants of the ablation are trained to be measured; the last of them may be one without a loss.
-        receipts = [file for file in path.glob("*.json") if not file.name.startswith(ABLATION) and _is_receipt(file)]
+        receipts = [file for file in path.glob("*.json") if _is_receipt(file)]
         if receipts:
             last = max(receipts, key=lambda file: (file.stat().st_mtime_ns, file.name))
             others = sorted(file.stem for file in receipts if file != last)
@@ -69,7 +65,7 @@ def find(path: str | Path) -> Parts:
 
 def _is_receipt(file: Path) -> bool:
     found = read_json(file)
-    return isinstance(found, dict) and {"identity", "seeds", "seed", "model"} <= set(found)
+    return isinstance(found, dict) and {"head_sha256", "seeds", "seed", "model"} <= set(found)
 
 
 def of_training(receipt: Path) -> Parts:
@@ -117,12 +113,7 @@ def of_stage(settings: dict[str, Any], receipt: Path, clusters: Path | None) -> 
 def read_head(receipt: Path) -> tuple[Path, str, dict[str, Any]]:
     """Return the file of the chosen head, its sha256, and the description in it, without building it."""
     head_file, _ = weights_of(receipt)
-    try:
-        with safe_open(head_file, framework="numpy") as file:
-            description: dict[str, Any] = parse_json((file.metadata() or {})["heap"])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ModelError(f"{head_file}: not a HEAP head ({error})") from error
-    return head_file, file_sha256(head_file), description
+    return head_file, file_sha256(head_file), describe(head_file)
 
 
 def centroids(table: Path, head_sha256: str, receipt: Path) -> Centroids:

@@ -16,11 +16,18 @@ Out = Annotated[Path, typer.Option("--out", help="CSV to write; it appears whole
 Features = Annotated[list[Path] | None, typer.Option("--features", help="Receipts of features (retrieval).")]
 
 
-def seeds(settings: Frozen, manifest: Manifests, maps: Maps, out: Out, features: Features = None) -> None:
+def seeds(
+    settings: Frozen,
+    manifest: Manifests,
+    maps: Maps,
+    head: Annotated[list[Path], typer.Option("--head", help="Receipts of the models, which say the chosen seeds.")],
+    out: Out,
+    features: Features = None,
+) -> None:
     """Measure the head of every seed: mean and deviation of a benchmark's figures (results/settings/evaluate/...)."""
     from heap.evaluate.seeds import seeds as run
 
-    run(settings, manifest, maps, features or [], out)
+    run(settings, manifest, maps, features or [], head, out)
 
 
 def ablation(settings: Frozen, manifest: Manifests, maps: Maps, out: Out, features: Features = None) -> None:

@@ -24,7 +24,14 @@ _OF_MASKS = (InstancesTask, SemanticTask)
 Key = tuple[str, str, str, str]
 
 
-def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], features: Sequence[Path], out: Path) -> None:
+def seeds(
+    frozen: Path,
+    manifests: Sequence[Path],
+    maps: Sequence[Path],
+    features: Sequence[Path],
+    heads: Sequence[Path],
+    out: Path,
+) -> None:
     """Measure HEAP's maps of every seed and write `dataset,task,variant,metric,mean,deviation,least,most,seeds,...`.
 
     Semantic and instances are left out, and the JSON beside the table says so: they need masks of each seed.
@@ -34,6 +41,7 @@ def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], feature
         manifests: of the benchmark's datasets.
         maps: receipts of HEAP's maps, of each seed and dataset; each says its seed itself.
         features: receipts of features; only retrieval reads them.
+        heads: receipts of the models, which say the chosen seeds.
         out: the table; its JSON goes beside it.
 
     Raises:
@@ -42,13 +50,14 @@ def seeds(frozen: Path, manifests: Sequence[Path], maps: Sequence[Path], feature
     settings = read_frozen(frozen, "evaluate")
     benchmark: BenchmarkSettings = section(settings, "benchmark", BenchmarkSettings)
     of_seed: dict[int, list[Path]] = {}
+    chosen_of = {receipt["model"]: receipt["seed"] for receipt in map(read_json, heads)}
     chosen: dict[str, int] = {}  # by dataset
     for path in maps:
         receipt = read_json(path)
-        if not isinstance(receipt, dict) or "seed_chosen" not in receipt:
+        if not isinstance(receipt, dict) or "seed" not in receipt:
             raise DataError(f"{path}: maps that do not say the seed of their head")
         of_seed.setdefault(int(receipt["seed"]), []).append(path)
-        chosen[str(receipt["dataset"])] = int(receipt["seed_chosen"])
+        chosen[str(receipt["dataset"])] = chosen_of[receipt["model"]]
     run = Run(progress=out.with_name(f"progress.{out.stem}.json"))
     table = over_seeds(figures_of_seeds(benchmark, manifests, of_seed, features, run))
     publish(out, table, benchmark, settings, {"seeds": sorted(of_seed), "chosen": chosen})

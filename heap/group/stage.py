@@ -38,18 +38,16 @@ def group(
     out_regions: Path,
     out_maps: Path,
     device: str | None,
-    seed: int | None = None,
 ) -> None:
     """Run the head over every photo of a store.
 
     Args:
         frozen: frozen settings of the stage.
         features: receipt of the dataset's features.
-        head_path: receipt of a training, or a `head.safetensors`.
+        head_path: receipt of a model, or a `head.safetensors`.
         out_regions: region table.
         out_maps: receipt of the patch maps.
         device: torch device, see `choose_device`.
-        seed: take this seed's head of the training; None takes the chosen one.
 
     Raises:
         TrainingError: there is no such head, or it was trained on features of another encoder.
@@ -57,7 +55,7 @@ def group(
     settings: GroupSettings = section(read_frozen(frozen, "group"), "group", GroupSettings)
     reader = FeatureReader(features)
     chosen = choose_device(device)
-    weights, choice = weights_of(head_path, seed)
+    weights, choice = weights_of(head_path)
     head, description = load(weights, chosen)
     for key in ("encoder", "weights", "dim"):
         if description[key] != reader.receipt[key]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from heap.cache.reader import FeatureReader
+from heap.data import manifest as manifests
+from heap.errors import DataError, TrainingError
 from heap.head import priors
 from heap.head.prefetch import Prefetch
 
@@ -64,12 +67,35 @@ class Batch:
         return min(self.counts) < max(self.counts)
 
 
-class TrainingSet:
-    """The photos of one split of a store.
+def photos_to_train_on(reader: FeatureReader, manifest: Path, split: str | None, least: int, model: str) -> list[int]:
+    """Return the positions in the store of the photos of a split, as the manifest has it now.
 
     Args:
         reader: the features.
+        manifest: of the same dataset.
         split: only this split; None takes all.
+        least: how many there must be.
+        model: which is trained, for messages.
+
+    Raises:
+        DataError: the manifest is of another dataset, or has no such split.
+        TrainingError: there are too few photos.
+    """
+    listed, dataset = manifests.read(manifest), reader.receipt["dataset"]
+    if listed.info["dataset"] != dataset:
+        raise DataError(f"{manifest}: is of {listed.info['dataset']}, but {reader.path} of {dataset}")
+    photos = reader.rows_of(listed.rows(split)["image_id"])
+    if len(photos) < least:
+        raise TrainingError(f"models.{model}: {len(photos)} photos to train on, expected at least {least}")
+    return photos
+
+
+class TrainingSet:
+    """Some photos of a store.
+
+    Args:
+        reader: the features.
+        photos: their positions in the store, ascending; None takes all.
         variant: decides the warm-up target.
         resident_gb: features up to this size are kept in memory.
 
@@ -77,9 +103,9 @@ class TrainingSet:
         waited_s: seconds that `batches` has kept its user waiting so far.
     """
 
-    def __init__(self, reader: FeatureReader, split: str | None, variant: str, resident_gb: float) -> None:
+    def __init__(self, reader: FeatureReader, photos: list[int] | None, variant: str, resident_gb: float) -> None:
         self.reader, self.variant = reader, variant
-        self.photos = reader.rows_of(split)
+        self.photos = list(range(len(reader))) if photos is None else photos
         shards = reader.images["shard"].to_numpy()
         self.shard_of = {i: int(shards[i]) for i in self.photos}
         self._photos_of: dict[int, list[int]] = {}
@@ -92,8 +118,8 @@ class TrainingSet:
         self._kept: dict[int, Photo] = {}
         if self.resident:
             with ThreadPoolExecutor(_READERS) as pool:
-                for photos in pool.map(self._read, ([shard] for shard in sorted(self._photos_of))):
-                    self._kept |= photos
+                for some in pool.map(self._read, ([shard] for shard in sorted(self._photos_of))):
+                    self._kept |= some
 
     def __len__(self) -> int:
         return len(self.photos)

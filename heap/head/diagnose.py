@@ -16,7 +16,7 @@ from heap.head.model import Grouping, Head
 from heap.head.objective import loss_terms
 from heap.settings.models import LossSettings
 
-# Photos that decide polarity and the final diagnostics, and a batch of them.
+# Photos that decide the polarity and the final diagnostics, and a batch of them.
 _DIAGNOSED = 512
 _BATCH = 16
 
@@ -85,9 +85,17 @@ def survey(head: Head, data: TrainingSet, device: str, loss: LossSettings | None
     return {name: round(float(np.average([row[name] for row in rows], weights=sizes)), 6) for name in rows[0]}, maps
 
 
-def final_diagnostics(head: Head, data: TrainingSet, device: str) -> Signs:
-    """Return the signs of `survey` alone."""
-    return survey(head, data, device)[0]
+def orient(head: Head, data: TrainingSet, device: str, loss: LossSettings | None = None) -> tuple[Signs, Maps, bool]:
+    """Exchange a head's foreground and background where `framing` says so; return its `survey`, and whether it did.
+
+    The losses do not tell the two apart. One sign decides this and the choice between seeds (`heap.head.choose`): rho
+    follows the attention, which may be misleading, and would turn right heads round.
+    """
+    signs, maps = survey(head, data, device, loss)
+    if signs["framing"] >= 0:
+        return signs, maps, False
+    head.flip()
+    return *survey(head, data, device, loss), True
 
 
 def agreement(maps: Sequence[Maps]) -> list[float]:
@@ -111,7 +119,12 @@ def agreement(maps: Sequence[Maps]) -> list[float]:
 def warnings_of(final: Signs) -> list[str]:
     """Return what looks wrong, in words that tell what to change; empty where nothing does."""
     words = []
-    if abs(final["rho"]) < 0.2:
+    if final["rho"] <= -0.2:
+        words.append(
+            f"two signs contradict: by the photos' edge foreground is foreground (framing {final['framing']:.2f}), by "
+            f"the attention it is background (rho {final['rho']:.2f}). The edge was followed; check results/pictures"
+        )
+    elif final["rho"] < 0.2:
         words.append(
             f"the saliency map hardly follows the attention (rho {final['rho']:.2f}): foreground and background may be "
             "exchanged or meaningless; try train.loss.variant robust, or other train.seeds"

@@ -1,11 +1,14 @@
-"""One head, optimised from one seed: deterministic on CPU for a number of threads, across kills too."""
+"""One head, optimised from one seed: deterministic on CPU by `heap.workers.fixed_threads`, across kills too."""
 
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -61,6 +64,7 @@ def fit(
 
     Raises:
         TrainingError: a loss or a gradient is not finite; the last checkpoint is kept.
+        SystemExit: with 143 after SIGTERM; the state is kept.
         ValueError: the settings do not fit the features.
     """
     state = checkpoint.read() if checkpoint is not None else None
@@ -72,7 +76,9 @@ def fit(
         head = Head(dim, settings.head)
         head.load_state_dict(state["head"])
         rows, start = state["history"], state["iteration"]
-        settings = TrainSettings.model_validate(state["settings"])
+        # Calibrated values are the checkpoint's; what changes no weight is what was asked for now.
+        runtime = {name: getattr(settings, name) for name in ("checkpoint_every", "resident_gb")}
+        settings = TrainSettings.model_validate({**state["settings"], **runtime})
         log.info("resuming after iteration %d", start)
     head.to(device).train()
     cuda = torch.device(device).type == "cuda"
@@ -84,7 +90,7 @@ def fit(
             bank.restore(state["bank"])
     progress = Progress(settings.steps, "iterations", doing, progress_file, done=start)
     guard = Guard(device, start, checkpoint)
-    with Feed(data, device, seed, settings.batch_size, start) as feed:
+    with Feed(data, device, seed, settings.batch_size, start) as feed, Termination() as termination:
         clock = Clock(feed.size)
         for iteration in range(start, settings.steps):
             for group in optimiser.param_groups:
@@ -94,7 +100,8 @@ def fit(
             guard.note(terms, norm)
             last = iteration == settings.steps - 1
             tell = iteration % HISTORY_EVERY == 0 or last
-            keep = checkpoint is not None and (iteration + 1) % settings.checkpoint_every == 0
+            stop = termination.asked
+            keep = checkpoint is not None and (stop or (iteration + 1) % settings.checkpoint_every == 0)
             if not cuda or tell or keep:
                 guard.check(terms)
             optimiser.step()
@@ -116,6 +123,9 @@ def fit(
             if checkpoint is not None and keep:
                 checkpoint.write(iteration + 1, head, optimiser, rows, settings, bank)
             progress.step()
+            if stop:
+                log.warning("%s: stopped by SIGTERM after iteration %d; the same command goes on", doing, iteration + 1)
+                raise SystemExit(128 + signal.SIGTERM)
     progress.close()
     return head.eval(), rows, settings
 
@@ -141,6 +151,33 @@ def gradients(
     head.zero_grad(set_to_none=True)
     terms["loss"].backward()  # type: ignore[no-untyped-call]
     return grouping, terms, torch.nn.utils.clip_grad_norm_(head.parameters(), settings.grad_clip)
+
+
+class Termination:
+    """Note SIGTERM (what Slurm sends at a time limit or `scancel`), so that the step is ended and its state kept.
+
+    Attributes:
+        asked: the signal came.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Termination:
+        # Python runs handlers in the main thread alone, and lets no other set them.
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.before = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.main:
+            signal.signal(signal.SIGTERM, self.before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
 
 
 class Guard:

@@ -107,7 +107,7 @@ def _reads(config: Config, job: Job, node: Node, stage: str, path: list[str]) ->
     if section == "models":
         if stage == "train" and config.ablation is not None and of.startswith(ABLATION):
             return config.ablation.model == path[1]
-        return of == path[1] if stage in ("train", "found", "model") else config.datasets[of].model == path[1]
+        return of == path[1] if stage in ("train", "select", "found", "model") else config.datasets[of].model == path[1]
     if section == "train":
         return not _overridden(config.heads()[of].overrides, path[1:])
     if section == "ablation":

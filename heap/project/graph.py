@@ -91,9 +91,18 @@ class _Builder:
         extract = self.add("extract", dataset, "extract", dataset, paths.features(dataset), [manifest, weights])
         return self.add("gather", dataset, None, "", paths.features(dataset), [extract, manifest])
 
+    def seed_head(self, head: str, seed: int) -> Job:
+        train_on = self.config.heads()[head].train_on
+        needs = [self.features(train_on), self.manifest(train_on)]
+        return self.add("train", f"{head}.{seed}", "train", head, paths.seed_head(head, str(seed)), needs)
+
     def head(self, model: str) -> Job:
-        features = self.features(self.config.heads()[model].train_on)
-        return self.add("train", model, "train", model, paths.head(model), [features])
+        needs = [self.seed_head(model, seed) for seed in self.config.train_settings(model).seeds]
+        return self.add("select", model, "select", model, paths.head(model), needs)
+
+    def group_seed(self, head: str, seed: int, dataset: str) -> Job:
+        by, needs = paths.seed_of(head, str(seed)), [self.features(dataset), self.seed_head(head, seed)]
+        return self.add("group", f"{by}.{dataset}", "group", dataset, paths.maps(by, dataset), needs)
 
     def found(self, model: str) -> Job:
         train_on = self.config.models[model].train_on
@@ -102,7 +111,7 @@ class _Builder:
 
     def group(self, dataset: str) -> Job:
         needs = [self.features(dataset), self.head(self.model_of(dataset))]
-        return self.add("group", dataset, "group", dataset, paths.maps("heap", dataset), needs)
+        return self.add("group", f"heap.{dataset}", "group", dataset, paths.maps("heap", dataset), needs)
 
     def maps(self, method: str, dataset: str) -> Job:
         if method == "heap":
@@ -165,9 +174,7 @@ class _Builder:
         shared = (set(self.config.train_settings(self.model_of(name)).seeds) for name in datasets)
         for seed in sorted(set.intersection(*shared)):
             for name in datasets:
-                reads = [self.features(name), self.head(self.model_of(name))]
-                output = paths.seed_maps(str(seed), name)
-                needs.append(self.add("group_seed", f"{seed}.{name}", "group", name, output, reads))
+                needs += [self.group_seed(self.model_of(name), seed, name), self.head(self.model_of(name))]
         return self.add("seeds", benchmark, "evaluate", benchmark, paths.seeds(benchmark), needs)
 
     def ablation(self, asked: AblationSettings) -> Job:
@@ -175,12 +182,8 @@ class _Builder:
         needs = [self.manifest(name) for name in datasets]
         needs += [self.features(name) for name in self.datasets_of(asked.benchmark, "retrieval")]
         for variant in asked.variants:
-            head = self.head(ABLATION + variant)
             for seed in asked.seeds:
-                for name in datasets:
-                    output, reads = paths.ablation_maps(variant, str(seed), name), [self.features(name), head]
-                    job = f"{variant}.{seed}.{name}"
-                    needs.append(self.add("group_variant", job, "group", name, output, reads))
+                needs += [self.group_seed(ABLATION + variant, seed, name) for name in datasets]
         return self.add("ablation", asked.benchmark, "ablation", asked.benchmark, paths.ablation(), needs)
 
 

@@ -13,10 +13,9 @@ KEPT = {
     "fetch": "Files that are there already are checked, not brought again.",
     "weights": "A weights file that is there is checked, not brought again.",
     "extract": "The present store stays; the earlier value finds it again without encoding (heap cache list).",
-    "train": "Earlier heads stay (the last five trainings of a model); the earlier value finds its own again.",
+    "train": "No photo is encoded. Until the new heads are trained, the chosen one stays as it was.",
 }
 STORE_STAYS = "No photo is encoded: the store is the same, only its receipt is written again."
-HEADS_STAY = "No head is trained: those that are there are the same."
 NEXT_JOB = "Re-runs nothing: memory or checkpoints, no result. The next job that runs uses it."
 
 
@@ -62,9 +61,9 @@ READS: dict[str, Reads] = {
     "models.*.encoder": Reads(("extract",)),
     "models.*.train_on": Reads(("train", "found", "model")),
     "models.*.train_split": Reads(("train", "found")),
-    "models.*.min_train_images": Reads(("train", "found"), HEADS_STAY),
+    "models.*.min_train_images": Reads(("train", "found")),
     "models.*.overrides": _TRAIN,
-    "train.seeds": Reads(("train",), "Only seeds without a head are trained; then one is chosen anew."),
+    "train.seeds": Reads(("select",), "Only seeds without a head are trained; then one is chosen again."),
     "train.head.num_groups": _TRAIN,
     "train.head.num_layers": _TRAIN,
     "train.head.num_heads": _TRAIN,
@@ -165,7 +164,7 @@ READS: dict[str, Reads] = {
     "benchmarks.*.methods": Reads(("evaluate", "report")),
     "ablation.benchmark": Reads(("ablation",)),
     "ablation.model": Reads(("train", "ablation")),
-    "ablation.seeds": Reads(("train", "ablation"), "Only seeds without a head are trained."),
+    "ablation.seeds": Reads(("ablation",), "Only seeds without a head are trained."),
     "ablation.variants": Reads(("train", "ablation"), "Only variants without a head are trained."),
     "evaluate.bootstrap": Reads(("evaluate",)),
     "evaluate.seed": Reads(("evaluate",)),

@@ -37,7 +37,8 @@ STAGE_VERSION = {
     "manifest": 4,  # 3: with the ids of COCO's photos; 4: a checksum of the file, as every table has
     "extract": 3,  # 2: photos of one grid stand together; 3: the receipt says which values are appearance
     "extract_means": 1,
-    "train": 2,  # 2: the guess is smoothed over all columns
+    "train": 3,  # 2: the guess is smoothed over all columns; 3: seeds apart, fixed threads, polarity by framing
+    "select": 1,
     "train_means": 1,
     "found": 2,  # 2: sealed
     "group": 5,  # 3: maps are smoothed, regions agree with them; 4: embeddings and areas too; 5: checksums
@@ -59,8 +60,9 @@ NAMED_BY = {
     "manifest": "dataset",
     "extract": "dataset",
     "extract_means": "dataset",
-    "train": "model",
-    "train_means": "model",
+    "train": "head",
+    "select": "model",
+    "train_means": "head",
     "found": "model",
     "group": "dataset",
     "maps": "method",
@@ -100,6 +102,7 @@ _HOLDS: dict[str, dict[str, Any]] = {
     "extract_means": {"means": dict[str, Any]},
     "train_means": {"means": dict[str, Any]},
     "train": {"train": TrainSettings, "train_split": str | None, "min_train_images": int},
+    "select": {"seeds": list[int]},
     "found": {"found": FoundSettings, "train_split": str | None, "min_train_images": int},
     "group": {"group": GroupSettings},
     "maps": {"baseline": KmeansSettings | LostSettings | TokenCutSettings | None},
@@ -155,13 +158,16 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
         return {"means": encoder}
     if stage == "train_means":
         return {"means": config.train_settings(name).model_dump(mode="json", include={*MEANS["train"]})}
+    if stage == "select":
+        return {"seeds": config.train_settings(name).seeds}
     if stage in ("train", "found"):
         model = config.heads()[name] if stage == "train" else config.models[name]
         training: Settings = config.train_settings(name) if stage == "train" else config.baselines.found
+        # One job a seed: another seed trains itself alone.
         return {
             "train_split": model.train_split,
             "min_train_images": model.min_train_images,
-            stage: training.model_dump(mode="json", exclude={*MEANS["train"]} if stage == "train" else None),
+            stage: training.model_dump(mode="json", exclude={*MEANS["train"], "seeds"} if stage == "train" else None),
         }
     if stage == "group":
         return {"group": config.group.model_dump(mode="json")}

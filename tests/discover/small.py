@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from head.training import train_model
 
 from heap import paths
 from heap.cache.extract import extract, gather
@@ -17,7 +18,6 @@ from heap.data.fetch import fetch
 from heap.discover.export import make_model
 from heap.files import write_json
 from heap.group.stage import group
-from heap.head.train import train
 from heap.segment.stage import segment
 from heap.settings import frozen_text, parse
 
@@ -70,14 +70,14 @@ def make(folder: Path, **encoder: Any) -> Trained:
         set_, model = "scenes", "demo"
         receipt, listed, features = (Path(of(set_)) for of in (paths.fetch_receipt, paths.manifest, paths.features))
         maps, clusters, head = Path(paths.maps("heap", set_)), Path(paths.clusters(set_)), Path(paths.head(model))
-        regions, weights = Path(paths.regions(set_)), Path(paths.weights("descriptors"))
+        regions, weights = Path(paths.regions("heap", set_)), Path(paths.weights("descriptors"))
         fetch(frozen("fetch", set_), receipt, set_)
         manifest.make(frozen("manifest", set_), receipt, listed)
         write_json(weights, {"source": "none", "file": None, "sha256": None})
         part = Path(paths.features_part(set_, "1-of-1"))
         extract(frozen("extract", set_), listed, weights, paths.beside(features), "1-of-1", part, "cpu")
         gather([part], paths.beside(features), listed, features)
-        train(frozen("train", model), features, head, Path(paths.history(model)), "cpu")
+        train_model(settings, model, features, listed, Path())
         group(frozen("group", set_), features, head, regions, maps, "cpu")
         cluster(frozen("cluster", set_), [regions], [maps], clusters, Path(paths.index(set_)))
         masks, table = Path(paths.masks(set_)), Path(paths.instances(set_))

@@ -25,7 +25,7 @@ def check_against_the_pipeline(trained: Trained, model: Model) -> None:
     """Every figure of every photo; the tolerance is that of float32 sums in batches of another size."""
     maps = MapReader(trained.path(paths.maps("heap", "scenes")))
     clusters = table.read(trained.path(paths.clusters("scenes"))).table
-    embeddings = regions.read(trained.path(paths.regions("scenes"))).embeddings
+    embeddings = regions.read(trained.path(paths.regions("heap", "scenes"))).embeddings
     coco = json.loads(trained.path(paths.masks("scenes")).read_text())
     ids = [str(image_id) for image_id in maps.images["image_id"]]
     found = model.discover([trained.photos / f"{image_id}.jpg" for image_id in ids])

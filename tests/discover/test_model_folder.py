@@ -222,11 +222,11 @@ def test_clusters_of_another_head_are_refused(trained: Trained, tmp_path: Path) 
     shutil.copytree(trained.path("results"), tmp_path / "results", ignore=shutil.ignore_patterns("features", "maps"))
     receipt = tmp_path / paths.head("demo")
     told = json.loads(receipt.read_text())
-    head = receipt.parent / "demo" / told["identity"] / "seed0/head.safetensors"
+    head = receipt.parent / "demo/head.safetensors"
     state = {**load_file(head), "mean": torch.ones(96)}
     metadata = {"heap": json.dumps(find(trained.path("results/head")).description)}
     save_file(state, head, metadata=metadata)
-    told["seeds"][0]["head_sha256"] = file_sha256(head)
+    told["head_sha256"] = file_sha256(head)
     receipt.write_text(json.dumps(told))
     with pytest.raises(ModelError, match=r"scenes\.parquet: clusters of another head \(sha256 .* than .*demo\.json"):
         find(receipt)

@@ -40,7 +40,7 @@ def _in_the_folder(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hits_are_the_nearest_by_brute_force(trained: Trained, model: Model, scenes: list[Collection]) -> None:
     photo = trained.photos / "val_0003.jpg"
     queries = model.discover(photo).regions[:3]
-    found = region_table.read(trained.path(paths.regions("scenes")))
+    found = region_table.read(trained.path(paths.regions("heap", "scenes")))
     others = np.flatnonzero(found.table["image_id"] != "val_0003")
     cosine = found.embeddings[others] @ np.array([region.embedding for region in queries]).T
     order = np.argsort(-cosine.max(axis=1))[:10]
@@ -130,13 +130,13 @@ def test_a_collection_of_two_datasets_tells_their_photos_apart(trained: Trained,
     shutil.copytree(paths.beside(of_scenes), paths.beside(copied))
     write_json(copied, {**read_json(of_scenes), "dataset": "again"})
     shutil.copy(at(paths.manifest("scenes")), at(paths.manifest("again")))
-    found = region_table.read(at(paths.regions("scenes")))
+    found = region_table.read(at(paths.regions("heap", "scenes")))
     found.info["dataset"] = "again"
-    region_table.write(at(paths.regions("again")), found)
+    region_table.write(at(paths.regions("heap", "again")), found)
     both, frozen = ("scenes", "again"), read_json(at(paths.settings("cluster", "scenes")))
     write_json(at(paths.settings("cluster", "both")), {**frozen, "name": "both"})
     cluster(
-        at(paths.settings("cluster", "both")), [at(paths.regions(name)) for name in both],
+        at(paths.settings("cluster", "both")), [at(paths.regions("heap", name)) for name in both],
         [at(paths.maps("heap", name)) for name in both], at(paths.clusters("both")), at(paths.index("both")),
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ def written(bench: Bench, manifest: Path, features: Path, heads: list[tuple[str,
         receipt = bench.folder / variant / str(seed) / "tiny.json"
         grids = ((bench.grid(i).ravel() * scale, None) for i in ids)
         write_maps(receipt, reader, "heap", grids, {
-            "model": f"ablation_{variant}", "seed": seed, "seed_chosen": 0, "head_sha256": f"sha of {variant} {seed}",
+            "model": f"ablation_{variant}", "seed": seed, "head_sha256": f"sha of {variant} {seed}",
         })  # fmt: skip
         paths.append(receipt)
     return paths

@@ -13,6 +13,7 @@ from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReader
 from heap.errors import DataError
 from heap.evaluate.seeds import over_seeds, seeds
+from heap.files import write_json
 
 TASKS = [{"task": "saliency", "dataset": "tiny"}, {"task": "semantic", "dataset": "tiny"}]
 
@@ -38,10 +39,11 @@ def test_a_perfect_and_an_empty_seed(tmp_path: Path) -> None:
     for seed, scale in ((0, 1.0), (3, 0.0)):
         receipt = tmp_path / str(seed) / "tiny.json"
         grids = ((bench.grid(i).ravel() * scale, None) for i in ids)
-        write_maps(receipt, reader, "heap", grids, {"seed": seed, "seed_chosen": 3})
+        write_maps(receipt, reader, "heap", grids, {"seed": seed, "model": "m"})
         maps.append(receipt)
     frozen = bench.write_frozen(TASKS, ["heap", "everything"])
-    seeds(frozen, [manifest], maps, [], tmp_path / "tiny_seeds.csv")
+    write_json(tmp_path / "m.json", {"model": "m", "seed": 3})
+    seeds(frozen, [manifest], maps, [], [tmp_path / "m.json"], tmp_path / "tiny_seeds.csv")
     table = pd.read_csv(tmp_path / "tiny_seeds.csv")
     iou = table[(table["variant"] == "multi") & (table["metric"] == "iou")].iloc[0]
     assert iou["seed_0"] == pytest.approx(1)
@@ -58,4 +60,4 @@ def test_maps_that_do_not_say_their_seed_are_refused(tmp_path: Path) -> None:
     manifest = bench.write_manifest()
     maps = bench.write_maps(bench.write_features(manifest), "heap")
     with pytest.raises(DataError, match="do not say the seed"):
-        seeds(bench.write_frozen(TASKS, ["heap"]), [manifest], [maps], [], tmp_path / "t.csv")
+        seeds(bench.write_frozen(TASKS, ["heap"]), [manifest], [maps], [], [], tmp_path / "t.csv")

@@ -86,7 +86,7 @@ def features(receipt: Path) -> None:
         reader.features(i), reader.attention(i), reader.cls(i)
     for shard in range(int(reader.receipt["shards"])):
         reader.shard(shard)
-    reader.rows_of("train")
+    reader.rows_of(["train_0001"])
 
 
 def patch_maps(receipt: Path) -> None:
@@ -212,7 +212,7 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
         Reader("receipt of maps", maps_receipt, patch_maps, (paths.beside(maps_receipt),)),
         Reader("plan of maps", maps_store / "images.parquet", map_store,
                tuple(one for one in maps_store.iterdir() if one.name != "images.parquet")),
-        Reader("table of regions", of(paths.regions("scenes")), regions.read),
+        Reader("table of regions", of(paths.regions("heap", "scenes")), regions.read),
         Reader("table of clusters", of(paths.clusters("scenes")), clusters),
         Reader("masks as COCO", of(paths.masks("scenes")), ours),
         Reader("mask", next(iter(sorted(paths.beside(of(paths.masks("scenes"))).glob("*.png")))), read_mask),

@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from head.planted import DIM, iou, planted_store
+from head.planted import DIM, iou, planted_store, write_manifest
+from head.training import train_model
 
+from heap import paths
 from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
 from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
 from heap.group import regions
 from heap.group.stage import group
-from heap.head.folder import load, weights_of
-from heap.head.train import train
+from heap.head.folder import load
 from heap.settings import frozen_text, parse
 
 GRIDS = ((14, 14), (10, 16))
+HEAD = paths.head("photos")
 
 
 Made = tuple[Path, FeatureReader, list[np.ndarray]]
@@ -33,11 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     raw = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
     raw["train"] |= {"seeds": [0, 1], "steps": 120, "batch_size": 16}
     config = parse(raw)
-    for stage, name in (("train", "photos"), ("group", "photos")):
-        (folder / f"{stage}.frozen.json").write_text(frozen_text(config, stage, name))
-    train(folder / "train.frozen.json", reader.path, folder / "head.json", folder / "head.csv", "cpu")
+    (folder / "group.frozen.json").write_text(frozen_text(config, "group", "photos"))
+    train_model(config, "photos", reader.path, write_manifest(folder / "manifest.parquet", reader), folder)
     group(
-        folder / "group.frozen.json", reader.path, folder / "head.json", folder / "regions.parquet",
+        folder / "group.frozen.json", reader.path, folder / HEAD, folder / "regions.parquet",
         folder / "maps" / "planted.json", "cpu",
     )  # fmt: skip
     return folder, reader, truth
@@ -69,7 +70,7 @@ def test_region_table_agrees_with_the_maps(made: Made) -> None:
 def test_an_embedding_is_the_mean_of_the_patches_that_the_region_owns(made: Made) -> None:
     folder, reader, _ = made
     table, maps = regions.read(folder / "regions.parquet"), MapReader(folder / "maps" / "planted.json")
-    head, _ = load(weights_of(folder / "head.json")[0], "cpu")
+    head, _ = load(folder / HEAD, "cpu")
     for i, name in enumerate(maps.images["image_id"]):
         centred = reader.features(i).astype(np.float32) - head.mean.numpy().ravel()
         normed = centred / np.linalg.norm(centred, axis=1, keepdims=True)
@@ -82,7 +83,7 @@ def test_batches_do_not_show(made: Made, monkeypatch: pytest.MonkeyPatch) -> Non
     folder, reader, _ = made
     monkeypatch.setattr("heap.group.stage._BATCH", 1)
     group(
-        folder / "group.frozen.json", reader.path, folder / "head.json", folder / "one.parquet",
+        folder / "group.frozen.json", reader.path, folder / HEAD, folder / "one.parquet",
         folder / "one" / "planted.json", "cpu",
     )  # fmt: skip
     one, eight = MapReader(folder / "one" / "planted.json"), MapReader(folder / "maps" / "planted.json")
@@ -100,7 +101,7 @@ def test_a_head_of_another_encoder_is_refused(made: Made) -> None:
         group(
             folder / "group.frozen.json",
             other,
-            folder / "head.json",
+            folder / HEAD,
             folder / "x.parquet",
             folder / "x.json",
             "cpu",

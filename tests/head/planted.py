@@ -14,6 +14,7 @@ from heap import paths
 from heap.cache.plan import plan
 from heap.cache.reader import FeatureReader, store_folder
 from heap.cache.store import FeatureStore
+from heap.data import manifest as manifests
 from heap.files import write_json
 
 DIM, HEADS, SIDE = 32, 2, 14
@@ -39,7 +40,6 @@ def planted_store(
         {
             "image_id": [f"p{i:04d}" for i in range(photos)],
             "path": [f"p{i:04d}.jpg" for i in range(photos)],
-            "split": "train",
             "height_px": [grids[i % len(grids)][0] * 8 for i in range(photos)],
             "width_px": [grids[i % len(grids)][1] * 8 for i in range(photos)],
         }
@@ -77,6 +77,20 @@ def planted_store(
     )  # fmt: skip
     assert paths.beside(receipt).is_dir()
     return FeatureReader(receipt), [truth[n] for n in range(photos)]
+
+
+def write_manifest(path: Path, reader: FeatureReader, splits: dict[str, str] | None = None) -> Path:
+    """Write the manifest of a planted store; photos not in `splits` are of split "train"."""
+    given = reader.images[["image_id", "path", "height_px", "width_px"]]
+    absent = dict.fromkeys(("mask_path", "class_mask_path", "boxes", "box_classes", "crowd_boxes"))
+    split = [(splits or {}).get(name, "train") for name in given["image_id"]]
+    table = given.assign(split=split, content="0" * 32, **absent)
+    about = {
+        "dataset": "planted", "layout": "folder", "root": str(path.parent), "classes": [], "expected_images": None,
+        "images": len(table), "skipped": [], "warnings": [],
+    }  # fmt: skip
+    manifests.write(path, manifests.Manifest(table, about))
+    return path
 
 
 def iou(found: np.ndarray, truth: np.ndarray) -> float:

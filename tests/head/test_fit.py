@@ -13,7 +13,7 @@ from head.planted import DIM, iou, planted_store
 from heap.errors import TrainingError
 from heap.head.batches import TrainingSet, collate
 from heap.head.checkpoint import Checkpoint
-from heap.head.diagnose import final_diagnostics
+from heap.head.diagnose import orient
 from heap.head.fit import SPEED_COLUMNS, fit
 from heap.head.model import Head
 from heap.head.objective import rate, warmup_weight
@@ -46,8 +46,7 @@ def test_the_head_finds_planted_objects_better_than_its_prior(tmp_path: Path, va
     loss = LossSettings(variant=variant, negative_own=0.0, prior=0.2)
     asked = settings(loss=loss, steps=100, batch_size=16)
     head, rows, _ = fit(data, DIM, asked, "cpu", 0)
-    if final_diagnostics(head, data, "cpu")["rho"] < 0:
-        head.flip()
+    orient(head, data, "cpu")
     attention = [p.attention > p.attention.mean() for p in data.load(data.photos)]
     prior = float(np.mean([iou(a, t) for a, t in zip(attention, truth, strict=True)]))
     assert maps_iou(head, data, truth) > prior + 0.2

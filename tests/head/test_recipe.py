@@ -14,7 +14,7 @@ from head.planted import DIM, SIDE, iou, planted_store
 
 from heap.head import losses, priors
 from heap.head.batches import TrainingSet, collate
-from heap.head.diagnose import diagnostics, final_diagnostics
+from heap.head.diagnose import diagnostics, orient
 from heap.head.fit import fit
 from heap.head.model import Head
 from heap.settings.models import TrainSettings
@@ -45,8 +45,7 @@ class World:
             settings = TrainSettings.model_validate(raw)
             data = TrainingSet(self.reader, None, settings.loss.variant, 1.0)
             head, _, _ = fit(data, DIM, settings, "cpu", 0)
-            if final_diagnostics(head, data, "cpu")["rho"] < 0:
-                head.flip()
+            orient(head, data, "cpu")
             self.heads[name] = head
         return self.heads[name]
 

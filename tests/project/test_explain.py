@@ -25,16 +25,20 @@ def explain(*arguments: str) -> str:
 
 
 def test_a_key_is_told_with_meaning_range_jobs_and_seconds(tmp_path: Path) -> None:
-    for rule, name, seconds in (("train", "demo", 12.5), ("group", "scenes", 3.0), ("extract", "scenes.1-of-1", 99.0)):
+    for rule, name, seconds in (
+        ("train", "demo.0", 12.5),
+        ("group", "heap.scenes", 3.0),
+        ("extract", "scenes.1-of-1", 99.0),
+    ):
         file = tmp_path / f"results/benchmarks/{rule}/{name}.tsv"
         file.parent.mkdir(parents=True)
         file.write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
     text = explain("train.head.num_groups", "--folder", str(tmp_path))
     assert text.startswith("train.head.num_groups: 16\n  M, group tokens.")
     assert "integer, at least 2, at most 256; default 16" in text
-    assert "train (benchmarks, demo, photos)" in text
+    assert "train (benchmarks.0, benchmarks.1, benchmarks.2, demo.0" in text
     assert "extract" not in text
-    assert "Earlier heads stay" in text
+    assert "the chosen one stays" in text
     assert "2 of the " in text
     assert " jobs took 15.5 s" in text  # 12.5 + 3; the extraction does not run again
 

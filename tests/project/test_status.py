@@ -163,14 +163,14 @@ def test_progress_names_its_process(tmp_path: Path) -> None:
 
 
 def test_the_last_failures_of_what_is_not_made_are_told(project: Finished) -> None:
-    (project.folder / paths.head("photos")).unlink()
-    log = paths.log("train", "photos")
+    (project.folder / paths.seed_head("photos", "0")).unlink()
+    log = paths.log("train", "photos.0")
     project.put(log, "12:00:00 INFO ...\nheap: error: 3 photos to train on,\n  expected 16\n", time.time() - 120)
     project.put(paths.log("extract", "ecssd.1-of-2"), "heap: error: mended since\n", time.time())
     (failure,) = project.status().failures
-    assert (failure.job, failure.log) == ("train photos", log)
+    assert (failure.job, failure.log) == ("train photos.0", log)
     assert failure.message == "3 photos to train on,\n  expected 16"
-    assert "failed:   train photos, 2 min ago (results/logs/train/photos.log)" in run(str(project.folder))
+    assert "failed:   train photos.0, 2 min ago (results/logs/train/photos.0.log)" in run(str(project.folder))
 
 
 def test_a_log_ends_with_an_error_or_with_none(tmp_path: Path) -> None:

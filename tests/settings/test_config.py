@@ -159,7 +159,8 @@ DATASETS = (
 def jobs(config: Any) -> dict[tuple[str, str], str]:
     names = {
         "files": [n for n, d in config.datasets.items() if d.files is None],
-        "encoder": config.encoders, "dataset": config.datasets, "model": config.models, "benchmark": config.benchmarks,
+        "encoder": config.encoders, "dataset": config.datasets, "model": config.models, "head": config.models,
+        "benchmark": config.benchmarks,
         "method": BASELINES, "ablation": [config.ablation.benchmark],
     }  # fmt: skip
     return {
@@ -170,9 +171,9 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize(
     ("path", "value", "changed"),
     [
-        ("train/seeds", [1], {("train", "benchmarks"), ("train", "photos")}),  # the demo has its own
+        ("train/seeds", [1], {("select", "benchmarks"), ("select", "photos")}),  # the demo has its own
         ("train/grad_clip", 2.0, {("train", "benchmarks"), ("train", "photos"), ("train", "demo")}),
-        ("models/demo/overrides", {"steps": 7}, {("train", "demo")}),
+        ("models/demo/overrides", {"steps": 7}, {("train", "demo"), ("select", "demo")}),
         ("datasets/ecssd/root", "/data", {("fetch", "ecssd")}),
         ("datasets/voc12_seg/resize_px", [480, 480], {("extract", "voc12_seg")}),
         ("datasets/scenes/seed", 5, {("fetch", "scenes"), ("manifest", "scenes")}),
@@ -219,7 +220,7 @@ def test_a_variant_of_the_ablation_is_its_model_but_for_what_it_changes(raw: dic
     own, variant = (settings_of(config, "train", name) for name in ("demo", "ablation_no_intra"))
     assert variant["train"]["loss"] == {**own["train"]["loss"], "intra": 0.0}
     assert variant["train"]["loss"]["prior"] == 0.7
-    assert variant["train"]["seeds"] == [0, 1, 2] != own["train"]["seeds"]
+    assert config.train_settings("ablation_no_intra").seeds == [0, 1, 2] != config.train_settings("demo").seeds
     assert variant["train_split"] == own["train_split"] == "train"
     # Another variant's edit leaves it alone, and without the section there is none.
     after = parse(edited(raw, "ablation/variants/no_inter", {"loss": {"inter": 0.5}}))

@@ -104,14 +104,12 @@ def alive(process: Path) -> bool:
 
 def promised(name: str) -> bool:
     """Return whether a file is the same in every run: all are but those that tell times."""
-    # Logs, Snakemake's measurements, seconds that a part took, photos a second in the histories of training, and the
-    # note that tells a forced training by when its features were written.
+    # Logs, Snakemake's measurements, seconds that a part took, photos a second in the histories of training.
     return not (
         name.startswith(("results/logs/", "results/benchmarks/"))
         or ".parts/" in name
         or "progress" in name
-        or name.endswith("/last.json")
-        or (name.startswith(("results/head/", "results/found/")) and name.endswith(".csv"))
+        or (name.startswith(("results/head/", "results/heads/", "results/found/")) and name.endswith(".csv"))
     )
 
 

@@ -15,7 +15,8 @@ WHERE: dict[str, tuple[str, int]] = {
     "manifest": ("*/odd.parquet", 1),
     "extract": ("*/shards/*.json", 4),  # three shards are whole; of the fourth the data, and not the note
     "gather": ("*/odd.json", 1),
-    "train": ("*/seed1/checkpoint.pt", 3),  # seed 0 is trained, seed 1 is at iteration 15 and kept 10
+    "train": ("*/seed1/checkpoint.pt", 3),  # seed 1 is at iteration 15 and kept 10
+    "select": ("*/head/demo.json", 1),  # the history and the copy of the head are there
     "train-found": ("*/demo.safetensors", 1),
     "group": ("*/regions/odd.parquet", 1),  # the maps are there
     "baseline": ("*/centred_box/odd.json", 1),  # their arrays are there

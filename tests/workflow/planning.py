@@ -63,21 +63,7 @@ class Project:
                 if job.rule.name == "freeze":
                     frozen.add(f"{words['stage']}/{words['name']}")
                 elif job.rule.name != "all":
-                    words.pop("scatteritem", None)
-                    order = (
-                        "variant",
-                        "seed",
-                        "method",
-                        "dataset",
-                        "files",
-                        "encoder",
-                        "model",
-                        "benchmark",
-                        "collection",
-                    )
-                    # A rule without wildcards is called as its log is.
-                    name = ".".join(words[key] for key in order if key in words) or Path(job.log[0]).stem
-                    jobs.add(Job(job.rule.name, name))
+                    jobs.add(Job(job.rule.name, Path(job.log[0]).stem.removesuffix(".1-of-1")))
         return jobs, frozen
 
     @contextlib.contextmanager

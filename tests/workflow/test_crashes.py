@@ -66,6 +66,7 @@ HISTORY: list[tuple[str, dict[str, int | None]]] = [
     ("rule", {"train": None, "baseline": None}),
     ("group", {"train": 1}),
     ("snakemake", {"train": 1}),
+    ("rule", {"select": None}),
     ("rule", {"group": None}),
     ("rule", {"cluster": None, "evaluate": None}),
     ("rule", {"segment": None}),

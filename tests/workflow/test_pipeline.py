@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from workflow.running import Run
 
 from heap import load, paths
@@ -100,7 +101,7 @@ def test_the_demo_says_how_much_hangs_on_the_seed(done: Run) -> None:
 
 def test_every_variant_of_the_ablation_is_trained_on_the_cache_that_is_there(done: Run) -> None:
     scatter = ("--set-scatter", "extract=3")
-    needed = {"freeze", "train", "group_variant", "ablation"}
+    needed = {"freeze", "train", "group", "ablation"}
     assert done.planned(paths.ablation(), *scatter) == needed
     done.snakemake(paths.ablation(), *scatter)
     table = pd.read_csv(done.folder / paths.ablation())
@@ -137,6 +138,19 @@ def test_pictures_for_people_and_snakemakes_own_report(done: Run) -> None:
     assert "one a row, with its 95 % interval" in text  # the captions
 
 
+def test_a_forced_training_that_fails_takes_nothing_away(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    scatter = ("--set-scatter", "extract=3")
+    before = {path: path.read_bytes() for path in (done.folder / "results").glob("head*/**/head.safetensors")}
+    assert len(before) == 3  # of two seeds, and the chosen one's copy
+    monkeypatch.setenv("HEAP_DEVICE", "mps" if torch.cuda.is_available() else "cuda")
+    text = done.snakemake(DEMO, *scatter, "--forcerun", "train", ok=False)
+    monkeypatch.delenv("HEAP_DEVICE")
+    assert "was asked for, but torch sees none" in text
+    assert {path: path.read_bytes() for path in before} == before
+    load(done.folder / "results/head")
+    assert done.planned(DEMO, *scatter) == set()
+
+
 def test_extraction_was_scattered(done: Run) -> None:
     parts = [json.loads(p.read_text()) for p in (done.folder / "results/features/scenes.parts").glob("*.json")]
     assert len(parts) == 3
@@ -147,13 +161,13 @@ def test_extraction_was_scattered(done: Run) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "rules"),
     [
-        ("models.demo.overrides.seeds", [0], {"freeze", "train", "group", "cluster", "segment", "evaluate"}),
+        ("models.demo.overrides.seeds", [0], {"freeze", "select", "group", "cluster", "segment", "evaluate"}),
         ("segment.threshold", 0.6, {"freeze", "segment", "evaluate"}),
         ("baselines.tokencut.tau", 0.1, {"freeze", "baseline", "evaluate"}),
         ("baselines.found.seed", 1, set()),
         ("cluster.seed", 1, {"freeze", "cluster", "segment", "evaluate"}),
-        ("datasets.scenes.max_px", 100, {"freeze", "extract", "gather", "train", "group", "baseline", "cluster",
-                                         "segment", "evaluate"}),
+        ("datasets.scenes.max_px", 100, {"freeze", "extract", "gather", "train", "select", "group", "baseline",
+                                         "cluster", "segment", "evaluate"}),
         ("datasets.ecssd.root", "/elsewhere", set()),
         ("report.photos", 9, set()),
     ],

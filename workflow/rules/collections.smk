@@ -4,9 +4,10 @@
 rule cluster_collection:
     input:
         settings=paths.settings("cluster", "{collection}"),
-        regions=lambda wildcards: map(
-            paths.regions, CONFIG.collections[wildcards.collection].datasets
-        ),
+        regions=lambda wildcards: [
+            paths.regions("heap", dataset)
+            for dataset in CONFIG.collections[wildcards.collection].datasets
+        ],
         maps=lambda wildcards: [
             paths.maps("heap", dataset)
             for dataset in CONFIG.collections[wildcards.collection].datasets

@@ -53,6 +53,8 @@ wildcard_constraints:
     files="|".join(CONFIG.datasets),
     method="|".join(BASELINES),
     model="|".join(CONFIG.models),
+    head="|".join(CONFIG.heads()),
+    by=rf"heap|({'|'.join(CONFIG.heads())})-seed[0-9]+",
     seed="[0-9]+",
     name="[A-Za-z][A-Za-z0-9_]*",
     stage="|".join(STAGE_VERSION),
@@ -79,11 +81,37 @@ def datasets_of(benchmark, *tasks):
     return list(dict.fromkeys(names))
 
 
-def seeds_of(benchmark):
-    """The seeds that every model of a benchmark's datasets is trained with."""
-    models = {model_of(dataset) for dataset in datasets_of(benchmark)}
-    seeds = [set(CONFIG.train_settings(model).seeds) for model in models]
-    return sorted(set.intersection(*seeds))
+def of_seeds(path, head):
+    """A path of each seed of a model, or of a variant of the ablation."""
+    return [path(head, seed) for seed in CONFIG.train_settings(head).seeds]
+
+
+def head_of(wildcards):
+    """The head that `{by}` names, for a dataset."""
+    if wildcards.by == "heap":
+        return paths.head(model_of(wildcards.dataset))
+    return paths.seed_head(*wildcards.by.rsplit("-seed", 1))
+
+
+def seed_maps(benchmark):
+    """Patch maps of the seeds that every model of a benchmark's datasets is trained with, over each of its datasets."""
+    datasets = datasets_of(benchmark)
+    seeds = [set(CONFIG.train_settings(model_of(name)).seeds) for name in datasets]
+    return [
+        paths.maps(paths.seed_of(model_of(name), seed), name)
+        for seed in sorted(set.intersection(*seeds))
+        for name in datasets
+    ]
+
+
+def ablation_maps():
+    """Patch maps of each seed of every variant of the ablation, over each dataset of its benchmark."""
+    return [
+        paths.maps(paths.seed_of(ABLATION + variant, seed), name)
+        for variant in CONFIG.ablation.variants
+        for seed in CONFIG.ablation.seeds
+        for name in datasets_of(CONFIG.ablation.benchmark)
+    ]
 
 
 def maps_of(benchmark):

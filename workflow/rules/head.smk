@@ -1,33 +1,26 @@
-# The HEAP head: trained on cached features, then run over datasets. Baselines make the same maps without it.
+# The HEAP head: each seed trained on cached features, one chosen, then run over datasets. Baselines make maps without it.
 
 
 rule train:
+    # Models, and the variants of the ablation, which are models with overrides. Only `select` writes what people use, so
+    # a training that fails leaves it as it was.
     input:
         settings=frozen("train"),
-        features=lambda wildcards: paths.features(
-            CONFIG.heads()[wildcards.model].train_on
-        ),
+        features=lambda wildcards: paths.features(CONFIG.heads()[wildcards.head].train_on),
+        manifest=lambda wildcards: paths.manifest(CONFIG.heads()[wildcards.head].train_on),
         means=means("train"),
     output:
-        # The heads themselves lie beside it: a training that fails leaves the earlier ones, a setting that is put
-        # back finds its own again.
-        receipt=paths.head("{model}"),
-        history=report(
-            paths.history("{model}"),
-            caption="../report/history.rst",
-            category="Training",
-            labels={"model": "{model}", "shows": "history"},
-        ),
+        # `update`: put back by Snakemake when a forced training fails.
+        head=update(paths.seed_head("{head}", "{seed}")),
+        history=update(paths.seed_history("{head}", "{seed}")),
+        survey=update(paths.seed_survey("{head}", "{seed}")),
     log:
-        paths.log("train", "{model}"),
+        paths.log("train", "{head}.{seed}"),
     benchmark:
-        paths.bench("train", "{model}")
-    wildcard_constraints:
-        # Those of the ablation too, of which no other rule knows.
-        model="|".join(CONFIG.heads()),
+        paths.bench("train", "{head}.{seed}")
     conda:
         "../../envs/heap.yaml"
-    threads: 8
+    threads: 4
     resources:
         gpu=1,
         # The features that stay in memory, and as much again as a batch and its gradients take.
@@ -35,21 +28,56 @@ rule train:
         runtime=240,
     shell:
         "python -m heap train --settings {input.settings:q} --means {input.means:q} --features {input.features:q}"
+        " --manifest {input.manifest:q} --seed {wildcards.seed} --out {output.head:q} --history {output.history:q}"
+        " --survey {output.survey:q} 2>&1 | tee {log:q}"
+
+
+rule select:
+    input:
+        settings=frozen("select"),
+        heads=lambda wildcards: of_seeds(paths.seed_head, wildcards.model),
+        surveys=lambda wildcards: of_seeds(paths.seed_survey, wildcards.model),
+        histories=lambda wildcards: of_seeds(paths.seed_history, wildcards.model),
+    output:
+        receipt=update(paths.head("{model}")),
+        history=report(
+            paths.history("{model}"),
+            caption="../report/history.rst",
+            category="Training",
+            labels={"model": "{model}", "shows": "history"},
+        ),
+    log:
+        paths.log("select", "{model}"),
+    benchmark:
+        paths.bench("select", "{model}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 1
+    resources:
+        mem_mb=grows(2000),
+        runtime=30,
+    params:
+        heads=lambda wildcards, input: [f"--head={path}" for path in input.heads],
+        surveys=lambda wildcards, input: [f"--survey={path}" for path in input.surveys],
+        histories=lambda wildcards, input: [f"--seed-history={path}" for path in input.histories],
+    shell:
+        "python -m heap select --settings {input.settings:q} {params.heads:q} {params.surveys:q} {params.histories:q}"
         " --out {output.receipt:q} --history {output.history:q} 2>&1 | tee {log:q}"
 
 
 rule group:
+    # `heap`: the chosen head of the dataset's model; or one seed's head by its name (`paths.seed_of`).
     input:
         settings=frozen("group"),
         features=paths.features("{dataset}"),
-        head=lambda wildcards: paths.head(model_of(wildcards.dataset)),
+        head=head_of,
     output:
-        regions=paths.regions("{dataset}"),
-        maps=paths.maps("heap", "{dataset}"),
+        regions=paths.regions("{by}", "{dataset}"),
+        maps=paths.maps("{by}", "{dataset}"),
     log:
-        paths.log("group", "{dataset}"),
+        paths.log("group", "{by}.{dataset}"),
     benchmark:
-        paths.bench("group", "{dataset}")
+        paths.bench("group", "{by}.{dataset}")
     conda:
         "../../envs/heap.yaml"
     threads: 8

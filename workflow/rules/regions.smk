@@ -4,7 +4,7 @@
 rule cluster:
     input:
         settings=frozen("cluster"),
-        regions=paths.regions("{dataset}"),
+        regions=paths.regions("heap", "{dataset}"),
         maps=paths.maps("heap", "{dataset}"),
     output:
         clusters=paths.clusters("{dataset}"),

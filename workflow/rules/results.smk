@@ -117,3 +117,84 @@ rule report:
         "python -m heap report --settings {input.settings:q} --metrics {input.metrics:q} {params.manifests:q}"
         " {params.maps:q} {params.clusters:q} {params.masks:q} {params.histories:q}"
         " --out {output.page:q} 2>&1 | tee {log:q}"
+
+
+# How much the figures hang on the seed of the training: mean and deviation over every seed's head. Asked for by name only
+# (results/{benchmark}_seeds.csv): it groups as often as there are seeds.
+rule seeds:
+    input:
+        settings=frozen("evaluate"),
+        manifests=lambda wildcards: map(
+            paths.manifest, datasets_of(wildcards.benchmark)
+        ),
+        maps=lambda wildcards: seed_maps(wildcards.benchmark),
+        heads=lambda wildcards: [
+            paths.head(name)
+            for name in dict.fromkeys(map(model_of, datasets_of(wildcards.benchmark)))
+        ],
+        features=lambda wildcards: map(
+            paths.features, datasets_of(wildcards.benchmark, "retrieval")
+        ),
+    output:
+        table=paths.seeds("{benchmark}"),
+        details=paths.seeds_details("{benchmark}"),
+    log:
+        paths.log("seeds", "{benchmark}"),
+    benchmark:
+        paths.bench("seeds", "{benchmark}")
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        mem_mb=grows(8000),
+        runtime=480,
+    params:
+        heads=lambda wildcards, input: [f"--head={path}" for path in input.heads],
+        manifests=lambda wildcards, input: [
+            f"--manifest={path}" for path in input.manifests
+        ],
+        maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
+        features=lambda wildcards, input: [
+            f"--features={path}" for path in input.features
+        ],
+    shell:
+        "python -m heap seeds --settings {input.settings:q} {params.manifests:q} {params.maps:q} {params.features:q}"
+        " {params.heads:q} --out {output.table:q} 2>&1 | tee {log:q}"
+
+
+# The same for variants of the training (losses off, fewer tokens): results/ablation.csv, by name only.
+if CONFIG.ablation:
+
+    rule ablation:
+        input:
+            settings=paths.settings("ablation", CONFIG.ablation.benchmark),
+            manifests=map(paths.manifest, datasets_of(CONFIG.ablation.benchmark)),
+            maps=ablation_maps(),
+            features=[
+                paths.features(dataset)
+                for dataset in datasets_of(CONFIG.ablation.benchmark, "retrieval")
+            ],
+        output:
+            table=paths.ablation(),
+            details=paths.ablation_details(),
+        log:
+            paths.log("ablation", CONFIG.ablation.benchmark),
+        benchmark:
+            paths.bench("ablation", CONFIG.ablation.benchmark)
+        conda:
+            "../../envs/heap.yaml"
+        threads: 8
+        resources:
+            mem_mb=grows(8000),
+            runtime=480,
+        params:
+            manifests=lambda wildcards, input: [
+                f"--manifest={path}" for path in input.manifests
+            ],
+            maps=lambda wildcards, input: [f"--maps={path}" for path in input.maps],
+            features=lambda wildcards, input: [
+                f"--features={path}" for path in input.features
+            ],
+        shell:
+            "python -m heap ablation --settings {input.settings:q} {params.manifests:q} {params.maps:q}"
+            " {params.features:q} --out {output.table:q} 2>&1 | tee {log:q}"

@@ -26,11 +26,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
-from heap.errors import DataError, TrainingError
+from heap.errors import TrainingError
 from heap.files import atomic_path
 from heap.group.baselines.found import FoundHead, found_seed
 from heap.group.baselines.patches import Floats, Patches
 from heap.group.baselines.refine import Refine, Targets
+from heap.head.batches import photos_to_train_on
 from heap.progress import Progress
 from heap.settings import read_frozen, section
 from heap.settings.baselines import FoundSettings
@@ -67,17 +68,11 @@ def train_found(
     """
     stage = read_frozen(frozen, "found")
     settings: FoundSettings = section(stage, "found", FoundSettings)
-    reader, listed = FeatureReader(features), manifests.read(manifest)
-    if listed.info["dataset"] != reader.receipt["dataset"]:
-        raise DataError(f"{manifest}: is of {listed.info['dataset']}, but {features} of {reader.receipt['dataset']}")
-    photos = reader.rows_of(stage["train_split"])
-    if len(photos) < stage["min_train_images"]:
-        raise TrainingError(
-            f"models.{stage['name']}: {len(photos)} photos to train on, expected at least {stage['min_train_images']}"
-        )
+    reader = FeatureReader(features)
+    photos = photos_to_train_on(reader, manifest, stage["train_split"], stage["min_train_images"], stage["name"])
     log.info("training FOUND's head of %s on %d photos, %s", stage["name"], len(photos), reader.receipt["encoder"])
     batch = min(settings.batch_size, len(photos))
-    refine = Refine(Path(listed.root), int(reader.receipt["patch_px"]))
+    refine = Refine(Path(manifests.read(manifest).root), int(reader.receipt["patch_px"]))
     out.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(
         settings.steps, "iterations", f"training FOUND on {reader.receipt['dataset']}",
