@@ -63,8 +63,6 @@ def test_the_last_trained_of_several_is_taken_and_said(
     shutil.copytree(receipts / "demo", receipts / "newer")
     shutil.copy(receipts / "demo.json", receipts / "newer.json")
     os.utime(receipts / "demo.json", (1, 1))
-    shutil.copytree(receipts / "demo", receipts / "ablation_no_guess")
-    shutil.copy(receipts / "demo.json", receipts / "ablation_no_guess.json")  # the newest, and no model to use
     with caplog.at_level(logging.INFO, logger="heap"):
         found = find(receipts)
     assert found.source == str(receipts / "newer.json")

@@ -174,7 +174,7 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
     head_receipt = of(paths.head("demo"))
     store = next(paths.beside(features_receipt).glob("*.zarr"))
     maps_store = next(paths.beside(maps_receipt).glob("*.zarr"))
-    head = next(paths.beside(head_receipt).glob("*/*/head.safetensors"))
+    head = paths.beside(head_receipt) / "head.safetensors"
     scenes = of("resources/scenes")
     model = of(paths.model("demo")).with_suffix("")
     state = {"teacher": {"backbone.a": torch.arange(6.0), "backbone.b": torch.ones(2, 2)}}
