@@ -11,7 +11,7 @@ import pandas as pd
 
 from heap import paths
 from heap.errors import TrainingError
-from heap.files import CSV_SHA256, atomic_path, file_sha256, write_json
+from heap.files import atomic_path, file_sha256, write_json
 from heap.head import folder, seeds
 from heap.head.diagnose import agreement
 from heap.locks import alone
@@ -62,4 +62,4 @@ def select(
     same = ("encoder", "attention_kind", "trained_on", "train", "warnings")
     told = seeds.told(hashes, descriptions, signs, choice)
     chosen = {key: descriptions[at][key] for key in same}
-    write_json(out, {"model": name, CSV_SHA256: file_sha256(history), "head_sha256": hashes[at], **chosen, **told})
+    write_json(out, {"model": name, "head_sha256": hashes[at], **chosen, **told})
