@@ -6,8 +6,12 @@ rule train:
     # a training that fails leaves it as it was.
     input:
         settings=frozen("train"),
-        features=lambda wildcards: paths.features(CONFIG.heads()[wildcards.head].train_on),
-        manifest=lambda wildcards: paths.manifest(CONFIG.heads()[wildcards.head].train_on),
+        features=lambda wildcards: paths.features(
+            CONFIG.heads()[wildcards.head].train_on
+        ),
+        manifest=lambda wildcards: paths.manifest(
+            CONFIG.heads()[wildcards.head].train_on
+        ),
         means=means("train"),
     output:
         # `update`: put back by Snakemake when a forced training fails.
@@ -59,7 +63,9 @@ rule select:
     params:
         heads=lambda wildcards, input: [f"--head={path}" for path in input.heads],
         surveys=lambda wildcards, input: [f"--survey={path}" for path in input.surveys],
-        histories=lambda wildcards, input: [f"--seed-history={path}" for path in input.histories],
+        histories=lambda wildcards, input: [
+            f"--seed-history={path}" for path in input.histories
+        ],
     shell:
         "python -m heap select --settings {input.settings:q} {params.heads:q} {params.surveys:q} {params.histories:q}"
         " --out {output.receipt:q} --history {output.history:q} 2>&1 | tee {log:q}"
