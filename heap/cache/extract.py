@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from heap.cache.lock import claim
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
 from heap.cache.reader import Appearance, StoreReceipt, store_folder
@@ -38,6 +37,8 @@ log = logging.getLogger("heap")
 # Settings that change how fast features come, from where weights are read, or what they are called, but no feature.
 # Weights and patch size themselves decide, wherever they come from: the encoder says both.
 _NO_FEATURE = ("batch_size", "weights", "sha256", "patch_px", "supervision")
+# A shard takes minutes; asking more often would only load the file server.
+SECONDS_BETWEEN_TRIES = 2.0
 # What reading tells of a file whose disk vanished.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
 
@@ -132,9 +133,7 @@ def extract(
             raise PhotoError(f"{photos.root}: {len(bad)} photos cannot be used, the first: {bad[0]['reason']}")
         taken: list[int] = []
         read = partial(_read, photos.root, settings)
-        encode_shards(
-            store, _noted(claim(store, todo), taken), encoder, read, batch, settings["on_bad_image"], progress.step
-        )
+        encode_shards(store, claim(store, todo, taken), encoder, read, batch, settings["on_bad_image"], progress.step)
         encoded = sum(len(layout.of_shard(shard)) for shard in taken)
         progress.step(left - encoded)  # what another process did meanwhile
     finally:
@@ -166,12 +165,35 @@ def extract(
     store.lock.close()  # after the receipt: until then nothing points to the store
 
 
-def _noted(shards: Iterator[int | None], taken: list[int]) -> Iterator[int | None]:
-    """Pass shards on, and note which this process took."""
-    for shard in shards:
-        if shard is not None:
-            taken.append(shard)
-        yield shard
+def claim(
+    store: FeatureStore, shards: list[int], taken: list[int], wait_s: float = SECONDS_BETWEEN_TRIES
+) -> Iterator[int | None]:
+    """Yield, locked, each of `shards` that nobody has finished and nobody else is writing.
+
+    Shards that another process holds come last: this waits until they are finished (and passes over them) or their
+    writer is gone (and yields them). So two runs on the same shards share the work, and none is computed twice.
+
+    Before each wait None is yielded: write what you have, because the other process may be waiting for that.
+    What is yielded is added to `taken`.
+    """
+    waiting, told = shards, False
+    while waiting:
+        held: list[int] = []
+        for shard in waiting:
+            if store.done(shard) is not None:
+                continue
+            if not store.lock.try_shard(shard):
+                held.append(shard)
+            elif store.done(shard) is None:  # not finished between the question and the lock
+                taken.append(shard)
+                yield shard
+        if held:
+            if not told:
+                log.info("%s: another process writes shards %s; waiting for it", store.folder, held)
+                told = True
+            yield None
+            time.sleep(wait_s)
+        waiting = held
 
 
 def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:

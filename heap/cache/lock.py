@@ -3,32 +3,22 @@
 One empty file next to the store, `.{fingerprint}.lock`, carries POSIX byte-range locks: byte 0 stands for the store's
 description, byte n + 1 for shard n, and one far behind them for "in use", which many may hold. Such a lock vanishes
 with its process, however that ends, so a crashed writer blocks nobody; it works across machines on NFS (version 4, or 3
-with lockd), and on Lustre mounted with `flock`.
+with lockd), and on Lustre mounted with `flock`. The `filelock` library locks whole files: it would take one a shard.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from heap.errors import CacheError
 from heap.files import make_folder
 from heap.locks import SWITCH
 
-if TYPE_CHECKING:
-    from heap.cache.store import FeatureStore
-
-log = logging.getLogger("heap")
-
-# A shard takes minutes; asking more often would only load the file server.
-SECONDS_BETWEEN_TRIES = 2.0
 # Behind the bytes of all shards.
 _IN_USE = 2**40
 _HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
@@ -99,30 +89,3 @@ class StoreLock:
         if os.fstat(self._handle).st_nlink == 0:
             raise CacheError(f"{self.store}: was removed meanwhile (heap cache prune); run extract again")
         return True
-
-
-def claim(store: FeatureStore, shards: list[int], wait_s: float = SECONDS_BETWEEN_TRIES) -> Iterator[int | None]:
-    """Yield, locked, each of `shards` that nobody has finished and nobody else is writing.
-
-    Shards that another process holds come last: this waits until they are finished (and passes over them) or their
-    writer is gone (and yields them). So two runs on the same shards share the work, and none is computed twice.
-
-    Before each wait None is yielded: write what you have, because the other process may be waiting for that.
-    """
-    waiting, told = shards, False
-    while waiting:
-        held: list[int] = []
-        for shard in waiting:
-            if store.done(shard) is not None:
-                continue
-            if not store.lock.try_shard(shard):
-                held.append(shard)
-            elif store.done(shard) is None:  # not finished between the question and the lock
-                yield shard
-        if held:
-            if not told:
-                log.info("%s: another process writes shards %s; waiting for it", store.folder, held)
-                told = True
-            yield None
-            time.sleep(wait_s)
-        waiting = held

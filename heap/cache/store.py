@@ -51,7 +51,7 @@ class FeatureStore:
     Attributes:
         folder: `{fingerprint}.zarr`.
         plan: where each photo stands.
-        lock: who writes what, see `heap.cache.lock.claim`.
+        lock: who writes what, see `heap.cache.extract.claim`.
         storage: `float16` or `uint8`.
     """
 

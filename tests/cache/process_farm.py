@@ -124,13 +124,13 @@ def child(
 def serve() -> None:
     import numpy as np
 
-    from heap.cache import lock
+    from heap.cache import extract
     from heap.encoders.descriptors import Descriptors
     from heap.settings.models import DescriptorEncoder
 
     Descriptors(DescriptorEncoder(kind="descriptors")).encode(np.zeros((1, 16, 16, 3), np.uint8))  # imports for all
     # Waiting shorter than on a cluster, so that tests are quick.
-    lock.claim.__defaults__ = (0.02,)
+    extract.claim.__defaults__ = (0.02,)
     for line in sys.stdin:
         what, *arguments = json.loads(line)
         if what == "start":
