@@ -62,7 +62,7 @@ wildcard_constraints:
 
 def frozen(stage):
     """The frozen settings of the job that the wildcards name."""
-    return paths.settings(stage, "{" + NAMED_BY[stage] + "}")
+    return paths.settings(stage, f"{{{NAMED_BY[stage]}}}")
 
 
 def means(stage):
