@@ -66,7 +66,7 @@ NAMES = [
     "manifest", "voc", "coco", "config", "checkpoint of an encoder (pth)", "checkpoint of an encoder (safetensors)",
     "head", "checkpoint of a training", "receipt of a training", "receipt of fetching", "receipt of weights",
     "receipt of features", "receipt of a part", "plan of a store", "description of a store", "receipt of maps",
-    "plan of maps", "table of regions", "table of clusters", "index", "masks as COCO", "mask", "class mask", "photo",
+    "plan of maps", "table of regions", "table of clusters", "masks as COCO", "mask", "class mask", "photo",
     "model", "zip", "tar", "history", "metrics", *(f"frozen settings of {stage}" for stage in (
         "fetch", "manifest", "extract", "train", "select", "train_means", "group", "cluster", "segment",
         "model")),
