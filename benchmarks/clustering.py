@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_info
 from heap.cluster import index as region_index
 from heap.cluster import stage
 from heap.cluster import table as cluster_table
+from heap.grid import PatchGrid
 from heap.group import regions as region_table
 from heap.settings.stages import ClusterSettings
 
@@ -141,9 +142,7 @@ class EvenMaps:
     def __init__(self, photos: npt.NDArray[np.object_]) -> None:
         """Make maps of these photos."""
         self.receipt = {"dataset": "million", "patch_px": PATCH_PX}
-        side = GRID * PATCH_PX
-        sizes = dict.fromkeys(("height_px", "width_px", "input_h_px", "input_w_px"), side)
-        self.images = pd.DataFrame({"image_id": photos, **sizes})
+        self.images = pd.DataFrame({"image_id": photos})
         across = np.arange(GRID) // 8
         self._tokens = (4 * across[:, None] + across[None]).astype(np.int16)
 
@@ -151,6 +150,12 @@ class EvenMaps:
         """Return the token of each patch of photo `i`."""
         del i
         return self._tokens
+
+    def grid(self, i: int) -> PatchGrid:
+        """Return where the patches of photo `i` lie."""
+        del i
+        side = GRID * PATCH_PX
+        return PatchGrid((side, side), (side, side), PATCH_PX)
 
 
 def _peak_gb() -> float:

@@ -15,7 +15,6 @@ from heap.cache.maps import MapReader
 from heap.data import manifest
 from heap.data.photos import read_photo
 from heap.report.pictures import heat, overlay
-from heap.upsample import logits_of, soft_map
 
 SCENES = 6
 
@@ -28,7 +27,7 @@ def main() -> None:
     for i in np.flatnonzero(maps.images["image_id"].isin(scenes.rows("val")["image_id"]))[:SCENES]:
         row = maps.images.iloc[i]
         photo = read_photo(scenes.root / row["path"])
-        soft = soft_map(logits_of(maps.foreground(i)), maps.receipt["patch_px"], photo.shape[:2], photo.shape[:2])
+        soft = maps.grid(i).saliency(maps.foreground(i))
         columns.append(np.vstack([photo, heat(soft), overlay(photo, soft > 0.5)]))
     picture = Image.fromarray(np.hstack(columns))
     picture.resize((picture.width * 5 // 8, picture.height * 5 // 8), Image.Resampling.LANCZOS).save(

@@ -21,11 +21,13 @@ from heap.cache.reader import FeatureReader
 from heap.cache.store import open_array
 from heap.errors import CacheError
 from heap.files import digest, named, put_in_place, write_json
+from heap.grid import PatchGrid
 from heap.receipts import Positive, Receipt, Skipped, Stamp, read_receipt
 
 # Patches a chunk: 256 kB of float32, a few dozen photos.
 _CHUNK = 65536
 _AGAIN = "delete the receipt and run snakemake again"
+_SIZES = ("height_px", "width_px", "input_h_px", "input_w_px")
 # What says where a photo's values stand and how they are read. The values bear checksums of their own.
 _DESCRIBING = (IMAGES, "foreground/zarr.json", "region/zarr.json")
 
@@ -180,6 +182,11 @@ class MapReader:
         if not self.receipt["regions"]:
             raise CacheError(f"{self.folder}: method {self.receipt['method']} has no regions")
         return self._read(self._region, i)
+
+    def grid(self, i: int) -> PatchGrid:
+        """Return where the patches of photo `i` lie."""
+        height, width, input_h, input_w = (int(self.images[name].iat[i]) for name in _SIZES)
+        return PatchGrid((height, width), (input_h, input_w), int(self.receipt["patch_px"]))
 
     def _read(self, array: Any, i: int) -> npt.NDArray[Any]:
         start = int(self.images["offset"].iat[i])

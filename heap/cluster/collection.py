@@ -16,6 +16,7 @@ import pandas as pd
 
 from heap.cache.maps import MapReader
 from heap.errors import DataError
+from heap.grid import PatchGrid
 from heap.group import regions as region_table
 from heap.group.regions import Regions
 
@@ -58,8 +59,17 @@ class JoinedMaps:
 
     def region(self, i: int) -> npt.NDArray[np.int16]:
         """Return the token of each patch of photo `i`, `(grid_h, grid_w)`."""
+        reader, row = self._place(i)
+        return reader.region(row)
+
+    def grid(self, i: int) -> PatchGrid:
+        """Return where the patches of photo `i` lie."""
+        reader, row = self._place(i)
+        return reader.grid(row)
+
+    def _place(self, i: int) -> tuple[MapReader, int]:
         reader = int(np.searchsorted(self._first, i, side="right")) - 1
-        return self._readers[reader].region(i - int(self._first[reader]))
+        return self._readers[reader], i - int(self._first[reader])
 
 
 def read(name: str, regions: Sequence[Path]) -> tuple[Regions, npt.NDArray[np.object_], npt.NDArray[np.object_]]:

@@ -15,11 +15,11 @@ from heap.cache.maps import MapReader
 from heap.cluster import collection
 from heap.cluster import index as region_index
 from heap.cluster.choice import choose_k
-from heap.cluster.geometry import Extent, extents
 from heap.cluster.kmeans import KMeans, spherical_kmeans
 from heap.cluster.objects import View, objects_of, pooled, view_of
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, lists, write
 from heap.errors import DataError, HeapError
+from heap.grid import NO_EXTENT, Extent, PatchGrid
 from heap.group import regions as region_table
 from heap.locks import alone
 from heap.progress import track
@@ -30,7 +30,6 @@ log = logging.getLogger("heap")
 
 # p_k is the probability that a region is foreground; polarity was settled by the training.
 FOREGROUND_ABOVE = 0.5
-NO_EXTENT = Extent(0, (0, 0, 0, 0))
 
 
 class ClusterError(HeapError):
@@ -50,6 +49,9 @@ class Maps(Protocol):
 
     def region(self, i: int) -> npt.NDArray[np.int16]:
         """Return the token of each patch of photo `i`, `(grid_h, grid_w)`."""
+
+    def grid(self, i: int) -> PatchGrid:
+        """Return where the patches of photo `i` lie."""
 
 
 @alone("out_parquet")
@@ -258,14 +260,11 @@ def _row_of_photo(maps: Maps) -> Callable[[str], int]:
 def _extents(table: pd.DataFrame, maps: Maps) -> list[Extent]:
     """Return area and box of each region, in the order of `table`."""
     row_of_photo = _row_of_photo(maps)
-    columns = ["height_px", "width_px", "input_h_px", "input_w_px"]
-    sizes = maps.images[columns].to_numpy(np.int64)
     found = [NO_EXTENT] * len(table)
     by_photo = table.reset_index(drop=True).groupby("image_id", sort=False)
     for key, rows in track(by_photo, by_photo.ngroups, "photos", f"clusters of {maps.receipt['dataset']}"):
         photo = row_of_photo(str(key))
-        height, width, input_h, input_w = (int(side) for side in sizes[photo])
-        of_tokens = extents(maps.region(photo), (height, width), (input_h, input_w), int(maps.receipt["patch_px"]))
+        of_tokens = maps.grid(photo).extents(maps.region(photo))
         for position, token in zip(rows.index, rows["token"], strict=True):
             found[position] = of_tokens.get(int(token), NO_EXTENT)
     return found

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from heap.cluster.geometry import enlarge
 from heap.data.photos import read_photo
 from heap.discover.picture import colour_of, outline, resized
 from heap.discover.result import Discovery, Region
@@ -77,12 +75,8 @@ def _hit_tile(collection: Collection, hit: pd.Series, colour: pictures.Colour) -
         raise DataError(f"{collection.name}: photo {image_id!r} of the clusters is not in its manifest and maps; "
                         "run snakemake again")  # fmt: skip
     photo = read_photo(Path(hit["file"]), max_px=TILE_PX)
-    sizes = maps.images.iloc[int(row[0])]
-    of_region = (maps.region(int(row[0])) == hit["token"]).astype(np.uint8)
-    input_hw = (int(sizes["input_h_px"]), int(sizes["input_w_px"]))
-    mask: npt.NDArray[np.bool_] = (
-        enlarge(of_region, (photo.shape[0], photo.shape[1]), input_hw, int(maps.receipt["patch_px"])) > 0
-    )
+    shown = maps.grid(int(row[0])).at((photo.shape[0], photo.shape[1]))
+    mask = shown.enlarge(maps.region(int(row[0]))) == hit["token"]
     tile = pictures.spotlight(photo, mask, colour)
     tile[outline(mask)] = colour
     return tile

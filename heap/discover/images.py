@@ -56,6 +56,11 @@ class Opened:
     photo_hw: Size
     pixels: Pixels
 
+    @property
+    def input_hw(self) -> Size:
+        """Height and width of the encoder's input, before padding."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
     def read(self, max_px: int) -> Pixels:
         """Return the photo again at another size, `(h, w, 3)` uint8."""
         if isinstance(self.source, str | os.PathLike):

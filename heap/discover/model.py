@@ -11,10 +11,9 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from heap.cluster.geometry import extents
 from heap.cluster.kmeans import assign
 from heap.cluster.objects import objects_of, pooled
-from heap.cluster.stage import FOREGROUND_ABOVE, NO_EXTENT, foreground_clusters
+from heap.cluster.stage import FOREGROUND_ABOVE, foreground_clusters
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover import folder
 from heap.discover.encoder import as_stored, encoder_settings, open_for
@@ -22,9 +21,9 @@ from heap.discover.find import find
 from heap.discover.folder import Centroids, Parts
 from heap.discover.images import ImageLike, Limits, Opened, is_one, open_photo
 from heap.discover.result import Discovery, Region
-from heap.encoders.base import grid_of
 from heap.encoders.open import choose_device
 from heap.errors import ModelError, TrainingError
+from heap.grid import NO_EXTENT, PatchGrid
 from heap.group.apply import Grouped, group_photos
 from heap.head.batches import make_photo
 from heap.head.folder import load as load_head
@@ -159,13 +158,13 @@ class Model:
 
     def discover_opened(self, photos: list[Opened]) -> list[Discovery]:
         """Find the objects of photos that were read already; those of one grid are encoded together."""
+        grids = [PatchGrid(photo.photo_hw, photo.input_hw, self.encoder.patch_px) for photo in photos]
 
-        def grid(number: int) -> tuple[int, int]:
-            height, width = photos[number].pixels.shape[:2]
-            return grid_of(height, width, self.encoder.patch_px)
+        def shape(number: int) -> tuple[int, int]:
+            return grids[number].shape
 
         found: dict[int, Discovery] = {}
-        for (grid_h, grid_w), group in groupby(sorted(range(len(photos)), key=grid), key=grid):
+        for (grid_h, grid_w), group in groupby(sorted(range(len(photos)), key=shape), key=shape):
             numbers = list(group)
             encoded = self.encoder.encode([photos[number].pixels for number in numbers])
             inputs = [
@@ -176,13 +175,12 @@ class Model:
             ]
             grouped = group_photos(self._head, inputs, self.parts.group, self.device)
             for number, one in zip(numbers, grouped, strict=True):
-                found[number] = self._describe(photos[number], one, (grid_h, grid_w))
+                found[number] = self._describe(photos[number], one, grids[number])
         return [found[number] for number in range(len(photos))]
 
-    def _describe(self, photo: Opened, grouped: Grouped, grid: tuple[int, int]) -> Discovery:
+    def _describe(self, photo: Opened, grouped: Grouped, grid: PatchGrid) -> Discovery:
         """Assign the regions to clusters and bring everything to the photo's own pixels."""
-        patch_px, input_hw = self.encoder.patch_px, (photo.pixels.shape[0], photo.pixels.shape[1])
-        tokens = grouped.region.reshape(grid)
+        tokens = grouped.region.reshape(grid.shape)
         is_foreground = grouped.score > FOREGROUND_ABOVE
         cluster, distance = assign_clusters(
             grouped.embeddings, is_foreground, self.parts.clusters, tokens, grouped.tokens,
@@ -190,10 +188,10 @@ class Model:
         )  # fmt: skip
         inside = foreground_clusters(grouped.embeddings, np.zeros(len(cluster), np.int64), is_foreground, cluster)
         saliency, mask, objects = segment_map(
-            self.parts.segment, grouped.foreground.reshape(grid), tokens,
-            dict(zip(grouped.tokens.tolist(), inside.tolist(), strict=True)), patch_px, input_hw, photo.photo_hw,
+            self.parts.segment, grouped.foreground.reshape(grid.shape), tokens,
+            dict(zip(grouped.tokens.tolist(), inside.tolist(), strict=True)), grid,
         )  # fmt: skip
-        extent = extents(tokens, photo.photo_hw, input_hw, patch_px)
+        extent = grid.extents(tokens)
         regions = []
         for row, token in enumerate(grouped.tokens.tolist()):
             covers = extent.get(token, NO_EXTENT)
@@ -209,8 +207,8 @@ class Model:
                     embedding=grouped.embeddings[row],
                 )
             )
-        soft = grouped.foreground.reshape(grid)
-        return Discovery(photo.name, regions, objects, saliency, mask, tokens, soft, patch_px, photo)
+        soft = grouped.foreground.reshape(grid.shape)
+        return Discovery(photo.name, regions, objects, saliency, mask, tokens, soft, grid, photo)
 
 
 def assign_clusters(

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from heap.cluster.geometry import enlarge
 from heap.cluster.stage import FOREGROUND_ABOVE
 from heap.discover.images import Opened
+from heap.grid import PatchGrid
 from heap.segment.instances import Instance
 
 Box = tuple[int, int, int, int]
@@ -60,7 +60,7 @@ class Discovery:
         mask: `(H, W)` bool, where the saliency is above the model's threshold.
         token_map: `(grid_h, grid_w)` int16, the region of each patch.
         patch_saliency: `(grid_h, grid_w)` float32, probability of being foreground of each patch.
-        patch_px: side of a patch, in pixels of the encoder's input.
+        grid: where the patches lie in the encoder's input and in the photo.
         photo: what was read.
     """
 
@@ -71,7 +71,7 @@ class Discovery:
     mask: npt.NDArray[np.bool_] = field(repr=False)
     token_map: npt.NDArray[np.int16] = field(repr=False)
     patch_saliency: npt.NDArray[np.float32] = field(repr=False)
-    patch_px: int
+    grid: PatchGrid
     photo: Opened = field(repr=False)
 
     @property
@@ -81,9 +81,7 @@ class Discovery:
 
     def region_mask(self, region: Region) -> npt.NDArray[np.bool_]:
         """Return the pixels of a region, `(H, W)` bool."""
-        input_hw = (self.photo.pixels.shape[0], self.photo.pixels.shape[1])
-        of_region = (self.token_map == region.token).astype(np.uint8)
-        return enlarge(of_region, self.photo.photo_hw, input_hw, self.patch_px) > 0
+        return self.grid.enlarge(self.token_map) == region.token
 
     def region_at(self, x: int, y: int) -> Region | None:
         """Return the region at a pixel; None where it is too small to be listed.
@@ -94,8 +92,7 @@ class Discovery:
         height, width = self.size
         if not (0 <= x < width and 0 <= y < height):
             raise ValueError(f"{self.name}: ({x}, {y}) is outside the photo of {width} x {height} px")
-        input_hw = (self.photo.pixels.shape[0], self.photo.pixels.shape[1])
-        token = enlarge(self.token_map, self.photo.photo_hw, input_hw, self.patch_px)[y, x]
+        token = self.token_map[self.grid.patch_of_pixels(0)[y], self.grid.patch_of_pixels(1)[x]]
         return next((region for region in self.regions if region.token == token), None)
 
     def table(self) -> pd.DataFrame:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from heap.cluster.geometry import enlarge
+from heap.grid import PatchGrid
 from heap.segment.instances import Instance, Mask, clusters_of_patches, instances
 from heap.settings.stages import SegmentSettings
-from heap.upsample import logits_of, soft_map
 
 
 def segment_map(
@@ -16,9 +15,7 @@ def segment_map(
     foreground: npt.NDArray[np.float32],
     tokens: npt.NDArray[np.int16],
     cluster_of_token: dict[int, int],
-    patch_px: int,
-    input_hw: tuple[int, int],
-    photo_hw: tuple[int, int],
+    grid: PatchGrid,
 ) -> tuple[npt.NDArray[np.float32], Mask, list[Instance]]:
     """Return saliency `(H, W)` float32 in 0..1, foreground `(H, W)` bool and the objects of a photo.
 
@@ -27,11 +24,9 @@ def segment_map(
         foreground: `(grid_h, grid_w)`, probability of each patch.
         tokens: `(grid_h, grid_w)`, the region of each patch.
         cluster_of_token: the foreground cluster of each listed region.
-        patch_px: side of a patch.
-        input_hw: height and width of the encoder's input before padding.
-        photo_hw: height and width of the photo.
+        grid: where the patches lie.
     """
-    soft = soft_map(logits_of(foreground), patch_px, input_hw, photo_hw)
+    soft = grid.saliency(foreground)
     mask: Mask = np.asarray(soft > settings.threshold)
-    cluster = enlarge(clusters_of_patches(tokens, cluster_of_token), soft.shape, input_hw, patch_px)
+    cluster = grid.enlarge(clusters_of_patches(tokens, cluster_of_token))
     return soft, mask, instances(mask, cluster, soft, settings.min_area)

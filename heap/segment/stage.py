@@ -26,7 +26,6 @@ from heap.segment.photo import segment_map
 from heap.segment.table import MOST_VALUES, indexed, write_indexed, write_table
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import SegmentSettings
-from heap.upsample import logits_of, soft_map
 from heap.workers import spread
 
 
@@ -152,10 +151,7 @@ class _Job:
 
 def soft_mask(maps: MapReader, i: int) -> npt.NDArray[np.float32]:
     """Return the probability of being foreground `(H, W)` of each pixel of photo `i`, at the photo's own size."""
-    photo = maps.images.iloc[i]
-    photo_hw = (int(photo["height_px"]), int(photo["width_px"]))
-    input_hw = (int(photo["input_h_px"]), int(photo["input_w_px"]))
-    return soft_map(logits_of(maps.foreground(i)), int(maps.receipt["patch_px"]), input_hw, photo_hw)
+    return maps.grid(i).saliency(maps.foreground(i))
 
 
 def segment_photo(
@@ -169,12 +165,8 @@ def segment_photo(
         i: the photo's row.
         cluster_of_token: the foreground cluster of each of its listed regions.
     """
-    photo = maps.images.iloc[i]
-    _, foreground, objects = segment_map(
-        settings, maps.foreground(i), maps.region(i), cluster_of_token, int(maps.receipt["patch_px"]),
-        (int(photo["input_h_px"]), int(photo["input_w_px"])), (int(photo["height_px"]), int(photo["width_px"])),
-    )  # fmt: skip
-    return foreground, objects
+    found = segment_map(settings, maps.foreground(i), maps.region(i), cluster_of_token, maps.grid(i))
+    return found[1], found[2]
 
 
 def write_mask(path: Path, mask: Mask, durable: bool = True) -> None:

@@ -11,9 +11,9 @@ from cluster.world import freeze, make
 from PIL import Image
 
 from heap.cache.maps import MapReader
+from heap.grid import PatchGrid
 from heap.segment.method_masks import method_masks
 from heap.settings.stages import SegmentSettings
-from heap.upsample import logits_of, soft_map
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -30,7 +30,7 @@ def test_masks_are_the_upsampled_maps_above_the_threshold(tmp_path: Path, worker
     for i, row in enumerate(maps.images.itertuples()):
         mask = np.asarray(Image.open(tmp_path / "masks/tokencut/tiny" / f"{row.image_id}.png"))
         input_hw, photo_hw = (row.input_h_px, row.input_w_px), (row.height_px, row.width_px)
-        soft = soft_map(logits_of(maps.foreground(i)), int(maps.receipt["patch_px"]), input_hw, photo_hw)
+        soft = PatchGrid(photo_hw, input_hw, int(maps.receipt["patch_px"])).saliency(maps.foreground(i))
         np.testing.assert_array_equal(mask, np.where(soft > 0.6, 255, 0))
         empty += not mask.any()
     assert not stale.exists()
