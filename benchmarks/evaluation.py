@@ -47,10 +47,10 @@ from heap.evaluate.predictions import Maps, Methods
 from heap.evaluate.stage import evaluate
 from heap.evaluate.truth import photos_of
 from heap.files import write_json
+from heap.grid import PatchGrid
 from heap.settings.datasets import SaliencyDataset
 from heap.settings.freeze import frozen_text, read_frozen, section
 from heap.settings.stages import BenchmarkSettings
-from heap.upsample import logits_of, soft_map
 from heap.workers import spread
 
 SHARED = Path(os.environ.get("HEAP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -135,7 +135,7 @@ def units(listed: list[tuple[Path, Path]], threads: int | None) -> list[Row]:
         patches, size = grid_of(truth, i), truth.shape
         clock("forward", forward)
         photo = clock("reading the photo (JPEG)", lambda path=path: read_photo(path))
-        soft = clock("map to pixels", lambda p=patches, s=size: soft_map(logits_of(p), PATCH_PX, s, s))
+        soft = clock("map to pixels", lambda p=patches, s=size: PatchGrid(s, s, PATCH_PX).saliency(p))
         clock("figures: multi, single", lambda s=soft, t=truth: saliency.score(s, t))
         binary = soft > saliency.FOREGROUND_ABOVE
         grid = clock("solver: photo and first mask", lambda p=photo, b=binary: first_mask(p, b))

@@ -13,11 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from heap.upsample import Floats, logits_of, soft_map
+from heap.upsample import Floats, logits_of, resize, sigmoid
 
 Size = tuple[int, int]
+Box = tuple[int, int, int, int]
 Integers = npt.NDArray[np.int64]
 Label = TypeVar("Label", bound=np.integer[Any])
+
+# An infinite logit times a weight of 0 is NaN. At +-200 the float32 sigmoid is exactly 1 or 0 already.
+LOGIT_LIMIT = 200.0
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,15 @@ class Extent:
     """
 
     area_px: int
-    box: tuple[int, int, int, int]
+    box: Box
 
 
 NO_EXTENT = Extent(0, (0, 0, 0, 0))
+
+
+def grid_of(height_px: int, width_px: int, patch_px: int) -> Size:
+    """Return (grid_h, grid_w) of an input that is padded at right and bottom to whole patches."""
+    return -(-height_px // patch_px), -(-width_px // patch_px)
 
 
 @dataclass(frozen=True)
@@ -53,19 +62,54 @@ class PatchGrid:
     @property
     def shape(self) -> Size:
         """Rows and columns of patches, the padded ones with them."""
-        return -(-self.input_hw[0] // self.patch_px), -(-self.input_hw[1] // self.patch_px)
+        return grid_of(*self.input_hw, self.patch_px)
 
     def at(self, photo_hw: Size) -> PatchGrid:
         """Return the same patches over the photo at another size, such as a thumbnail."""
         return replace(self, photo_hw=(photo_hw[0], photo_hw[1]))
 
     def saliency(self, foreground: Floats) -> Floats:
-        """Return the probability of being foreground of each pixel, `(H, W)` float32, from each patch's.
+        """Return the probability of being foreground of each pixel, `(H, W)`, from each patch's `(grid_h, grid_w)`."""
+        return self.soft_map(logits_of(foreground))
+
+    def soft_map(self, logits: Floats) -> Floats:
+        """Return the probability of being foreground of each pixel, `(H, W)` float32 in [0, 1].
+
+        The logits, not the probabilities, are upsampled: over the whole padded grid, then cropped to what the encoder
+        saw, then resized where the photo was (FOUND's order, the resizing is ours).
 
         Args:
-            foreground: `(grid_h, grid_w)` probabilities; their logits are what is upsampled, see `heap.upsample`.
+            logits: `(grid_h, grid_w)`.
+
+        Raises:
+            ValueError: they are not of this grid.
         """
-        return soft_map(logits_of(foreground), self.patch_px, self.input_hw, self.photo_hw)
+        if logits.shape != self.shape:
+            raise ValueError(
+                f"a grid of {' x '.join(map(str, logits.shape))} patches of {self.patch_px} px for an input of "
+                f"{self.input_hw} px"
+            )
+        limited = np.clip(logits.astype(np.float32, copy=False), -LOGIT_LIMIT, LOGIT_LIMIT)
+        padded = self.shape[0] * self.patch_px, self.shape[1] * self.patch_px
+        pixels = resize(limited, padded, self.input_hw)
+        if self.photo_hw != self.input_hw:
+            pixels = resize(pixels, self.photo_hw, self.photo_hw)
+        return sigmoid(pixels)
+
+    def box(self, patches: Box) -> Box:
+        """Return a box (x1, y1, x2, y2) of whole patches, half open, in the photo's pixels.
+
+        It is clipped to the encoder's input; a resized photo's is rounded, at least one pixel wide and high.
+        """
+        (height, width), (seen_h, seen_w) = self.photo_hw, self.input_hw
+        x1, y1, x2, y2 = (side * self.patch_px for side in patches)
+        x2, y2 = min(x2, seen_w), min(y2, seen_h)
+        if self.photo_hw == self.input_hw:
+            return x1, y1, x2, y2
+        x1, x2 = (round(x * width / seen_w) for x in (x1, x2))
+        y1, y2 = (round(y * height / seen_h) for y in (y1, y2))
+        x1, y1 = min(x1, width - 1), min(y1, height - 1)
+        return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
     def patch_of_pixels(self, axis: int) -> Integers:
         """Return the patch each pixel's centre lies in along the rows (0) or columns (1), int64, non-decreasing."""

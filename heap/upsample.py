@@ -16,8 +16,6 @@ from scipy.special import logit
 Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]
 
-# An infinite logit times a weight of 0 is NaN. At +-200 the float32 sigmoid is exactly 1 or 0 already.
-LOGIT_LIMIT = 200.0
 # Maps hold probabilities; a patch of exactly 0 or 1 would outvote every neighbour if it became infinite. At +-15 the
 # sigmoid is within 3e-7 of 0 or 1.
 PROBABILITY_LOGIT_LIMIT = 15.0
@@ -27,35 +25,6 @@ def logits_of(probabilities: Floats) -> Floats:
     """Return the logits of a patch map of probabilities in [0, 1], clamped to +-15."""
     limited: Floats = np.clip(logit(probabilities), -PROBABILITY_LOGIT_LIMIT, PROBABILITY_LOGIT_LIMIT)
     return limited
-
-
-def soft_map(logits: Floats, patch_px: int, input_hw: Size, photo_hw: Size) -> Floats:
-    """Return the probability of being foreground at each pixel of the photo.
-
-    The logits, not the probabilities, are upsampled: over the whole padded grid, then cropped to what the encoder saw,
-    then resized where the photo was (FOUND's order, the resizing is ours).
-
-    Args:
-        logits: `(grid_h, grid_w)` of the photo padded at right and bottom to whole patches.
-        patch_px: side of a patch.
-        input_hw: height and width of the encoder's input before padding.
-        photo_hw: height and width of the photo.
-
-    Returns:
-        `(H, W)` float32 in [0, 1].
-
-    Raises:
-        ValueError: the grid does not fit the input.
-    """
-    grid_h, grid_w = logits.shape
-    height, width = input_hw
-    if (grid_h, grid_w) != (-(-height // patch_px), -(-width // patch_px)):
-        raise ValueError(f"a grid of {grid_h} x {grid_w} patches of {patch_px} px for an input of {input_hw} px")
-    limited = np.clip(logits.astype(np.float32, copy=False), -LOGIT_LIMIT, LOGIT_LIMIT)
-    pixels = _resize(limited, (grid_h * patch_px, grid_w * patch_px), input_hw)
-    if photo_hw != input_hw:
-        pixels = _resize(pixels, photo_hw, photo_hw)
-    return _sigmoid(pixels)
 
 
 def nearest(labels: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
@@ -78,7 +47,7 @@ def bilinear_matrix(patches: int, patch_px: int, pixels: int) -> npt.NDArray[np.
     return matrix
 
 
-def _resize(values: Floats, full: Size, kept: Size) -> Floats:
+def resize(values: Floats, full: Size, kept: Size) -> Floats:
     """Resize `(h, w)` to `full`, of which only the first `kept` rows and columns are computed."""
     low, high, share = _taps(values.shape[0], full[0], kept[0])
     below = share[:, None]
@@ -91,7 +60,7 @@ def _resize(values: Floats, full: Size, kept: Size) -> Floats:
     return resized
 
 
-def _sigmoid(values: Floats) -> Floats:
+def sigmoid(values: Floats) -> Floats:
     """Return 1 / (1 + exp(-x)), written into `values`: a quarter of the time of scipy's expit on float32."""
     with np.errstate(over="ignore"):  # exp(200) is infinite in float32, and its reciprocal the 0 that is meant
         np.exp(np.negative(values, out=values), out=values)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from heap.upsample import bilinear_matrix, logits_of, nearest, soft_map
+from heap.grid import PatchGrid
+from heap.upsample import bilinear_matrix, logits_of, nearest
 
 sides = st.integers(1, 40)
 
@@ -29,14 +30,14 @@ def test_is_what_torch_interpolates(height: int, width: int, patch_px: int, othe
     grid = -(-height // patch_px), -(-width // patch_px)
     logits = np.random.default_rng(seed).normal(0, 3, grid).astype(np.float32)
     photo_hw = other or (height, width)
-    soft = soft_map(logits, patch_px, (height, width), photo_hw)
+    soft = PatchGrid(photo_hw, (height, width), patch_px).soft_map(logits)
     assert soft.dtype == np.float32
     # torch computes places in float32, here they are exact: a place off by 4e-6 between logits that differ by 10.
     np.testing.assert_allclose(soft, by_torch(logits, patch_px, (height, width), photo_hw), atol=2e-5)
 
 
 def test_infinite_logits_give_0_and_1() -> None:
-    soft = soft_map(np.array([[np.inf, -np.inf]], np.float32), 8, (8, 16), (8, 16))
+    soft = PatchGrid((8, 16), (8, 16), 8).soft_map(np.array([[np.inf, -np.inf]], np.float32))
     assert np.isfinite(soft).all()
     assert (soft[:, :4] == 1).all()
     assert (soft[:, -4:] == 0).all()
@@ -48,7 +49,7 @@ def test_probabilities_of_0_and_1_do_not_outvote_their_neighbours() -> None:
 
 def test_a_grid_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="2 x 3 patches of 8 px"):
-        soft_map(np.zeros((2, 3), np.float32), 8, (16, 16), (16, 16))
+        PatchGrid((16, 16), (16, 16), 8).soft_map(np.zeros((2, 3), np.float32))
 
 
 def test_labels_are_resized_like_opencv() -> None:

@@ -33,7 +33,7 @@ def figures(maps: list[np.ndarray], truths: list[np.ndarray]) -> dict[str, float
         found = soft > 0.5
         ious.append(iou(found, truth))
         areas.append(found.mean())
-        box = box_of_mask(found.reshape(SIDE, SIDE), 1, (SIDE, SIDE))
+        box = box_of_mask(found.reshape(SIDE, SIDE))
         correct.append(box is not None and is_correct(box, true_boxes(truth)))
     return {"iou": float(np.mean(ious)), "corloc": 100 * float(np.mean(correct)), "area": float(np.mean(areas))}
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heap.encoders.base import grid_of
 from heap.files import digest
+from heap.grid import grid_of
 
 # A file of this size is read at full speed and still few enough make up a store (workflow.md).
 SHARD_BYTES = 128 * 2**20

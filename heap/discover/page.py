@@ -21,6 +21,7 @@ from heap.discover.outputs import PAGE, Outputs
 from heap.discover.photos import Photo
 from heap.discover.result import Discovery
 from heap.files import write_text
+from heap.grid import PatchGrid
 from heap.report.photos import Found
 from heap.report.stage import make_section, render
 from heap.report.words import encoder_note
@@ -36,8 +37,8 @@ def save_regions(path: Path, found: Discovery) -> None:
         path,
         region=found.token_map,
         foreground=found.patch_saliency,
-        photo_hw=found.size,
-        input_hw=found.photo.pixels.shape[:2],
+        photo_hw=found.grid.photo_hw,
+        input_hw=found.grid.input_hw,
         token=np.array([one.token for one in regions], np.int16),
         area_px=np.array([one.area_px for one in regions], np.int64),
         box=np.array([one.box for one in regions], np.int32).reshape(-1, 4),
@@ -54,6 +55,7 @@ class _SavedMaps:
 
     files: list[Path]
     images: pd.DataFrame
+    grids: list[PatchGrid]
     receipt: dict[str, Any]
 
     def region(self, i: int) -> npt.NDArray[np.int16]:
@@ -65,6 +67,9 @@ class _SavedMaps:
         with np.load(self.files[i]) as saved:
             found: npt.NDArray[np.float32] = saved["foreground"]
         return found
+
+    def grid(self, i: int) -> PatchGrid:
+        return self.grids[i]
 
     def again(self) -> _SavedMaps:
         """Return the same for another process: nothing is open."""
@@ -117,18 +122,12 @@ def _gather(outputs: Outputs, model: Model, photos: Sequence[Photo], coco: dict[
     ids = [photo.item.image_id for photo in photos]
     files = [outputs.folder / outputs.regions(image_id) for image_id in ids]
     parts = [_read(file) for file in files]
-    photo_hw, input_hw = (np.array([part[name] for part in parts]) for name in ("photo_hw", "input_hw"))
-    images = pd.DataFrame(
-        {
-            "image_id": ids,
-            "height_px": photo_hw[:, 0],
-            "width_px": photo_hw[:, 1],
-            "input_h_px": input_hw[:, 0],
-            "input_w_px": input_hw[:, 1],
-        }
-    )
-    maps = _SavedMaps(files, images, {"patch_px": model.encoder.patch_px, "encoder": model.encoder_label})
-    table = images[["image_id", "height_px", "width_px"]].assign(path=[str(one.file.absolute()) for one in photos])
+    patch_px = model.encoder.patch_px
+    grids = [PatchGrid(_size(part["photo_hw"]), _size(part["input_hw"]), patch_px) for part in parts]
+    heights, widths = zip(*(grid.photo_hw for grid in grids), strict=True)
+    images = pd.DataFrame({"image_id": ids, "height_px": heights, "width_px": widths})
+    maps = _SavedMaps(files, images, grids, {"encoder": model.encoder_label})
+    table = images.assign(path=[str(one.file.absolute()) for one in photos])
     table["split"] = ""
     for column in ("mask_path", "class_mask_path", "boxes", "crowd_boxes"):
         table[column] = None
@@ -139,6 +138,10 @@ def _gather(outputs: Outputs, model: Model, photos: Sequence[Photo], coco: dict[
 def _read(file: Path) -> dict[str, npt.NDArray[Any]]:
     with np.load(file) as saved:
         return {name: saved[name] for name in saved.files if name not in ("region", "foreground")}
+
+
+def _size(sides: npt.NDArray[Any]) -> tuple[int, int]:
+    return int(sides[0]), int(sides[1])
 
 
 def _clusters(model: Model, ids: Sequence[str], parts: Sequence[dict[str, npt.NDArray[Any]]]) -> Clusters:

@@ -59,8 +59,3 @@ class Encoder(Protocol):
         answer's `result()` waits for what `encode` returns.
         """
         ...
-
-
-def grid_of(height_px: int, width_px: int, patch_px: int) -> tuple[int, int]:
-    """Return (grid_h, grid_w) of a photo that is padded at right and bottom to whole patches."""
-    return -(-height_px // patch_px), -(-width_px // patch_px)

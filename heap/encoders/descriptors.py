@@ -19,7 +19,8 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.color import rgb2lab
 from skimage.feature import local_binary_pattern
 
-from heap.encoders.base import AttentionKind, Encoded, Floats, Photos, grid_of
+from heap.encoders.base import AttentionKind, Encoded, Floats, Photos
+from heap.grid import grid_of
 from heap.settings.models import DescriptorEncoder
 
 # The first values of a feature are local, the others contrast with the rest of the photo, which finds objects and is

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heap.encoders.base import Encoded, Photos, grid_of
+from heap.encoders.base import Encoded, Photos
+from heap.grid import grid_of
 
 
 def padded_pixels(photos: Photos, patch_px: int, mean: Tensor, std: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import AttentionKind, Encoded, Photos, grid_of
+from heap.encoders.base import AttentionKind, Encoded, Photos
 from heap.encoders.facets import check_block, read_block, run_block
 from heap.encoders.linear import speed_up
 from heap.encoders.position import Backbone, Position
@@ -25,6 +25,7 @@ from heap.encoders.precision import check_precision
 from heap.encoders.transfer import Transfer, padded_pixels
 from heap.encoders.weights import weights_in_words, with_weights
 from heap.errors import EncoderError
+from heap.grid import grid_of
 from heap.settings.architectures import position_rule, shape_of, timm_name
 from heap.settings.models import VitEncoder
 

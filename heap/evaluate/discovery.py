@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from heap.components import Mask, largest_component
+from heap.grid import Box, PatchGrid
 
-Box = tuple[int, int, int, int]
 AnyBox = tuple[float, float, float, float]  # of any program, not always whole pixels
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Judged:
     fallback: bool
 
 
-def find(foreground: npt.NDArray[np.float32], patch_px: int, input_hw: Size, photo_hw: Size) -> Found:
+def find(foreground: npt.NDArray[np.float32], grid: PatchGrid) -> Found:
     """Return the box of a patch map.
 
     The mask is read at patch resolution and not upsampled (FOUND). The peers' code crashes on an empty mask; here the
@@ -53,49 +52,25 @@ def find(foreground: npt.NDArray[np.float32], patch_px: int, input_hw: Size, pho
 
     Args:
         foreground: `(grid_h, grid_w)` probability of being foreground; above 0.5 is.
-        patch_px: side of a patch.
-        input_hw: height and width of the encoder's input before padding.
-        photo_hw: height and width of the photo, in whose pixels the true boxes are.
+        grid: where the patches lie in the photo, in whose pixels the true boxes are.
     """
-    mask: Mask = foreground > 0.5
-    box = box_of_mask(mask, patch_px, input_hw)
-    fallback = box is None
-    if box is None:
-        patch = np.zeros_like(mask)
-        patch.flat[int(foreground.argmax())] = True
-        box = box_of_mask(patch, patch_px, input_hw)
-        assert box is not None
-    return Found(scale_box(box, input_hw, photo_hw), fallback)
+    box = box_of_mask(foreground > 0.5)
+    if box is not None:
+        return Found(grid.box(box), False)
+    y, x = divmod(int(foreground.argmax()), foreground.shape[1])
+    return Found(grid.box((x, y, x + 1, y + 1)), True)
 
 
-def box_of_mask(mask: Mask, patch_px: int, input_hw: Size) -> Box | None:
-    """Return the box around the largest 4-connected component, or None for an empty mask.
+def box_of_mask(mask: Mask) -> Box | None:
+    """Return the box around the largest 4-connected component of `(h, w)` bool, or None for an empty mask.
 
-    Of several largest components the first in raster order is taken (LOST, FOUND). A mask that is already at pixel
-    resolution has `patch_px=1`.
-
-    Args:
-        mask: `(grid_h, grid_w)` bool.
-        patch_px: side of a patch.
-        input_hw: height and width the box is clipped to.
+    Of several largest components the first in raster order is taken (LOST, FOUND).
     """
     component = largest_component(mask, ties_to_last=False)
     rows, columns = np.flatnonzero(component.any(axis=1)), np.flatnonzero(component.any(axis=0))
     if not len(rows):
         return None
-    x1, y1 = int(columns[0]) * patch_px, int(rows[0]) * patch_px
-    x2, y2 = (int(columns[-1]) + 1) * patch_px, (int(rows[-1]) + 1) * patch_px
-    return x1, y1, min(x2, input_hw[1]), min(y2, input_hw[0])
-
-
-def scale_box(box: Box, input_hw: Size, photo_hw: Size) -> Box:
-    """Return a box of the encoder's input in the photo's pixels: rounded, at least one pixel wide and high."""
-    if input_hw == photo_hw:
-        return box
-    x1, x2 = (round(x * photo_hw[1] / input_hw[1]) for x in box[0::2])
-    y1, y2 = (round(y * photo_hw[0] / input_hw[0]) for y in box[1::2])
-    x1, y1 = min(x1, photo_hw[1] - 1), min(y1, photo_hw[0] - 1)
-    return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def judge(box: AnyBox | None, truth: npt.NDArray[np.int64], fallback: bool = False) -> Judged:

@@ -19,12 +19,11 @@ from heap.evaluate.protocols import Key, Pair
 from heap.evaluate.retrieval import Weighted
 from heap.evaluate.saliency import FOREGROUND_ABOVE
 from heap.evaluate.truth import Labels, Photo
+from heap.grid import PatchGrid, Size
 from heap.group.smooth import smooth_all
 from heap.segment import instances as segment
-from heap.upsample import logits_of, soft_map
 
 Floats = npt.NDArray[np.float32]
-Size = tuple[int, int]
 HEAP = "heap"
 # What is added to a variant's name where every method's map is smoothed as HEAP's is.
 SMOOTH = "+smooth"
@@ -35,27 +34,24 @@ class PatchMap:
     """A method's map of one photo: `(grid_h, grid_w)` probabilities, and what grid it is."""
 
     foreground: Floats
-    patch_px: int
-    input_hw: Size
+    grid: PatchGrid
     smoothed: bool = False
 
     def pixels(self, size: Size) -> Floats:
         """Return the probability of each pixel of the photo resized to `size`."""
-        return soft_map(logits_of(self.foreground), self.patch_px, self.input_hw, size)
+        return self.grid.at(size).saliency(self.foreground)
 
     def nearest(self, size: Size) -> Mask:
         """Return the mask of the photo resized to `size`, each pixel with its patch's value (TokenCut's upsampling)."""
-        rows, columns = (
-            np.arange(side) * seen // (side * self.patch_px) for side, seen in zip(size, self.input_hw, strict=True)
-        )
+        seen, patch_px = self.grid.input_hw, self.grid.patch_px
+        rows, columns = (np.arange(side) * of // (side * patch_px) for side, of in zip(size, seen, strict=True))
         mask: Mask = (self.foreground > FOREGROUND_ABOVE)[rows[:, None], columns]
         return mask
 
     def judged(self, photo: Photo) -> discovery.Judged:
         """Return the box of the largest part against the true boxes."""
         assert photo.boxes is not None
-        assert photo.size is not None
-        found = discovery.find(self.foreground, self.patch_px, self.input_hw, photo.size)
+        found = discovery.find(self.foreground, self.grid)
         return discovery.judge(found.box, photo.boxes, found.fallback)
 
 
@@ -93,13 +89,13 @@ class Maps(_Opened):
         Raises:
             ValueError: it was made of a photo of another size.
         """
-        row = self.reader.images.iloc[self.rows[photo.image_id]]
-        size = int(row["height_px"]), int(row["width_px"])
-        if size != photo.size:
-            raise ValueError(f"{self.path} is of a photo of {size} px, its manifest says {photo.size}; extract again")
-        input_hw = int(row["input_h_px"]), int(row["input_w_px"])
-        foreground = self.reader.foreground(self.rows[photo.image_id])
-        return PatchMap(foreground, int(self.reader.receipt["patch_px"]), input_hw)
+        row = self.rows[photo.image_id]
+        grid = self.reader.grid(row)
+        if grid.photo_hw != photo.size:
+            raise ValueError(
+                f"{self.path} is of a photo of {grid.photo_hw} px, its manifest says {photo.size}; extract again"
+            )
+        return PatchMap(self.reader.foreground(row), grid)
 
 
 class Features(_Opened):
@@ -120,10 +116,10 @@ class Features(_Opened):
             raise ValueError(f"has maps, but {self.path} has no features of it; they are of two extractions")
         return self.reader.features(self.rows[photo.image_id])
 
-    def weighted(self, photo: Photo, mask: Mask, patch_px: int | None) -> Weighted:
+    def weighted(self, photo: Photo, mask: Mask, grid: PatchGrid | None) -> Weighted:
         """Return features `(N, D)` of a photo and what each counts in the mean over a mask."""
-        assert patch_px is not None
-        return self.of(photo), retrieval.patch_weights(mask, patch_px)
+        assert grid is not None
+        return self.of(photo), retrieval.patch_weights(mask, grid.patch_px)
 
 
 @dataclass(frozen=True)

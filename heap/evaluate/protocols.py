@@ -25,6 +25,7 @@ from heap.evaluate.score.files import refuse
 from heap.evaluate.score.objects import objects_of
 from heap.evaluate.tables import Figure
 from heap.evaluate.truth import Labels, Photo, class_labels, saliency_truth
+from heap.grid import PatchGrid
 from heap.progress import track
 from heap.upsample import nearest
 from heap.workers import spread, workers_for
@@ -339,13 +340,13 @@ def score_instances(task: Task, protocol: Instances, pairs: Sequence[Pair]) -> l
 class Vectors(Protocol):
     """Where the features of retrieval come from."""
 
-    def weighted(self, photo: Photo, mask: Mask, patch_px: int | None) -> Weighted:
+    def weighted(self, photo: Photo, mask: Mask, grid: PatchGrid | None) -> Weighted:
         """Return features `(N, D)` of a photo and what each counts in the mean over a mask."""
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Masks, features and classes. A prediction has `pixels(size)`, `input_hw` and `patch_px`, both None if not known.
+    """Masks, features and classes. A prediction has `pixels(size)` and `grid`, None where it is of no patches.
 
     Attributes:
         features: of the photos.
@@ -365,9 +366,9 @@ class Retrieval:
 
     def score(self, one: Any, photo: Photo, truth: Labels) -> retrieval.Described:
         """Return histograms of the labels and the prototype."""
-        labels = nearest(truth, self.size or one.input_hw or truth.shape)
+        labels = nearest(truth, self.size or (one.grid and one.grid.input_hw) or truth.shape)
         mask: Mask = one.pixels(labels.shape) > saliency.FOREGROUND_ABOVE
-        features, weights = self.features.weighted(photo, mask, one.patch_px)
+        features, weights = self.features.weighted(photo, mask, one.grid)
         try:
             return retrieval.describe(features, weights, mask, labels, self.classes)
         except ValueError as error:  # about the labels

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from heap.cluster.geometry import enlarge
 from heap.cluster.stage import Maps
 from heap.data.photos import read_photo
 from heap.progress import track
@@ -126,14 +125,13 @@ class _Job:
 
     def cells(self, entry: Entry) -> npt.NDArray[np.uint8]:
         """Return the region map of a photo, its longer side at most `MAP_CELLS`."""
-        photo = self.reader.images.iloc[entry.row]
-        height, width = int(photo["height_px"]), int(photo["width_px"])
-        input_hw = (int(photo["input_h_px"]), int(photo["input_w_px"]))
+        grid = self.reader.grid(entry.row)
+        height, width = grid.photo_hw
         tokens = self.reader.region(entry.row)
         # One cell a patch where they fit: then no border of a region moves.
         scale = min(1.0, MAP_CELLS / max(tokens.shape)) * max(tokens.shape) / max(height, width)
         small = (max(1, round(height * scale)), max(1, round(width * scale)))
-        tokens = enlarge(tokens, small, input_hw, int(self.reader.receipt["patch_px"]))
+        tokens = grid.at(small).enlarge(tokens)
         cells = np.full(tokens.shape, NO_REGION, dtype=np.uint8)
         # With 256 tokens the last region of a photo has no number left; it is listed and has no outline.
         for position, token in enumerate(entry.tokens[:NO_REGION]):

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from heap.cluster.geometry import enlarge
 from heap.cluster.table import FOREGROUND
 from heap.data.photos import read_photo
 from heap.evaluate.truth import photos_of
@@ -96,10 +95,11 @@ def crop(found: Found, region: pd.Series, path: str, colour: npt.NDArray[np.uint
         path: of its photo, below the dataset's root.
         colour: of its outline.
     """
-    row, (height, width), input_hw, patch_px = found.sizes(str(region["image_id"]))
+    row, grid = found.place(str(region["image_id"]))
+    height, width = grid.photo_hw
     photo = read_photo(found.manifest.root / path, max_px=READ_PX)
     small = (photo.shape[0], photo.shape[1])
-    mask = enlarge((found.maps.region(row) == region["token"]).astype(np.uint8), small, input_hw, patch_px)
+    mask = grid.at(small).enlarge((found.maps.region(row) == region["token"]).astype(np.uint8))
     x1, y1, x2, y2 = (float(side) for side in region["box"])
     margin = MARGIN * max(x2 - x1, y2 - y1)
     rows = _range((y1 - margin) * small[0] / height, (y2 + margin) * small[0] / height, small[0])

@@ -12,7 +12,6 @@ from pycocotools import mask as coco
 
 from heap import __version__, paths
 from heap.cache.maps import MapReader
-from heap.cluster.geometry import enlarge
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.data.photos import read_photo
 from heap.evaluate.truth import photos_of
@@ -24,7 +23,6 @@ from heap.segment.instances import UNCLUSTERED, clusters_of_patches
 from heap.segment.names import mask_names, mask_path, remove_stale
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import PicturesSettings
-from heap.upsample import logits_of, soft_map
 from heap.workers import spread
 
 SUFFIX = ".jpg"
@@ -128,10 +126,9 @@ def draw(maps: MapReader, subject: Subject, longest_px: int, colours: pictures.P
     """
     photo = read_photo(subject.path, max_px=longest_px)
     size = (photo.shape[0], photo.shape[1])
-    sizes = maps.images.iloc[subject.row]
-    input_hw, patch_px = (int(sizes["input_h_px"]), int(sizes["input_w_px"])), int(maps.receipt["patch_px"])
-    soft = soft_map(logits_of(maps.foreground(subject.row)), patch_px, input_hw, size)
-    labels = enlarge(clusters_of_patches(maps.region(subject.row), subject.cluster_of_token), size, input_hw, patch_px)
+    grid = maps.grid(subject.row).at(size)
+    soft = grid.saliency(maps.foreground(subject.row))
+    labels = grid.enlarge(clusters_of_patches(maps.region(subject.row), subject.cluster_of_token))
     objects = [(resized(coco.decode(rle) > 0, size), _colour(colours, cluster)) for rle, cluster in subject.objects]
     return pictures.beside(
         [

@@ -16,7 +16,6 @@ from PIL import Image
 from heap import paths
 from heap.cache.maps import MapReader
 from heap.cluster import table as cluster_table
-from heap.cluster.geometry import enlarge
 from heap.cluster.stage import Maps
 from heap.cluster.table import Clusters
 from heap.data import manifest as manifest_table
@@ -25,11 +24,11 @@ from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery
 from heap.evaluate.truth import Photo, photos_of, saliency_truth
+from heap.grid import PatchGrid
 from heap.report import pictures
 from heap.segment.instances import UNCLUSTERED, clusters_of_patches
 from heap.segment.masks_json import annotations_of, read_masks
 from heap.segment.names import mask_path
-from heap.upsample import logits_of, soft_map
 
 T = TypeVar("T")
 EPS = 1e-7  # FOUND's, as in the tables
@@ -111,16 +110,10 @@ class Found:
         chosen = table if None in splits or not splits else table[table["split"].isin([s for s in splits if s])]
         return [photo for photo in photos_of(chosen, self.manifest.root) if photo.image_id in self.row_of]
 
-    def sizes(self, image_id: str) -> tuple[int, tuple[int, int], tuple[int, int], int]:
-        """Return a photo's row in the maps, its size, the size of the encoder's input, and the patch size."""
+    def place(self, image_id: str) -> tuple[int, PatchGrid]:
+        """Return a photo's row in the maps, and where its patches lie."""
         row = self.row_of[image_id]
-        photo = self.maps.images.iloc[row]
-        return (
-            row,
-            (int(photo["height_px"]), int(photo["width_px"])),
-            (int(photo["input_h_px"]), int(photo["input_w_px"])),
-            int(self.maps.receipt["patch_px"]),
-        )
+        return row, self.maps.grid(row)
 
     def mask(self, image_id: str) -> npt.NDArray[np.bool_]:
         """Return the mask that `segment` wrote, `(H, W)`.
@@ -219,8 +212,8 @@ def _mask_iou(found: Found, photo: Photo) -> float:
 
 
 def _box_iou(found: Found, photo: Photo) -> float:
-    row, photo_hw, input_hw, patch_px = found.sizes(photo.image_id)
-    box = discovery.find(found.maps.foreground(row), patch_px, input_hw, photo_hw).box
+    row, grid = found.place(photo.image_id)
+    box = discovery.find(found.maps.foreground(row), grid).box
     assert photo.boxes is not None
     shared, union = discovery.overlaps(box, photo.boxes)
     return float((shared / union).max())
@@ -292,7 +285,8 @@ def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.
         colours: `(kf + kb, 3)`, of each cluster.
     """
     image_id = scored.photo.image_id
-    row, (height, width), input_hw, patch_px = found.sizes(image_id)
+    row, grid = found.place(image_id)
+    height, width = grid.photo_hw
     photo = read_photo(found.manifest.root / scored.photo.path, max_px=longest_px)
     small = (photo.shape[0], photo.shape[1])
     scale = (small[1] / width, small[0] / height, small[1] / width, small[0] / height)
@@ -306,9 +300,9 @@ def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.
     overlay = pictures.draw_boxes(pictures.overlay(photo, mask), scaled(boxes), pictures.FOUND)
     if truth is not None and len(truth):
         overlay = pictures.draw_boxes(overlay, scaled(truth.tolist()), pictures.TRUE, dashed=True)
-    soft = soft_map(logits_of(found.maps.foreground(row)), patch_px, input_hw, small)
+    soft = grid.at(small).saliency(found.maps.foreground(row))
     of_token = found.cluster_of_token(image_id)
-    labels = enlarge(clusters_of_patches(found.maps.region(row), of_token), small, input_hw, patch_px)
+    labels = grid.at(small).enlarge(clusters_of_patches(found.maps.region(row), of_token))
     clusters = sorted({cluster for cluster in of_token.values() if cluster < found.clusters.foreground_clusters})
     share = f"{mask.mean():.0%} of the photo"
     shown = [

@@ -18,8 +18,9 @@ from heap.cache import pipeline
 from heap.cache.pipeline import batches_of, encode_shards
 from heap.cache.plan import Plan, plan
 from heap.cache.store import FeatureStore, read_rows
-from heap.encoders.base import Encoded, Photos, grid_of
+from heap.encoders.base import Encoded, Photos
 from heap.errors import CacheError, PhotoError
+from heap.grid import grid_of
 
 PATCH = 8
 

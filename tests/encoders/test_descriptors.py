@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from heap.encoders.base import Encoder, grid_of
+from heap.encoders.base import Encoder
 from heap.encoders.descriptors import Descriptors, _appearance, _far_from_border, _local, _oriented, _unlike_border
+from heap.grid import grid_of
 from heap.settings.models import DescriptorEncoder
 
 ENCODER = Descriptors(DescriptorEncoder(kind="descriptors"))

@@ -13,8 +13,8 @@ from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReader
 from heap.errors import DataError
 from heap.evaluate.stage import evaluate
+from heap.grid import PatchGrid
 from heap.group.smooth import smooth
-from heap.upsample import logits_of, soft_map
 
 TASKS: list[dict[str, Any]] = [
     {"task": "saliency", "dataset": "tiny"},
@@ -208,7 +208,7 @@ def test_what_smoothing_makes_of_a_map_is_measured(tmp_path: Path) -> None:
     for image_id, half, row in zip(ids, halves, range(len(ids)), strict=True):
         i = int(image_id.removeprefix("photo"))
         grid = smooth(half, reader.features(row), 1.0).reshape(bench.grid(i).shape)
-        soft = soft_map(logits_of(grid), PATCH_PX, bench.size(i), bench.size(i))
+        soft = PatchGrid(bench.size(i), bench.size(i), PATCH_PX).saliency(grid)
         expected.append(((soft > 0.5) & bench.truth(i)).sum() / ((soft > 0.5) | bench.truth(i)).sum())
     assert iou["multi+smooth"] == pytest.approx(np.mean(expected), abs=1e-6)
     assert iou["multi+smooth"] > iou["multi"] + 0.1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from heap.evaluate import retrieval
 from heap.evaluate.discovery import find, is_correct
 from heap.evaluate.retrieval import Described, describe, patch_weights
+from heap.grid import PatchGrid
 
 PATCH_PX = 8
 CLASSES = 4  # background and three
@@ -32,7 +33,7 @@ def photos(draw: Any) -> tuple[Any, tuple[int, int], tuple[int, int, int, int]]:
 @given(photos())
 def test_a_perfect_map_finds_the_box(photo: Any) -> None:
     grid, size, box = photo
-    found = find(grid, PATCH_PX, size, size)
+    found = find(grid, PatchGrid(size, size, PATCH_PX))
     assert (found.box, found.fallback) == (box, False)
     assert is_correct(found.box, np.array([box]))
 
@@ -40,7 +41,7 @@ def test_a_perfect_map_finds_the_box(photo: Any) -> None:
 @given(photos())
 def test_an_inverted_map_boxes_the_photo(photo: Any) -> None:
     grid, size, box = photo
-    found = find(1 - grid, PATCH_PX, size, size)
+    found = find(1 - grid, PatchGrid(size, size, PATCH_PX))
     assert found.box == (0, 0, size[1], size[0])  # the ground goes all around the object
     area = (box[2] - box[0]) * (box[3] - box[1])
     assert is_correct(found.box, np.array([box])) == (2 * area >= size[0] * size[1])
@@ -49,10 +50,10 @@ def test_an_inverted_map_boxes_the_photo(photo: Any) -> None:
 @given(photos(), st.floats(0, 0.5, width=32))
 def test_full_and_empty_maps(photo: Any, low: float) -> None:
     grid, size, _ = photo
-    full = find(np.ones_like(grid), PATCH_PX, size, size)
+    full = find(np.ones_like(grid), PatchGrid(size, size, PATCH_PX))
     assert (full.box, full.fallback) == ((0, 0, size[1], size[0]), False)
     values = grid * np.float32(low)  # nothing is above 0.5: the first patch of the largest value stands in
-    empty = find(values, PATCH_PX, size, size)
+    empty = find(values, PatchGrid(size, size, PATCH_PX))
     row, column = np.argwhere(values == values.max())[0].tolist()
     x1, y1 = column * PATCH_PX, row * PATCH_PX
     assert empty == type(empty)((x1, y1, min(x1 + PATCH_PX, size[1]), min(y1 + PATCH_PX, size[0])), True)

@@ -29,7 +29,7 @@ from heap.evaluate.saliency import (
     summary,
     truth_of,
 )
-from heap.upsample import soft_map
+from heap.grid import PatchGrid
 
 TOLERANCE = 2e-6  # of the golden files, which are rounded to 6 decimals
 UPSAMPLED = 5e-5  # of maps that were upsampled in float32, which may carry a pixel across a threshold
@@ -118,7 +118,7 @@ def test_golden_patch_logits(folder: Path, golden: Path, expected: Any) -> None:
     photos = []
     for case in expected["patch_logits"]:
         size = case["h"], case["w"]
-        soft = soft_map(grids[f"{case['id']}_logits"], 8, size, size)
+        soft = PatchGrid(size, size, 8).soft_map(grids[f"{case['id']}_logits"])
         scores = score(soft, grey(golden / "gt" / f"{case['id']}.png") == 255)
         check(scores, case, UPSAMPLED)
         assert abs(np.count_nonzero(soft > 0.5) - case["mask_area_multi"]) <= 2
@@ -215,7 +215,7 @@ def test_tokencuts_reading_is_that_of_its_rule_written_out(seed: int) -> None:
     # A photo of whole patches, as TokenCut makes it, 5 x 6 patches of 8 px; no luma on a border of two cells.
     photo = (random.integers(0, 12, (40, 48, 3)) // 3 * 60 + 7).astype(np.uint8)
     grid, truth = (random.random((5, 6)) > 0.6).astype(np.float32), random.random((40, 48)) > 0.5
-    patches = PatchMap(grid, 8, (40, 48))
+    patches = PatchMap(grid, PatchGrid((40, 48), (40, 48), 8))
     mask = patches.nearest((40, 48))
     nearest = interpolate(torch.from_numpy(grid)[None, None], size=(40, 48), mode="nearest")[0, 0].numpy() > 0.5
     np.testing.assert_array_equal(mask, nearest)

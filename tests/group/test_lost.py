@@ -8,6 +8,7 @@ import numpy as np
 from group.golden_patches import cases
 
 from heap.evaluate.discovery import find
+from heap.grid import PatchGrid
 from heap.group.baselines.lost import expand, lost
 from heap.group.baselines.patches import Patches
 from heap.settings.baselines import LostSettings
@@ -28,7 +29,7 @@ def test_degrees_seeds_and_boxes_equal_losts_own_code(golden: Path) -> None:
         assert found.seed == expected["seed_stable_sort"], name
         size = tuple(case["image_hw"])
         answer = lost(photo, LostSettings(k_patches=expected["k_patches"]))
-        box = find(answer.foreground.reshape(case["grid_hw"]), case["patch_size"], size, size)
+        box = find(answer.foreground.reshape(case["grid_hw"]), PatchGrid(size, size, case["patch_size"]))
         assert list(box.box) == expected["box_stable_sort"], name
         if expected["box_same_for_all_tie_breaks"]:
             assert list(box.box) == expected["box"], name

@@ -13,6 +13,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackNoConvergence
 
 from heap.evaluate.discovery import find
+from heap.grid import PatchGrid
 from heap.group.baselines import tokencut as module
 from heap.group.baselines.patches import Patches
 from heap.group.baselines.tokencut import cut, linked, second_eigenvector, tokencut
@@ -42,7 +43,7 @@ def test_eigenvectors_masks_and_boxes_equal_tokencuts_own_code(golden: Path) -> 
         answer = tokencut(photo, TokenCutSettings(tau=expected["tau"], eps=expected["eps"]))
         np.testing.assert_array_equal(answer.foreground, arrays[f"{name}__tc_mask"].ravel(), err_msg=name)
         size = tuple(case["image_hw"])
-        box = find(answer.foreground.reshape(case["grid_hw"]), case["patch_size"], size, size)
+        box = find(answer.foreground.reshape(case["grid_hw"]), PatchGrid(size, size, case["patch_size"]))
         assert list(box.box) == expected["box"], name
     assert seen
 

@@ -18,8 +18,7 @@ from heap.evaluate.retrieval import Weighted
 from heap.evaluate.saliency import FOREGROUND_ABOVE
 from heap.evaluate.score.read import read_array, read_soft
 from heap.evaluate.truth import Labels, Photo
-
-Size = tuple[int, int]
+from heap.grid import PatchGrid, Size
 
 
 @contextmanager
@@ -41,8 +40,7 @@ class MapFile:
 
     path: Path
     smoothed = False
-    input_hw = None
-    patch_px = None
+    grid = None
 
     def pixels(self, size: Size | None) -> npt.NDArray[np.float32]:
         """Return the map, float32 from 0 to 1.
@@ -64,8 +62,7 @@ class MapFile:
         """Return the box around the largest part against the true boxes."""
         assert photo.boxes is not None
         soft = self.pixels(photo.size)
-        height, width = soft.shape
-        return discovery.judge(discovery.box_of_mask(soft > FOREGROUND_ABOVE, 1, (height, width)), photo.boxes)
+        return discovery.judge(discovery.box_of_mask(soft > FOREGROUND_ABOVE), photo.boxes)
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class FeatureFiles:
     files: Mapping[str, Path]
     patch_px: int | None
 
-    def weighted(self, photo: Photo, mask: Mask, patch_px: int | None) -> Weighted:
+    def weighted(self, photo: Photo, mask: Mask, grid: PatchGrid | None) -> Weighted:
         """Return features `(N, D)` of a photo and what each counts in the mean over a mask.
 
         Raises:
