@@ -36,7 +36,7 @@ class Demo:
         frozen = {s: read_frozen(Path(paths.settings(s, DATASET)), s) for s in ("cluster", "segment")}
         self.cluster: ClusterSettings = section(frozen["cluster"], "cluster", ClusterSettings)
         self.segment: SegmentSettings = section(frozen["segment"], "segment", SegmentSettings)
-        self.regions = region_table.read(paths.regions(DATASET))
+        self.regions = region_table.read(paths.regions("heap", DATASET))
         self.maps = MapReader(paths.maps("heap", DATASET))
         manifest = manifests.read(Path(paths.manifest(DATASET)))
         self.photos = photos_of(manifest.rows(SPLIT), manifest.root)
@@ -80,7 +80,12 @@ def main() -> None:
     }
     rows = [row for part in parts.values() for row in part]
     for name, part in parts.items():
-        for what, of in (("mean", np.mean), ("deviation", np.std), ("least", np.min), ("largest", np.max)):
+        for what, of in (
+            ("mean", np.mean),
+            ("deviation", lambda values: np.std(values, ddof=1)),
+            ("least", np.min),
+            ("largest", np.max),
+        ):
             if part:
                 numbers = {key: float(of([row[key] for row in part])) for key in part[0] if key != "clusters"}  # type: ignore[call-overload]
                 rows.append({"clusters": f"{name}: {what}", **numbers})

@@ -25,8 +25,9 @@ def test_the_head_finds_the_objects_of_the_demo(tmp_path: Path) -> None:
 
     assert figure("heap", "iou", "multi") >= 0.60
     assert figure("heap", "corloc", "largest") >= 70
-    # The clusters follow the kinds of things, which nobody told it.
-    assert figure("heap", "nmi", "hungarian") >= 0.60
+    # The clusters follow the kinds of things, which nobody told it. Over ten seeds of k-means NMI was .606 on the mean,
+    # .018 the deviation and .586 the least (docs/explanation/reproducibility.md): two deviations below that.
+    assert figure("heap", "nmi", "hungarian") >= 0.55
     assert figure("heap", "miou_objects", "hungarian") >= 2 * figure("heap", "miou_objects_shuffled", "hungarian")
     # Two methods that look at no photo: what the scenes give away for nothing.
     for trivial in ("everything", "centred_box"):
