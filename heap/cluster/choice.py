@@ -70,7 +70,10 @@ def candidates(fewest: int, most: int) -> list[int]:
 
 def simplified_silhouette(vectors: Floats, centroids: Floats) -> float:
     """Return the mean over vectors `(n, D)` of (b - a) / max(a, b) by their distances to centroids `(k, D)`, k >= 2."""
-    nearest = np.partition(1 - vectors @ centroids.T, 1, axis=1)[:, :2]
-    own, other = np.clip(nearest, 0, None).T  # rounding takes the cosine of a vector with itself above 1
-    # A vector on its own centroid and on another one too belongs to neither: 0, as if in between.
-    return float(np.mean(np.divide(other - own, other, out=np.zeros_like(other), where=other > 0), dtype=np.float64))
+    distances = 1 - vectors @ centroids.T
+    own, other = np.clip(np.partition(distances, 1, axis=1)[:, :2], 0, None).T  # rounding takes a cosine above 1
+    # A vector on its own centroid and on another one too belongs to neither: 0, as if in between. So does one alone in
+    # its cluster (Rousseeuw 1987), or the best k of a few vectors would be one cluster for each.
+    assigned = distances.argmin(axis=1)
+    several = (other > 0) & (np.bincount(assigned, minlength=len(centroids))[assigned] > 1)
+    return float(np.mean(np.divide(other - own, other, out=np.zeros_like(other), where=several), dtype=np.float64))

@@ -66,7 +66,7 @@ def cluster(frozen: Path, regions: Sequence[Path], maps: Sequence[Path], out_par
         out_index: FAISS index to write; its ids are region_ids.
 
     Raises:
-        ClusterError: k is larger than the number of regions, or an embedding is not a finite unit vector.
+        ClusterError: there is no foreground or no background, or an embedding is not a finite unit vector.
         DataError: maps and regions are of different datasets, or the datasets went through different heads.
     """
     settled = read_frozen(frozen, "cluster")
@@ -131,9 +131,14 @@ def cluster_regions(
     owner = _objects(views[FOREGROUND], out, embeddings, weight, is_foreground, maps)
     out["object"] = out["region_id"].to_numpy()[owner]
     is_first = owner == np.arange(len(out))
-    asked = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
+    asked: dict[str, int | ChosenK] = {FOREGROUND: settings.foreground, BACKGROUND: settings.background}
+    warnings = list(info.get("warnings") or [])
     for kind in asked:
-        check_k(kind, most_of(asked[kind]), int((is_first & (out["kind"] == kind)).sum()), str(info["dataset"]))
+        objects = int((is_first & (out["kind"] == kind)).sum())
+        asked[kind] = bounded_k(kind, asked[kind], objects, str(info["dataset"]))
+        if asked[kind] != getattr(settings, kind):
+            warnings.append(f"cluster.{kind}: only {objects} objects, so at most {most_of(asked[kind])} clusters")
+            log.warning("%s: %s", info["dataset"], warnings[-1])
 
     parts: dict[str, KMeans] = {}
     number = np.empty(len(out), dtype=np.int32)
@@ -179,7 +184,8 @@ def cluster_regions(
     out["nearest_similarity"] = lists(cosines, ids >= 0)
 
     described = {
-        **{key: info.get(key) for key in ("dataset", "model", "encoder", "tokens", "head_sha256", "warnings")},
+        **{key: info.get(key) for key in ("dataset", "model", "encoder", "tokens", "head_sha256")},
+        "warnings": warnings,
         "k": k,
         "k_chosen": chosen,
         "kmeans": {kind: part.info for kind, part in parts.items()},
@@ -270,17 +276,25 @@ def _extents(table: pd.DataFrame, maps: Maps) -> list[Extent]:
     return found
 
 
-def check_k(kind: str, k: int, regions: int, dataset: str) -> None:
-    """Refuse more clusters than regions.
+def bounded_k(kind: str, wanted: int | ChosenK, objects: int, dataset: str) -> int | ChosenK:
+    """Return a number of clusters, or a range of it, that the objects there are can fill.
+
+    A number is at most that of the objects. The most of a range leaves two objects a cluster on average: with one each
+    nothing is left to compare.
 
     Raises:
-        ClusterError: names the key, k and the number of regions.
+        ClusterError: there is no object at all.
     """
-    if k > regions:
-        own = f", or datasets.{dataset}.foreground_clusters," if kind == FOREGROUND else ""
-        once = "; joined ones count once" if kind == FOREGROUND else ""
-        hint = f"set it{own} lower{once}" if regions else "the head marks none so; see the training's diagnostics"
-        raise ClusterError(f"cluster.{kind}: {k} clusters, but {dataset} has only {regions} {kind} regions ({hint})")
+    if objects == 0:
+        raise ClusterError(
+            f"cluster.{kind}: {dataset} has no {kind} region; see the training's diagnostics, or train on more photos"
+        )
+    if not isinstance(wanted, ChosenK):
+        return min(wanted, objects)
+    fewest, most = wanted.choose[0], min(wanted.choose[1], objects // 2)
+    if most <= fewest:
+        return max(1, min(fewest, objects // 2))
+    return wanted if most == wanted.choose[1] else ChosenK(choose=[fewest, most])
 
 
 def check_embeddings(embeddings: npt.NDArray[np.float32], source: str) -> None:

@@ -2,7 +2,7 @@
 
     head.safetensors        the head, byte for byte as it was trained
     clusters.safetensors    centroids of foreground and background clusters; absent where nothing was clustered
-    model.json              everything else; written last, with the sha256 of the others and a digest of itself
+    model.json              everything else; written last, with the sha256 of the others and with a checksum of itself
 
 The encoder's weights are not in it (their size, their licence): `model.json` says which they are, by checksum.
 Everything in it is data; nothing is unpickled or run.
@@ -28,7 +28,7 @@ from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.errors import DAMAGE, ModelError
 from heap.files import digest, file_sha256, named, read_json, sync, write_durable, write_json
 from heap.head.folder import HEAD
-from heap.receipts import Number, Positive, Receipt, Weights, check, in_words, is_whole, sealed
+from heap.receipts import Number, Positive, Receipt, Weights, check, in_words
 from heap.settings.base import Count, Settings, Sides
 from heap.settings.stages import GroupSettings, SegmentSettings
 
@@ -36,7 +36,7 @@ CLUSTERS = "clusters.safetensors"
 MODEL = "model.json"
 FORMAT = "heap-model"
 # Raised when a folder of an earlier version would be read wrongly.
-VERSION = 4  # 3: with a digest of model.json; 4: clusters of regions as they are seen
+VERSION = 4  # 3: the identity is compared; 4: clusters of regions as they are seen
 # What a model takes over of the description that stands in its head's file.
 _OF_HEAD = (
     "model", "seed", "dim", "encoder", "encoder_settings", "attention_kind", "weights", "trained_on", "train",
@@ -72,6 +72,7 @@ class _TrainedOn(Receipt):
 class ModelJson(Receipt):
     """What is relied on in a model's `model.json`; settings are checked by their own types."""
 
+    identity: str
     head_sha256: str
     clusters: _OfClusters | None
     reading: dict[str, Any]
@@ -232,7 +233,6 @@ def _write(work: Path, parts: Parts) -> dict[str, Any]:
         "segment": parts.segment.model_dump(mode="json"),
         **{key: parts.description[key] for key in _OF_HEAD},
     }
-    description = sealed(description)
     write_json(work / MODEL, description)
     sync(work)
     return description
@@ -249,8 +249,6 @@ def read(folder: Path) -> Parts:
         raise ModelError(f"{folder / MODEL}: not the description of a model")
     if found.get("version") != VERSION:
         raise ModelError(f"{folder}: a model of version {found.get('version')}, this heap reads version {VERSION}")
-    if not is_whole(found):
-        raise ModelError(f"{folder / MODEL}: was changed after it was written; export the model again")
     check(found, ModelJson, f"{folder / MODEL}: not the description of a model", ModelError)
     try:
         reading = Reading.model_validate(found["reading"])
@@ -261,7 +259,13 @@ def read(folder: Path) -> Parts:
     _check_file(folder / HEAD, found["head_sha256"])
     clusters = None if found["clusters"] is None else _read_clusters(folder / CLUSTERS, found["clusters"], found["dim"])
     description = {key: found[key] for key in _OF_HEAD}
-    return Parts(str(folder), folder / HEAD, found["head_sha256"], description, reading, group, segment, clusters)
+    parts = Parts(str(folder), folder / HEAD, found["head_sha256"], description, reading, group, segment, clusters)
+    if parts.identity != found["identity"]:
+        raise ModelError(
+            f"{folder / MODEL}: was changed after it was written, or is another version's: its identity is "
+            f"{parts.identity}, it says {found['identity']}; export the model again"
+        )
+    return parts
 
 
 def _read_clusters(path: Path, found: dict[str, Any], dim: int) -> Centroids:

@@ -1,7 +1,7 @@
 """The folder of results of `heap predict`: one writer, one set of options, a record for each photo that is done.
 
 OUT/.heap-predict.json        the options of the run; marks the folder, so that its masks are never taken for photos
-OUT/.done/{digest}.json       record of a photo, written after its pictures, with their checksums and its own digest
+OUT/.done/{digest}.json       record of a photo, written after its pictures, with their checksums
 OUT/.done/{digest}.npz        its patch maps and regions, for the page
 OUT/.done/lock                held while a run writes
 OUT/.done/part.*              what is being written: all that a killed run can leave, removed by the next run
@@ -24,7 +24,7 @@ from heap.data.folder import PREDICT_RECORD
 from heap.errors import DataError
 from heap.files import digest, file_sha256, read_json, sync, write_json
 from heap.locks import SWITCH
-from heap.receipts import Number, Positive, Receipt, check, is_whole, sealed
+from heap.receipts import Number, Positive, Receipt, check
 
 log = logging.getLogger("heap")
 
@@ -157,7 +157,7 @@ class Outputs:
         """Write the record of a photo after its pictures (path and sha256 of each)."""
         for name in pictures:
             sync((self.folder / name).parent)
-        record = sealed({"id": image_id, "content": content, "options": self.options, "pictures": pictures, **found})
+        record = {"id": image_id, "content": content, "options": self.options, "pictures": pictures, **found}
         write_json(self.record(image_id), record)
         return record
 
@@ -165,10 +165,10 @@ class Outputs:
 def _read(path: Path) -> dict[str, Any] | None:
     """Return a record; None where there is none, or a damaged one, whose photo is then computed again."""
     try:
-        found: Any = read_json(path)
+        found: dict[str, Any] = read_json(path)
         check(found, _Record, f"{path}: not the record of a photo")
     except DataError as error:
         if path.exists():
             log.warning("%s; the photo is computed again", error)
         return None
-    return found if is_whole(found) else None
+    return found

@@ -148,12 +148,13 @@ def load(path: str | Path, device: str) -> tuple[Head, dict[str, Any]]:
     description = describe(weights)
     try:
         state = load_file(weights)
-        head = Head(description["dim"], HeadSettings.model_validate(description["train"]["head"]))
-        head.load_state_dict(state)
+        with torch.device("meta"):  # sizes are compared before anything of these sizes is made
+            head = Head(description["dim"], HeadSettings.model_validate(description["train"]["head"]))
+        head.load_state_dict(state, assign=True)
     except (*DAMAGE, SafetensorError) as error:
         raise TrainingError(f"{weights}: not a HEAP head ({error})") from error
     _check_values(weights, state)
-    return head.to(torch.device(device)).eval(), description
+    return head.float().to(torch.device(device)).eval(), description
 
 
 def _check_values(weights: Path, state: dict[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from heap.settings.base import Count, Name, Settings, Sha256, Sides
+from heap.settings.stages import ChosenK, K
 
 AnnotatedOn = Literal["auto", "stored", "upright"]
 
@@ -33,8 +34,9 @@ class DatasetBase(Settings):
     """Another dataset whose files this one reads, so that they are fetched once."""
     model: Name = "benchmarks"
     """The model (key of `models`) whose encoder and head this dataset goes through."""
-    foreground_clusters: Count | None = None
-    """k of its foreground objects; null takes cluster.foreground."""
+    foreground_clusters: K | None = None
+    """k of its foreground objects, or a range that it is chosen from, {choose: [5, 40]}; null takes
+    cluster.foreground."""
     archives: list[Archive] = []
     """What fetch downloads."""
     expected_images: Count | None = None
@@ -103,6 +105,8 @@ class FolderDataset(DatasetBase):
 
     layout: Literal["folder"]
     on_bad_image: Literal["fail", "skip"] = "skip"
+    foreground_clusters: K | None = ChosenK(choose=[2, 40])
+    """As of every dataset; by default chosen, because nobody knows how many kinds of things a folder shows."""
 
 
 class ScenesDataset(DatasetBase):

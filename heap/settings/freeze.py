@@ -43,12 +43,12 @@ STAGE_VERSION = {
     "found": 2,  # 2: sealed
     "group": 5,  # 3: maps are smoothed, regions agree with them; 4: embeddings and areas too; 5: checksums
     "maps": 3,  # 3: checksums of the arrays' metadata
-    "cluster": 4,  # 2: objects, an inverted file; 3: many short starts, the index's sha256; 4: checksums
+    "cluster": 5,  # 2: objects, an inverted file; 3: many short starts; 4: checksums; 5: k within the objects there are
     "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps
     "model": 3,  # 2: with the view of the clusters; 3: of regions as they are seen
     "pictures": 1,
     "evaluate": 5,  # 5: intervals around the figure; 4: +smooth, TokenCut's reading; 3: semantic figures of shuffles
-    "report": 2,  # 2: gallery of every region
+    "report": 3,  # 2: gallery of every region; 3: pictures first, larger
     "ablation": 1,
 }
 # Raised when the same seed draws other scenes; downloads are left alone. 2: kinds have surfaces of their own.
@@ -184,7 +184,7 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
                 "cluster": config.cluster.model_dump(mode="json"),
                 "datasets": list(config.collections[name].datasets),
             }
-        own = config.datasets[name].foreground_clusters
+        own = config.datasets[name].model_dump(mode="json")["foreground_clusters"]
         return {"cluster": config.cluster.model_dump(mode="json") | ({} if own is None else {"foreground": own})}
     if stage == "segment":
         return {"segment": config.segment.model_dump(mode="json")}

@@ -35,6 +35,9 @@ def test_the_silhouette_by_hand() -> None:
     # On a centroid: a = 0, b = 1. In between: a = b. At cosines .8 and .6: a = .2, b = .4.
     vectors = np.array([[1, 0], [np.sqrt(0.5), np.sqrt(0.5)], [0.8, 0.6]], dtype=np.float32)
     assert choice.simplified_silhouette(vectors, centroids) == pytest.approx((1 + 0 + 0.5) / 3, abs=1e-6)
+    # Alone in its cluster: 0, however far the other is.
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
+    assert choice.simplified_silhouette(vectors, centroids) == pytest.approx((1 + 0.5 + 0) / 3, abs=1e-6)
     # Two centroids on one place tell nothing apart.
     assert choice.simplified_silhouette(vectors[:1], centroids[[0, 0]]) == 0
 

@@ -10,10 +10,10 @@ import pytest
 from cluster.world import OBJECT, World, freeze, make
 
 from heap.cluster import index, table
-from heap.cluster.stage import ClusterError, cluster, foreground_clusters
+from heap.cluster.stage import ClusterError, bounded_k, cluster, foreground_clusters
 from heap.errors import DataError
 from heap.group import regions
-from heap.settings.stages import ClusterSettings
+from heap.settings.stages import ChosenK, ClusterSettings
 
 SETTINGS: dict[str, Any] = {"foreground": 3, "background": 2, "neighbours": 4}
 
@@ -102,11 +102,24 @@ def test_twice_the_same_bytes(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "k", "there"), [("foreground", 13, 12), ("background", 25, 24)])
-def test_more_clusters_than_regions_names_the_key(world: World, tmp_path: Path, kind: str, k: int, there: int) -> None:
-    with pytest.raises(ClusterError, match=rf"cluster\.{kind}: {k} clusters, but tiny has only {there} {kind} regions"):
-        run(world, tmp_path, **{kind: k})
-    assert not (tmp_path / "c.parquet").exists()
-    assert not (tmp_path / "c.faiss").exists()
+def test_there_are_no_more_clusters_than_objects(world: World, tmp_path: Path, kind: str, k: int, there: int) -> None:
+    found = run(world, tmp_path, **{kind: k})
+    assert found.info["k"][kind] == there
+    assert found.info["warnings"] == [f"cluster.{kind}: only {there} objects, so at most {there} clusters"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "objects", "expected"),
+    [
+        (20, 5, 5), (20, 30, 20), (ChosenK(choose=[2, 40]), 1, 1), (ChosenK(choose=[2, 40]), 3, 1),
+        (ChosenK(choose=[2, 40]), 5, 2), (ChosenK(choose=[2, 40]), 20, ChosenK(choose=[2, 10])),
+        (ChosenK(choose=[5, 40]), 7, 3), (ChosenK(choose=[2, 40]), 80, ChosenK(choose=[2, 40])),
+    ],
+)  # fmt: skip
+def test_few_objects_bound_k(wanted: int | ChosenK, objects: int, expected: int | ChosenK) -> None:
+    assert bounded_k("foreground", wanted, objects, "photos") == expected
+    with pytest.raises(ClusterError, match=r"cluster\.foreground: photos has no foreground region"):
+        bounded_k("foreground", wanted, 0, "photos")
 
 
 def test_k_of_a_range_is_chosen_and_the_choice_recorded(world: World, tmp_path: Path) -> None:
@@ -117,8 +130,7 @@ def test_k_of_a_range_is_chosen_and_the_choice_recorded(world: World, tmp_path: 
     assert (chosen["foreground"]["range"], list(chosen["foreground"]["silhouette"])) == ([2, 6], list("23456"))
     assert set(found.table.loc[found.table["kind"] == "background", "cluster"]) == {3, 4}
     assert len(found.centroids) == 5
-    with pytest.raises(ClusterError, match=r"cluster\.foreground: 13 clusters, but tiny has only 12 foreground"):
-        run(world, tmp_path, foreground={"choose": [2, 13]})
+    assert run(world, tmp_path, foreground={"choose": [2, 13]}).info["k_chosen"]["foreground"]["range"] == [2, 6]
 
 
 def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: Path) -> None:
