@@ -15,11 +15,14 @@ def show(
     intervals: Annotated[bool, typer.Option("--intervals", help="Show the 95 % intervals too.")] = False,
 ) -> None:
     """Print metrics tables in the terminal: methods down, figures across, one table a task."""
-    from heap.evaluate.show import pretty
+    from heap.evaluate.comparison import Source, compare
+    from heap.evaluate.writers import terminal
 
     for path in metrics:
-        for table in pretty(path, intervals):
+        source = Source.read(path)
+        for table in terminal(compare([source]), intervals):
             Console().print(table)
+        echo(*(f"warning: {warning}" for warning in source.warnings))
 
 
 def compare(
@@ -35,14 +38,14 @@ def compare(
 
     Without `--out` the tables are printed as Markdown. The caption names encoders that are not trained ones.
     """
-    from heap.report import compare as comparison
+    from heap.evaluate import comparison, writers
 
     sources = [comparison.Source.read(path) for path in metrics]
     if out is None:
-        text = comparison.markdown(comparison.compare(sources, metric or []), second, intervals)
+        text = writers.markdown(comparison.compare(sources, metric or []), second, intervals)
         echo(*text.removesuffix("\n").split("\n"))
     else:
-        comparison.write(out, sources, metric or [], second, intervals)
+        writers.write(out, sources, metric or [], second, intervals)
 
 
 def curves(

@@ -1,4 +1,4 @@
-"""The numbers of the page: metrics tables and training curves."""
+"""Training curves of the page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 
 from heap.errors import DataError
 from heap.files import atomic_path
-from heap.report.compare import ALREADY_PERCENT, LOWER_IS_BETTER, NOT_RANKED
-from heap.report.words import COLUMNS, CURVES, method_name, metric_name, task_name
+from heap.report.words import COLUMNS, CURVES
 
 Values = npt.NDArray[np.floating | np.integer]
 Lines = Sequence[tuple[Values, Values]]
@@ -27,89 +26,6 @@ Lines = Sequence[tuple[Values, Values]]
 # A curve is drawn in this colour and the page's own text colour put in its place, so that it reads in the dark too.
 INK = "#010203"
 LINE = "#010204"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One figure of a table."""
-
-    text: str
-    best: bool
-    interval: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method in one reading; `cells` in the order of the table's metrics, None where there is no figure."""
-
-    method: str
-    variant: str
-    cells: list[Cell | None]
-    images: int
-    skipped: int
-    fallbacks: int
-    ours: bool
-
-
-@dataclass(frozen=True)
-class Table:
-    """One task on one dataset."""
-
-    dataset: str
-    task: str
-    metrics: list[str]
-    rows: list[Row]
-
-    @property
-    def columns(self) -> list[str]:
-        """The counts that need a column: photos where they differ between methods, the others where there are any."""
-        told = ["images"] if len({row.images for row in self.rows}) > 1 else []
-        return told + [name for name in ("skipped", "fallbacks") if any(getattr(row, name) for row in self.rows)]
-
-    @property
-    def has_intervals(self) -> bool:
-        """Whether any figure has an interval."""
-        return any(cell is not None and cell.interval for row in self.rows for cell in row.cells)
-
-
-def tables(metrics: pd.DataFrame) -> list[Table]:
-    """Return one table for each dataset and task, in the order of the file.
-
-    The best figure of a metric is marked within each variant: `multi` and `single` are different readings, not rivals.
-    """
-    found = []
-    for (dataset, task), part in metrics.groupby(["dataset", "task"], sort=False):
-        names = list(dict.fromkeys(part["metric"]))
-        best = {
-            key: values.min() if key[1] in LOWER_IS_BETTER else values.max()
-            for key, values in part.groupby(["variant", "metric"])["value"]
-        }
-        rivals = part.groupby("variant")["method"].nunique()
-        rows = []
-        # Readings in the order of the file, and within one the methods, so that rivals stand below each other.
-        part = part.assign(reading=pd.factorize(part["variant"])[0]).sort_values("reading", kind="stable")
-        for (variant, method), of_row in part.groupby(["variant", "method"], sort=False):
-            values = {row.metric: (row.value, row.low, row.high) for row in of_row.itertuples()}
-            cells = [
-                Cell(
-                    _percent(name, values[name][0]),
-                    name not in NOT_RANKED and bool(rivals[variant] > 1 and values[name][0] == best[variant, name]),
-                    "" if pd.isna(values[name][1]) else " to ".join(_percent(name, end) for end in values[name][1:]),
-                )
-                if name in values
-                else None
-                for name in names
-            ]
-            first = of_row.iloc[0]
-            images, skipped, fallbacks = (int(first[column]) for column in ("images", "skipped", "fallbacks"))
-            ours = method == "heap"
-            rows.append(Row(method_name(str(method)), str(variant), cells, images, skipped, fallbacks, ours))
-        found.append(Table(str(dataset), task_name(str(task)), [metric_name(name) for name in names], rows))
-    return found
-
-
-def _percent(metric: str, value: float) -> str:
-    return f"{value if metric in ALREADY_PERCENT else 100 * value:.1f}"
 
 
 @dataclass(frozen=True)

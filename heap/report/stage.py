@@ -14,12 +14,12 @@ from markupsafe import Markup
 
 from heap import __version__
 from heap.cluster.table import BACKGROUND, FOREGROUND
-from heap.evaluate.tables import read as read_metrics
+from heap.evaluate import comparison
 from heap.files import dump_json, read_json, write_text
 from heap.progress import track
 from heap.report import pictures
 from heap.report.browse import Browser, browse
-from heap.report.figures import read_history, tables
+from heap.report.figures import read_history
 from heap.report.gallery import ClusterCard, cluster_cards, css
 from heap.report.photos import Card, Found, card, choose, gather, score
 from heap.report.words import encoder_note
@@ -92,7 +92,7 @@ def report(
         name=str(settings["name"]),
         version=__version__,
         encoders=[(label, encoder_note(label)) for label in encoders],
-        tables=tables(read_metrics(metrics)),
+        tables=comparison.compare([comparison.Source.read(metrics)]),
         histories=[read_history(path) for path in sorted(set(histories))],
         sections=sections,
         warnings=each_once(

@@ -1,43 +1,11 @@
-"""What things are called on the page, in plain words."""
+"""What training curves and encoders are, in plain words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-METHODS = {
-    "heap": "HEAP",
-    "found": "FOUND (linear head)",
-    "found_seed": "FOUND's seed",
-    "tokencut": "TokenCut",
-    "lost": "LOST",
-    "kmeans": "k-means and attention",
-    "attention": "attention above its mean",
-    "everything": "everything is foreground (trivial)",
-    "centred_box": "a centred box (trivial)",
-}
-TASKS = {
-    "saliency": "Saliency: the mask against the true mask",
-    "discovery": "Discovery: one box a photo against the true boxes",
-    "instances": "Multi-object discovery: every object found against every true box",
-    "retrieval": "Retrieval: the class of the most similar object",
-    "semantic": "Semantic segmentation: clusters matched to classes",
-}
-METRICS = {
-    "iou": "IoU",
-    "acc": "accuracy",
-    "max_f": "max F",
-    "max_f_found": "max F (as FOUND)",
-    "corloc": "CorLoc",
-    "nmi": "NMI",
-    "ap50": "AP50",
-    "ap50_95": "AP50:95",
-    "ar100": "AR100",
-    "miou_shuffled": "mIoU, clusters shuffled",
-    "miou_objects": "mIoU without background",
-    "miou_objects_shuffled": "mIoU without background, clusters shuffled",
-    "nmi_shuffled": "NMI, clusters shuffled",
-}
+from heap.evaluate.names import encoder_kind
+
 # What the columns of history.csv mean, and which way is good. Unknown ones are drawn without words.
 COLUMNS = {
     "loss": "what the training minimises: the weighted sum of the losses",
@@ -103,31 +71,6 @@ _NOTES = {
 }
 
 
-def encoder_kind(label: str) -> Literal["untrained", "hand-made", "unverified", "trained"]:
-    """Return what the label of an encoder says of it."""
-    low = label.lower()
-    if "random" in low or "untrained" in low:
-        return "untrained"
-    if "descriptor" in low:
-        return "hand-made"
-    return "unverified" if "unverified" in low else "trained"
-
-
 def encoder_note(label: str) -> Note:
     """Return in plain words what the encoder of a label is."""
     return _NOTES[encoder_kind(label)]
-
-
-def method_name(method: str) -> str:
-    """Return how a method is called."""
-    return METHODS.get(method, method)
-
-
-def task_name(task: str) -> str:
-    """Return how a task is called."""
-    return TASKS.get(task, task)
-
-
-def metric_name(metric: str) -> str:
-    """Return how a metric is called."""
-    return METRICS.get(metric, metric.replace("miou", "mIoU").replace("_", " "))

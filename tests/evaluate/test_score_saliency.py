@@ -86,7 +86,7 @@ def test_tables_rows_and_the_json_beside(world: Path) -> None:
     assert about["inputs"]["pred"]["path"] == str(world / "pred")
     assert about["versions"]["numpy"]
     assert "mine" in done.result.output
-    assert "0.958" in done.result.output
+    assert "95.8" in done.result.output
 
 
 def test_one_variant_and_the_other_reading_of_the_truth(world: Path) -> None:

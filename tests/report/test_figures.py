@@ -1,4 +1,4 @@
-"""Tables and curves say what the files say."""
+"""Curves say what the files say."""
 
 from __future__ import annotations
 
@@ -10,65 +10,8 @@ import pandas as pd
 import pytest
 
 from heap.errors import DataError
-from heap.evaluate.tables import read as read_metrics
-from heap.report.figures import draw, draw_history, read_history, tables
+from heap.report.figures import draw, draw_history, read_history
 from heap.report.words import encoder_note
-
-CSV = """dataset,task,method,variant,metric,value,images,skipped,fallbacks
-a,saliency,heap,multi,iou,0.5,9,1,0
-a,saliency,heap,multi,mae,0.1,9,1,0
-a,saliency,heap,single,iou,0.4,9,1,0
-a,saliency,everything,multi,iou,0.25,9,1,0
-a,saliency,everything,multi,mae,0.75,9,1,0
-a,saliency,everything,single,iou,0.45,9,1,0
-b,discovery,heap,largest,corloc,71.25,20,0,2
-b,semantic,heap,,miou_21,0.3,20,0,0
-"""
-
-
-@pytest.fixture
-def metrics(tmp_path: Path) -> Path:
-    (tmp_path / "m.csv").write_text(CSV)
-    return tmp_path / "m.csv"
-
-
-def test_one_table_a_task_with_rivals_below_each_other(metrics: Path) -> None:
-    found = tables(read_metrics(metrics))
-    assert [(table.dataset, len(table.rows)) for table in found] == [("a", 4), ("b", 1), ("b", 1)]
-    assert [(row.method[:4], row.variant) for row in found[0].rows] == [
-        ("HEAP", "multi"), ("ever", "multi"), ("HEAP", "single"), ("ever", "single"),
-    ]  # fmt: skip
-    assert found[0].metrics == ["IoU", "mae"]
-    assert (found[0].rows[0].images, found[0].rows[0].skipped, found[1].rows[0].fallbacks) == (9, 1, 2)
-
-
-def test_figures_are_percent_and_the_best_of_each_reading_is_marked(metrics: Path) -> None:
-    saliency, discovery, semantic = tables(read_metrics(metrics))
-    cells = [[(cell.text, cell.best) if cell else None for cell in row.cells] for row in saliency.rows]
-    assert cells == [
-        [("50.0", True), ("10.0", True)],  # of mae the least is best
-        [("25.0", False), ("75.0", False)],
-        [("40.0", False), None],
-        [("45.0", True), None],
-    ]
-    # Percent already; and without a rival nothing is best.
-    assert [(cell.text, cell.best) for cell in discovery.rows[0].cells if cell] == [("71.2", False)]
-    assert semantic.metrics == ["mIoU 21"]
-
-
-def test_counts_have_columns_only_where_they_tell_something(metrics: Path) -> None:
-    saliency, discovery, semantic = tables(read_metrics(metrics))
-    assert (saliency.columns, discovery.columns, semantic.columns) == (["skipped"], ["fallbacks"], [])
-    assert [row.ours for row in saliency.rows] == [True, False, True, False]
-
-
-def test_intervals_stand_in_the_unit_of_their_figure(tmp_path: Path) -> None:
-    rows = "a,saliency,heap,multi,iou,0.5,0.45,0.551,9\na,discovery,heap,largest,corloc,50,40.25,60,9\n"
-    (tmp_path / "m.csv").write_text("dataset,task,method,variant,metric,value,low,high,images\n" + rows)
-    found = tables(read_metrics(tmp_path / "m.csv"))
-    intervals = [cell.interval for table in found for cell in table.rows[0].cells if cell]
-    assert intervals == ["45.0 to 55.1", "40.2 to 60.0"]
-    assert all(table.has_intervals for table in found)
 
 
 def test_every_numeric_column_becomes_a_curve(tmp_path: Path) -> None:

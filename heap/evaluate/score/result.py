@@ -11,10 +11,11 @@ import pandas as pd
 
 from heap.errors import DataError
 from heap.evaluate import measures, tables
+from heap.evaluate.comparison import Source, compare
 from heap.evaluate.protocols import Outcome
 from heap.evaluate.score.files import SHOWN
 from heap.evaluate.score.tasks import Inputs
-from heap.evaluate.show import tables_of
+from heap.evaluate.writers import terminal
 from heap.files import file_sha256
 from heap.terminal import Console
 
@@ -80,7 +81,8 @@ def finish(task: str, scored: Outcome, inputs: Inputs, outputs: Outputs, options
     if outputs.out is not None:
         tables.write(outputs.out, figures, about)
     console = Console()
-    for table in tables_of(pd.DataFrame([asdict(figure) for figure in figures]), intervals=True):
+    source = Source(inputs.pred, pd.DataFrame([asdict(figure) for figure in figures]), about)
+    for table in terminal(compare([source]), intervals=True):
         console.print(table)
     _remark(console, scored)
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from heap.cli import app
 from heap.errors import DataError
+from heap.evaluate.comparison import Source, compare
 from heap.evaluate.tables import Figure, write
-from heap.report.compare import Source, as_csv, compare, latex, markdown
-from heap.report.compare import write as write_comparison
+from heap.evaluate.writers import as_csv, latex, markdown, terminal
+from heap.evaluate.writers import write as write_comparison
 
 
 def figure(dataset: str, method: str, metric: str, value: float, images: int = 9, **more: Any) -> Figure:
@@ -56,30 +58,30 @@ def test_methods_down_figures_across_best_bold_in_percent(two: list[Source]) -> 
     rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[4:7]}
     # .7126 and .71259 print alike, so both are best; the next printed figure is second. One figure alone is not marked.
     assert rows == {
-        "heap": ["**71.3**", "81.0", "90.0", "50.0"],
+        "HEAP": ["**71.3**", "81.0", "90.0", "50.0"],
         "every_thing": ["<u>30.0</u>", "", "", ""],
         "R&D 100%": ["**71.3**", "", "", ""],
     }
-    assert "### Discovery (largest)" in text
-    assert "| heap | 61.9 |" in text  # in percent already
+    assert "### Single-object discovery (largest)" in text
+    assert "| HEAP | 61.9 |" in text  # in percent already
 
 
 def test_what_chance_gives_is_no_merit(tmp_path: Path) -> None:
     task = {"task": "semantic", "variant": "hungarian"}
     figures = [figure("d", method, "miou_shuffled", value, **task) for method, value in (("a", 0.1), ("b", 0.2))]
     (table,) = compare([source(tmp_path, "x.csv", figures, {})])
-    assert [cells[0].rank for _, cells in table.rows if cells[0] is not None] == [0, 0]
+    assert [row.cells[0].rank for row in table.rows if row.cells[0] is not None] == [0, 0]
 
 
 def test_intervals_on_request(two: list[Source]) -> None:
-    assert "[70.0, 72.5]" not in markdown(compare(two))
-    assert "**71.3** [70.0, 72.5]" in markdown(compare(two), intervals=True)
-    assert r"\textbf{71.3} {\scriptsize [70.0, 72.5]}" in latex(compare(two), intervals=True)
+    assert "70.0 to 72.5" not in markdown(compare(two))
+    assert "**71.3** (70.0 to 72.5)" in markdown(compare(two), intervals=True)
+    assert r"\textbf{71.3} {\scriptsize (70.0 to 72.5)}" in latex(compare(two), intervals=True)
 
 
 def test_the_caption_names_hand_made_encoders_and_unknown_origins(two: list[Source], tmp_path: Path) -> None:
     notes = " ".join(compare(two)[0].notes)
-    assert "heap: HAND-MADE features, not a trained encoder (descriptors (hand-made, no training))." in notes
+    assert "HEAP: HAND-MADE features, not a trained encoder (descriptors (hand-made, no training))." in notes
     assert "scored from files; what made them is not recorded" in notes
     for label, words in (("vit, random weights", "UNTRAINED"), ("vit, unverified weights", "nobody verified")):
         about = {"datasets": {"d": {"maps": {"heap": {"encoder": label}}}}}
@@ -100,7 +102,7 @@ def test_methods_of_different_photos_are_told(tmp_path: Path) -> None:
 def test_one_method_of_two_tables_is_told_apart_by_file(tmp_path: Path) -> None:
     first = source(tmp_path, "seed0_metrics.csv", [figure("d", "heap", "iou", 0.5)], {})
     second = source(tmp_path, "seed1_metrics.csv", [figure("d", "heap", "iou", 0.6), figure("d", "x", "iou", 0.1)], {})
-    assert [method for method, _ in compare([first, second])[0].rows] == ["heap (seed0)", "heap (seed1)", "x"]
+    assert [row.method for row in compare([first, second])[0].rows] == ["HEAP (seed0)", "HEAP (seed1)", "x"]
     with pytest.raises(DataError, match="stands twice"):
         compare([first, first])
 
@@ -124,10 +126,10 @@ def test_latex_is_booktabs_with_signs_escaped(two: list[Source]) -> None:
 def test_csv_has_a_row_a_task_reading_and_method(two: list[Source]) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(compare(two), intervals=True))))
     assert [(row["task"], row["method"], row["ecssd iou"]) for row in rows] == [
-        ("Saliency", "heap", "71.3"), ("Saliency", "every_thing", "30.0"), ("Saliency", "R&D 100%", "71.3"),
-        ("Discovery", "heap", ""),
+        ("Saliency", "HEAP", "71.3"), ("Saliency", "every_thing", "30.0"), ("Saliency", "R&D 100%", "71.3"),
+        ("Single-object discovery", "HEAP", ""),
     ]  # fmt: skip
-    assert rows[0]["ecssd iou low-high"] == "70.0, 72.5"
+    assert rows[0]["ecssd iou interval"] == "70.0 to 72.5"
     assert rows[3]["voc07 corloc"] == "61.9"
 
 
@@ -158,10 +160,73 @@ def test_tables_of_older_runs_need_no_intervals(tmp_path: Path) -> None:
     text = "dataset,task,method,variant,metric,value,images\nd,saliency,NA,multi,iou,0.25,3\n"
     (tmp_path / "old.csv").write_text(text)
     (table,) = compare([Source.read(tmp_path / "old.csv")])
-    assert table.rows[0][0] == "NA"
+    assert table.rows[0].method == "NA"
     (tmp_path / "old.csv").write_text(text.replace("0.25", "none"))
     with pytest.raises(DataError, match="a value that is no number"):
         Source.read(tmp_path / "old.csv")
     (tmp_path / "old.json").write_text(json.dumps([]))
     (tmp_path / "old.csv").write_text(text)
     assert Source.read(tmp_path / "old.csv").about is None
+
+
+CSV = """dataset,task,method,variant,metric,value,images,skipped,fallbacks
+a,saliency,heap,multi,iou,0.5,9,1,0
+a,saliency,heap,multi,mae,0.1,9,1,0
+a,saliency,heap,single,iou,0.4,9,1,0
+a,saliency,[attention],multi,iou,0.25,9,1,3
+a,saliency,[attention],multi,mae,0.75,9,1,3
+a,saliency,[attention],single,iou,0.45,9,1,3
+b,semantic,heap,,nmi_shuffled,0.3,20,0,0
+b,semantic,other,,nmi_shuffled,0.2,20,0,0
+"""
+
+
+def test_readings_are_no_rivals_the_least_mae_is_best_and_counts_are_said(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(CSV)
+    multi, single, semantic = compare([Source.read(tmp_path / "m.csv")])
+    assert [(row.method, row.ours) for row in multi.rows] == [("HEAP", True), ("[attention]", False)]
+    assert multi.headings == ["a IoU", "a mae"]
+    ranks = [[(cell.text, cell.rank) for cell in row.cells if cell] for row in (*multi.rows, *single.rows)]
+    assert ranks == [[("50.0", 1), ("10.0", 1)], [("25.0", 2), ("75.0", 2)], [("40.0", 2)], [("45.0", 1)]]
+    assert "a: 9 photos, 1 skipped." in multi.notes
+    assert "a: empty predictions 3 for [attention]." in multi.notes
+    assert (semantic.title, semantic.notes[1]) == ("Semantic segmentation", "b: 20 photos.")
+    assert [cell.rank for row in semantic.rows for cell in row.cells if cell] == [0, 0]  # chance is no merit
+
+
+def printed(folder: Path, path: Path, intervals: bool = False, width: int = 80) -> tuple[str, str]:
+    """The terminal's text, plain and with its styles."""
+    console = Console(width=width, record=True, file=(folder / "sink").open("w"), color_system="standard")
+    console.print(*terminal(compare([Source.read(path)]), intervals))
+    return console.export_text(clear=False), console.export_text(styles=True)
+
+
+def test_the_terminal_shows_the_same_figures_and_marks(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(CSV)
+    plain, styled = printed(tmp_path, tmp_path / "m.csv")
+    assert plain.splitlines()[0] == "Saliency (multi)"
+    row = next(line for line in plain.splitlines() if "[attention]" in line)  # no markup of rich
+    assert "25.0" in row
+    assert "75.0" in row
+    assert "\x1b[1m50.0" in styled
+    for chance in ("30.0", "20.0"):
+        assert f"\x1b[1m{chance}" not in styled
+
+
+def test_the_terminal_shows_intervals_on_request(tmp_path: Path) -> None:
+    write(tmp_path / "m.csv", [Figure("d", "saliency", "x", "multi", "iou", 0.5, 7, 2, 0, 0.42, 0.61)], {})
+    assert "50.0 (42.0 to 61.0)" in printed(tmp_path, tmp_path / "m.csv", intervals=True)[0]
+    assert "42.0" not in printed(tmp_path, tmp_path / "m.csv")[0]
+
+
+def test_show_prints_the_warnings_of_a_table(tmp_path: Path) -> None:
+    write(tmp_path / "m.csv", [figure("d", "heap", "iou", 0.5)], {"warnings": ["2 true masks have grey pixels"]})
+    output = CliRunner().invoke(app, ["show", str(tmp_path / "m.csv")]).output
+    assert "warning: 2 true masks have grey pixels" in output
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
+def test_another_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "other.csv").write_text(text)
+    with pytest.raises(DataError, match=r"other\.csv"):
+        Source.read(tmp_path / "other.csv")
