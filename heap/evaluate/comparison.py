@@ -216,8 +216,8 @@ def _encoders(about: dict[str, Any], rows: pd.DataFrame) -> list[str]:
                 found.setdefault((label, kind), []).append(shown)
     every = list(dict.fromkeys(rows["shown"]))
     notes = []
-    for (label, kind), shown_as in found.items():
+    for (label, what), shown_as in found.items():
         methods = list(dict.fromkeys(shown_as))
         whose = "All methods" if methods == every and len(every) > 1 else ", ".join(methods)
-        notes.append(f"{whose}: {words[kind]} ({label}).")
+        notes.append(f"{whose}: {words[what]} ({label}).")
     return notes
