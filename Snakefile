@@ -1,5 +1,5 @@
 # HEAP: from photos to masks and metric tables. Targets, by name (see README.md and heap/paths.py):
-#   results/{benchmark}_metrics.csv     demo, ecssd, duts_te, dut_omron, voc, coco20k, or your own of config/config.yaml
+#   results/{benchmark}_metrics.csv     demo, ecssd, duts_te, dut_omron, voc, coco20k, or your own of config/datasets.yaml
 #   results/{benchmark}_table.md        the same figures as a table for people
 #   results/{benchmark}_seeds.csv       mean and deviation over the seeds of the training; nothing else asks for it
 #   results/ablation.csv                the same over variants of the training (losses off, tokens), section `ablation`
@@ -15,6 +15,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+configfile: "config/datasets.yaml"
 configfile: "config/config.yaml"
 
 

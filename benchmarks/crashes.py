@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
+from heap.settings.config import read
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
@@ -29,13 +29,13 @@ from workflow import crashes, odd_photos  # noqa: E402
 
 def small() -> dict[str, Any]:
     """Return the shipped configuration, cut down as for the tests."""
-    config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    config: dict[str, Any] = read(REPOSITORY / "config/config.yaml")
     config["train"] |= {"batch_size": 8}
     config["train"]["head"]["num_groups"] = 6
     config["cluster"] |= {"restarts": 1}
     config["models"]["demo"] |= {"min_train_images": 4, "overrides": {"seeds": [0, 1]}}
     config["report"]["photos"] = 6
-    config["baselines"]["found"] |= {"steps": 6, "batch_size": 4, "seed_steps": 3}
+    config["baselines"] = {"found": {"steps": 6, "batch_size": 4, "seed_steps": 3}}
     return config
 
 

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -48,6 +47,7 @@ from heap.evaluate.stage import evaluate
 from heap.evaluate.truth import photos_of
 from heap.files import write_json
 from heap.grid import PatchGrid
+from heap.settings.config import read
 from heap.settings.datasets import SaliencyDataset
 from heap.settings.freeze import frozen_text, read_frozen, section
 from heap.settings.stages import BenchmarkSettings
@@ -258,7 +258,7 @@ def write_benchmark(folder: Path, listed: list[tuple[Path, Path]], bilateral: An
         write_maps(receipt, reader, method, [(grids[i].ravel(), None) for i in ids], {})
         receipts.append(receipt)
     # Through the configuration, so that what other benchmarks share is set as it is for them.
-    values = yaml.safe_load((Path(__file__).resolve().parents[1] / "config/config.yaml").read_text())
+    values = read(Path(__file__).resolve().parents[1] / "config/config.yaml")
     task = {"task": "saliency", "dataset": "ecssd", "bilateral": bilateral}
     values["benchmarks"] = {"bench": {"tasks": [task], "methods": METHODS}}
     frozen = folder / "frozen.json"

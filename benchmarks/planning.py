@@ -25,12 +25,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from measuring import show
 
 from heap import paths
 from heap.project.graph import wanted
 from heap.settings import parse
+from heap.settings.config import read
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LARGE_BYTES = 1_000_000
@@ -44,8 +44,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="heap-planning-") as name:
         folder = Path(name)
         (folder / "config").mkdir()
-        shutil.copy(REPOSITORY / "config/config.yaml", folder / "config")
-        config = yaml.safe_load((folder / "config/config.yaml").read_text())
+        for name in ("config.yaml", "datasets.yaml"):
+            shutil.copy(REPOSITORY / "config" / name, folder / "config")
+        config = read(folder / "config/config.yaml")
         targets = [f(b) for b in config["benchmarks"] for f in (paths.metrics, paths.comparison, paths.report)]
         populate(folder, config, targets, asked.photos)
         snakemake(folder, targets, "--touch")

@@ -32,6 +32,7 @@ from measuring import show
 
 from heap import paths
 from heap.files import atomic_path
+from heap.settings.config import read
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -46,7 +47,7 @@ METHODS = ["heap", "found_seed", "tokencut"]
 
 def configured(photos: int) -> dict[str, Any]:
     """Return the shipped configuration with so many small scenes, two thirds of them to train on."""
-    config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    config: dict[str, Any] = read(REPOSITORY / "config/config.yaml")
     val = photos // 3
     sizes = {"train_images": photos - val, "val_images": val, "height_px": 96, "width_px": 128}
     config["datasets"][DATASET] |= sizes

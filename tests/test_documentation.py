@@ -15,6 +15,7 @@ import yaml
 
 from heap.cli import app
 from heap.settings import parse
+from heap.settings.config import read
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -57,7 +58,7 @@ def test_every_command_and_option_of_the_pages_exists(line: str, words: list[str
 
 @pytest.mark.parametrize("page", sorted((REPOSITORY / "docs/howto").glob("*.md")), ids=lambda page: page.stem)
 def test_configurations_of_the_how_to_pages_are_valid(page: Path) -> None:
-    shipped = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    shipped = read(REPOSITORY / "config/config.yaml")
     for block in blocks(page, "yaml"):
         change = yaml.safe_load(block)
         if page.stem != "cluster":  # whose blocks are lines of profiles

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from heap.settings.config import read
 from heap.settings.models import TrainSettings
 
 CONFIG = Path(__file__).parents[2] / "config/config.yaml"
@@ -47,7 +46,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def settings(changes: dict[str, Any], seed: int) -> TrainSettings:
     """The configuration's training with some dotted keys changed, and a seed."""
-    raw = yaml.safe_load(CONFIG.read_text())["train"]
+    raw = read(CONFIG)["train"]
     for key, value in {**changes, "seeds": [seed]}.items():
         *folders, last = key.split(".")
         at = raw
@@ -59,4 +58,4 @@ def settings(changes: dict[str, Any], seed: int) -> TrainSettings:
 
 def smoothing() -> float:
     """The configuration's width of the smoothing of maps."""
-    return float(yaml.safe_load(CONFIG.read_text())["group"]["smoothing"])
+    return float(read(CONFIG)["group"]["smoothing"])

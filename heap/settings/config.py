@@ -163,19 +163,41 @@ def parse(raw: Any, source: str = "config") -> Config:
     return config
 
 
-def load(path: str | Path) -> Config:
-    """Read a configuration file.
+# The catalogue of datasets and benchmarks; it stands next to config.yaml, which comes after it.
+CATALOGUE = "datasets.yaml"
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Return what stands in a configuration file, and in the catalogue next to it where it does not say otherwise.
 
     Raises:
-        SettingsError: the file is missing, not YAML, or wrong in a key that the message names.
+        SettingsError: a file is missing, or not YAML with keys.
     """
+    path = Path(path)
+    catalogue = path.with_name(CATALOGUE)
+    under = _yaml(catalogue) if path.name == "config.yaml" and catalogue.is_file() else {}
+    return _merge(under, _yaml(path))
+
+
+def load(path: str | Path) -> Config:
+    """Read a configuration file and the catalogue next to it.
+
+    Raises:
+        SettingsError: as `read`, or wrong in a key that the message names.
+    """
+    return parse(read(path), str(path))
+
+
+def _yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise SettingsError(f"{path}: not readable as YAML ({error})") from error
-    return parse(raw, str(path))
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{path}: holds {type(raw).__name__}, expected keys and their values")
+    return raw
 
 
 def _problems_of_references(config: Config) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from heap.cache import extract as stage
@@ -23,6 +22,7 @@ from heap.encoders.weights import locate
 from heap.errors import CacheError, EncoderError, PhotoError, SettingsError
 from heap.files import read_json, write_json
 from heap.settings import frozen_text, parse
+from heap.settings.config import read
 from heap.settings.datasets import FolderDataset
 from heap.settings.freeze import _HOLDS
 from heap.settings.models import CnnEncoder, DescriptorEncoder, VitEncoder
@@ -47,7 +47,7 @@ class World:
         self.list_photos()
 
     def freeze(self, encoder: dict[str, Any] | None = None, **edits: Any) -> None:
-        raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        raw = read(REPOSITORY / "config/config.yaml")
         raw["encoders"]["tried"] = encoder or {"kind": "descriptors"}
         raw["models"]["photos"]["encoder"] = "tried"
         raw["datasets"]["photos"] |= edits

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from heap import paths
@@ -16,6 +15,7 @@ from heap.data import manifest
 from heap.encoders.weights import locate
 from heap.files import read_json, write_json
 from heap.settings import frozen_text, parse
+from heap.settings.config import read
 from heap.settings.datasets import FolderDataset
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ class Tiny:
         return self.photos / name
 
     def freeze(self, weights: str = "random", **edits: Any) -> None:
-        raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        raw = read(REPOSITORY / "config/config.yaml")
         if self.encoder == "descriptors":
             receipt: dict[str, Any] = {"source": "none", "file": None, "sha256": None}
         else:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from head.training import train_model
 
 from heap import paths
@@ -20,6 +19,7 @@ from heap.files import write_json
 from heap.group.stage import group
 from heap.segment.stage import segment
 from heap.settings import frozen_text, parse
+from heap.settings.config import read
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ class Trained:
 
 
 def config(**encoder: Any) -> Any:
-    raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    raw = read(REPOSITORY / "config/config.yaml")
     raw["datasets"]["scenes"] |= {
         "train_images": 8,
         "val_images": 4,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -15,6 +14,7 @@ from heap.cli import app
 from heap.data import manifest
 from heap.files import read_json
 from heap.settings import frozen_text, parse
+from heap.settings.config import read
 from heap.settings.datasets import FolderDataset
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def test_the_receipts_say_what_the_encoder_is(
     (tmp_path / "photos").mkdir()
     photo = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     Image.fromarray(photo).save(tmp_path / "photos" / "a.png")
-    raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    raw = read(REPOSITORY / "config/config.yaml")
     raw["encoders"]["mine"] = encoder
     raw["models"]["photos"]["encoder"] = "mine"
     config = parse(raw)

@@ -43,6 +43,7 @@ from heap.head.checkpoint import Checkpoint
 from heap.report.figures import read_history, tables
 from heap.segment.masks_json import annotations_of, read_masks
 from heap.settings import load
+from heap.settings.config import read
 from heap.settings.freeze import STAGE_VERSION, read_frozen
 
 
@@ -191,7 +192,7 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
         Reader("manifest", of(paths.manifest("scenes")), lambda path: manifest.read(path).rows("val")),
         Reader("voc", next(iter(sorted((scenes / "Annotations").glob("*.xml")))), read_annotation),
         Reader("coco", made("coco.json", json.dumps(COCO).encode()), in_coco),
-        Reader("config", made("config.yaml", yaml.safe_dump(yaml.safe_load(SHIPPED.read_text())).encode()), load),
+        Reader("config", made("config.yaml", yaml.safe_dump(read(SHIPPED)).encode()), load),
         Reader("checkpoint of an encoder (pth)", folder / "weights.pth", read_state),
         Reader("checkpoint of an encoder (safetensors)", head, read_state),
         Reader("head", head, lambda path: heads.load(path, "cpu")),

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from head.planted import iou, planted_store
 
 from heap.cache.maps import MapReader
@@ -19,13 +18,14 @@ from heap.group.baselines.patches import Patches, component_of
 from heap.group.baselines.stage import baseline
 from heap.settings import Config, frozen_text, parse
 from heap.settings.baselines import BASELINES, KmeansSettings
+from heap.settings.config import read
 
 GRIDS = ((14, 14), (10, 16))
 Made = tuple[Path, FeatureReader, list[np.ndarray]]
 
 
 def raw_config() -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
+    return read(Path(__file__).parents[2] / "config/config.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_founds_seed_needs_features_made_of_heads() -> None:
 
 def test_notes_are_counted_in_the_receipt(made: Made) -> None:
     raw = raw_config()
-    raw["baselines"]["tokencut"]["tau"] = -1.0  # every pair is linked
+    raw["baselines"] = {"tokencut": {"tau": -1.0}}  # every pair is linked
     maps = run(made, "tokencut", parse(raw), out="uncut")
     assert maps.receipt["notes"] == {"no_cut": 24}
     assert maps.receipt["settings"]["tau"] == -1.0

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from head.planted import iou, planted_store
 from PIL import Image
 
@@ -27,14 +26,15 @@ from heap.group.baselines.train_found import _distance, fit, order, train_found,
 from heap.progress import Progress
 from heap.settings import frozen_text, parse
 from heap.settings.baselines import FoundSettings
+from heap.settings.config import read
 from heap.workers import Crew
 
 SETTINGS = {"steps": 45, "batch_size": 8, "seed_steps": 20}
 
 
 def config() -> Any:
-    raw = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
-    raw["baselines"]["found"] |= SETTINGS
+    raw = read(Path(__file__).parents[2] / "config/config.yaml")
+    raw["baselines"] = {"found": SETTINGS}
     return parse(raw)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from head.planted import DIM, iou, planted_store, write_manifest
 from head.training import train_model
 
@@ -20,6 +19,7 @@ from heap.group import regions
 from heap.group.stage import group
 from heap.head.folder import load
 from heap.settings import frozen_text, parse
+from heap.settings.config import read
 
 GRIDS = ((14, 14), (10, 16))
 HEAD = paths.head("photos")
@@ -32,7 +32,7 @@ Made = tuple[Path, FeatureReader, list[np.ndarray]]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("group")
     reader, truth = planted_store(folder, 40, seed=0, grids=GRIDS)
-    raw = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
+    raw = read(Path(__file__).parents[2] / "config/config.yaml")
     raw["train"] |= {"seeds": [0, 1], "steps": 120, "batch_size": 16}
     config = parse(raw)
     (folder / "group.frozen.json").write_text(frozen_text(config, "group", "photos"))

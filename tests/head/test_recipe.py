@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from head.planted import DIM, SIDE, iou, planted_store
 
 from heap.head import losses, priors
@@ -17,6 +16,7 @@ from heap.head.batches import TrainingSet, collate
 from heap.head.diagnose import diagnostics, orient
 from heap.head.fit import fit
 from heap.head.model import Head
+from heap.settings.config import read
 from heap.settings.models import TrainSettings
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ class World:
         """The shipped recipe with some keys of `train.loss` changed; smaller batches and fewer steps."""
         name = str(sorted(loss.items()))
         if name not in self.heads:
-            raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())["train"]
+            raw = read(ROOT / "config/config.yaml")["train"]
             raw |= {"steps": 100, "batch_size": 16}
             raw["head"]["num_groups"] = 8
             raw["loss"] |= loss

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from head.training import freeze, train_model
 from PIL import Image
 
@@ -16,6 +15,7 @@ from heap.cache.extract import extract, gather
 from heap.data import manifest
 from heap.files import read_json, write_json
 from heap.settings import parse
+from heap.settings.config import read
 
 REPOSITORY = Path(__file__).parents[2]
 LISTS = "VOC2012/ImageSets/Main"
@@ -33,7 +33,7 @@ class Project:
             pixels = rng.integers(0, 90, (48, 56, 3), dtype=np.uint8)
             pixels[16:32, 16 : 40 - name] += 120
             Image.fromarray(pixels).save(self.root / f"VOC2012/JPEGImages/{name}.jpg", quality=95)
-        self.raw: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        self.raw: dict[str, Any] = read(REPOSITORY / "config/config.yaml")
         self.raw["datasets"]["mine"] = {
             "layout": "voc", "year": 2012, "boxes": False, "splits": {"train": "Main/train", "val": "Main/val"},
             "root": str(self.root), "model": "mine",

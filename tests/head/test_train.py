@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 from head.planted import planted_store, write_manifest
 from head.training import choose_seed, freeze, train_model, train_seed
 from safetensors.torch import load_file, save_file
@@ -27,6 +26,7 @@ from heap.head.fit import SPEED_COLUMNS
 from heap.head.folder import describe, load, save
 from heap.head.model import Head
 from heap.settings import Config, parse
+from heap.settings.config import read
 from heap.settings.models import HeadSettings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ class World:
         path.mkdir(parents=True, exist_ok=True)
         self.reader, _ = planted_store(path, 20, seed=0)
         self.manifest = write_manifest(path / "manifest.parquet", self.reader)
-        self.raw = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        self.raw = read(REPOSITORY / "config/config.yaml")
         self.raw["train"] |= {"steps": 12, "batch_size": 8, "checkpoint_every": 3, **settings}
         self.raw["train"]["head"]["num_groups"] = 6
         self.raw["ablation"] = None  # its variants would have to fit the edits made here

@@ -21,6 +21,7 @@ from heap.progress import Progress, is_gone, this_process
 from heap.project.graph import Graph, Job, wanted
 from heap.project.status import Status, gpus, last_error, look
 from heap.settings import frozen_text, parse
+from heap.settings.config import read
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -30,7 +31,7 @@ class Finished:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.raw: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        self.raw: dict[str, Any] = read(REPOSITORY / "config/config.yaml")
         self.write_config()
         config = parse(self.raw)
         graph = wanted(config, folder)

@@ -14,6 +14,7 @@ from heap.errors import SettingsError
 from heap.files import write_json
 from heap.settings import frozen_text, load, parse, read_frozen, settings_of
 from heap.settings.baselines import BASELINES
+from heap.settings.config import read
 from heap.settings.freeze import NAMED_BY, STAGE_VERSION
 from heap.settings.schema import schema_text
 
@@ -23,7 +24,7 @@ CONFIG = REPOSITORY / "config" / "config.yaml"
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    return yaml.safe_load(CONFIG.read_text())
+    return read(CONFIG)
 
 
 def edited(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def edited(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     *parents, last = path.split("/")
     place: Any = changed
     for key in parents:
-        place = place[int(key)] if isinstance(place, list) else place[key]
+        place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
     place[last] = value
     return changed
 

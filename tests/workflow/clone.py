@@ -38,6 +38,7 @@ class Clone:
         (self.folder / "config").mkdir(parents=True)
         for name in CLONED:
             (self.folder / name).symlink_to(REPOSITORY / name)
+        (self.folder / "config/datasets.yaml").write_text("{}\n")  # all of it stands in the other file
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         self.bin = environment(folder / "environment")
         self.note, self.release = folder / "dying", folder / "release"

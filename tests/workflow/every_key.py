@@ -6,9 +6,9 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
 from workflow.running import REPOSITORY
 
+from heap.settings.config import read
 from heap.settings.datasets import CocoDataset, DatasetBase, SaliencyDataset
 
 CNN = {
@@ -20,7 +20,7 @@ KEPT_DATASETS = ("voc12", "voc12_seg", "coco20k", "duts_tr", "photos", "scenes")
 
 def every_kind() -> dict[str, Any]:
     """The shipped configuration with fewer datasets, and what it has no example of."""
-    config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    config: dict[str, Any] = read(REPOSITORY / "config/config.yaml")
     datasets = config["datasets"]
     config["datasets"] = {name: datasets[name] for name in KEPT_DATASETS}
     config["datasets"] |= {

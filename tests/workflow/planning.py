@@ -73,6 +73,7 @@ class Project:
         # The file that a user edits; JSON is YAML.
         (self.folder / "config").mkdir(exist_ok=True)
         text = config if isinstance(config, str) else json.dumps(config)
+        (self.folder / "config/datasets.yaml").write_text("{}\n")  # all of it stands in the other file
         (self.folder / "config/config.yaml").write_text(text)
         said = io.StringIO()
         quiet = OutputSettings(quiet={Quietness.ALL}, dryrun=True)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from heap.settings.config import read
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOGGER = REPOSITORY / "workflow/logger"
 
@@ -64,7 +66,7 @@ def small_config() -> Callable[[], dict[str, Any]]:
     """The shipped configuration, cut down to seconds."""
 
     def make() -> dict[str, Any]:
-        config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+        config: dict[str, Any] = read(REPOSITORY / "config/config.yaml")
         config["datasets"]["scenes"] |= {"train_images": 10, "val_images": 6, "height_px": 96, "width_px": 128}
         config["datasets"]["scenes"]["foreground_clusters"] = 4
         config["train"] |= {"steps": 20, "batch_size": 8}
@@ -74,7 +76,7 @@ def small_config() -> Callable[[], dict[str, Any]]:
         config["models"]["demo"]["overrides"] = {"seeds": [0, 1]}
         config["report"]["photos"] = 6
         config["ablation"] |= {"seeds": [0, 1], "variants": {"no_inter": {"loss": {"inter": 0}}, "full": {}}}
-        config["baselines"]["found"] |= {"steps": 6, "batch_size": 4, "seed_steps": 3}
+        config["baselines"] = {"found": {"steps": 6, "batch_size": 4, "seed_steps": 3}}
         return config
 
     return make

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from workflow.running import REPOSITORY, Run
 
 from heap import paths
+from heap.settings.config import read
 
 pytestmark = pytest.mark.slow  # the demo as shipped
 
 
 def test_the_head_finds_the_objects_of_the_demo(tmp_path: Path) -> None:
-    run = Run(tmp_path, yaml.safe_load((REPOSITORY / "config/config.yaml").read_text()))
+    run = Run(tmp_path, read(REPOSITORY / "config/config.yaml"))
     run.snakemake(paths.metrics("demo"))
     table = pd.read_csv(tmp_path / paths.metrics("demo"))
 
