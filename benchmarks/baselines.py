@@ -20,12 +20,12 @@ import pandas as pd
 from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter
 
+from heap.baselines.found import found_seed
+from heap.baselines.kmeans import kmeans
+from heap.baselines.lost import lost
+from heap.baselines.patches import Patches, component_of
+from heap.baselines.tokencut import cut, linked, tokencut
 from heap.cache.reader import FeatureReader
-from heap.group.baselines.found import found_seed
-from heap.group.baselines.kmeans import kmeans
-from heap.group.baselines.lost import lost
-from heap.group.baselines.patches import Patches, component_of
-from heap.group.baselines.tokencut import cut, linked, tokencut
 from heap.settings.baselines import BaselineSettings
 
 

@@ -210,7 +210,7 @@ def baseline(
     from heap.workers import one_thread
 
     cores = one_thread()  # before numpy is loaded
-    from heap.group.baselines.stage import baseline as run
+    from heap.baselines.stage import baseline as run
 
     run(settings, method, features, out, head, cores=cores)
 
@@ -227,7 +227,7 @@ def train_found(
     from heap.workers import one_thread
 
     cores = one_thread()  # before torch is loaded
-    from heap.group.baselines.train_found import train_found as run
+    from heap.baselines.train_found import train_found as run
 
     run(settings, features, manifest, out, history, cores=cores)
 

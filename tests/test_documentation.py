@@ -74,7 +74,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def test_the_baseline_of_the_how_to_page_runs() -> None:
-    from heap.group.baselines.patches import Answer, Patches
+    from heap.baselines.patches import Answer, Patches
 
     (example,) = [block for block in blocks(REPOSITORY / "docs/howto/baseline.md", "text") if "def " in block]
     names: dict[str, Any] = {"np": np, "Patches": Patches, "Answer": Answer}

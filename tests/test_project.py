@@ -61,6 +61,7 @@ def test_no_stage_imports_a_later_one() -> None:
         "cache",
         "head",
         "group",
+        "baselines",
         "cluster",
         "segment",
         "evaluate",

@@ -9,12 +9,12 @@ import numpy as np
 from benchmarks.headbed import reference
 from benchmarks.headbed.bed import SIDE, Bed
 from benchmarks.headbed.recipes import smoothing
-from heap.group.baselines.kmeans import kmeans
-from heap.group.baselines.lost import lost
-from heap.group.baselines.patches import Patches
-from heap.group.baselines.refine import Refine, Targets
-from heap.group.baselines.tokencut import tokencut
-from heap.group.baselines.train_found import fit
+from heap.baselines.kmeans import kmeans
+from heap.baselines.lost import lost
+from heap.baselines.patches import Patches
+from heap.baselines.refine import Refine, Targets
+from heap.baselines.tokencut import tokencut
+from heap.baselines.train_found import fit
 from heap.group.smooth import smooth
 from heap.head import priors
 from heap.progress import Progress

@@ -1,4 +1,4 @@
-"""The methods that HEAP is compared with, and their settings: the published ones, see `heap.group.baselines`."""
+"""The methods that HEAP is compared with, and their settings: the published ones, see `heap.baselines`."""
 
 from __future__ import annotations
 

@@ -13,16 +13,16 @@ import torch
 from head.planted import iou, planted_store
 from PIL import Image
 
+from heap.baselines.found import FoundHead
+from heap.baselines.patches import Patches
+from heap.baselines.refine import Refine, Targets
+from heap.baselines.stage import baseline
+from heap.baselines.train_found import _distance, fit, order, train_found, warnings_of
 from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
 from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
-from heap.group.baselines.found import FoundHead
-from heap.group.baselines.patches import Patches
-from heap.group.baselines.refine import Refine, Targets
-from heap.group.baselines.stage import baseline
-from heap.group.baselines.train_found import _distance, fit, order, train_found, warnings_of
 from heap.progress import Progress
 from heap.settings import frozen_text, parse
 from heap.settings.baselines import FoundSettings

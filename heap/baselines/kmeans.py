@@ -5,7 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from heap.group.baselines.patches import Answer, Patches
+from heap.baselines.patches import Answer, Patches
 from heap.settings.baselines import KmeansSettings
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from group.golden_patches import cases
+from baselines.golden_patches import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackNoConvergence
 
+from heap.baselines import tokencut as module
+from heap.baselines.patches import Patches
+from heap.baselines.tokencut import cut, linked, second_eigenvector, tokencut
 from heap.evaluate.discovery import find
 from heap.grid import PatchGrid
-from heap.group.baselines import tokencut as module
-from heap.group.baselines.patches import Patches
-from heap.group.baselines.tokencut import cut, linked, second_eigenvector, tokencut
 from heap.settings.baselines import TokenCutSettings
 
 

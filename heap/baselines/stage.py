@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 
 from heap import paths
+from heap.baselines.methods import Method, make
+from heap.baselines.patches import Answer, Floats, Patches
 from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReader
 from heap.errors import SettingsError
-from heap.group.baselines.methods import Method, make
-from heap.group.baselines.patches import Answer, Floats, Patches
 from heap.locks import alone
 from heap.progress import track
 from heap.settings import read_frozen

@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from heap.baselines.found import FoundHead, found_seed
+from heap.baselines.patches import Floats, Patches
+from heap.baselines.refine import Refine, Targets
 from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
 from heap.errors import TrainingError
 from heap.files import atomic_path
-from heap.group.baselines.found import FoundHead, found_seed
-from heap.group.baselines.patches import Floats, Patches
-from heap.group.baselines.refine import Refine, Targets
 from heap.head.batches import photos_to_train_on
 from heap.progress import Progress
 from heap.settings import read_frozen, section

@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy.special import expit
 
+from heap.baselines.patches import Answer, Floats, Patches
 from heap.cache.reader import FeatureReader
 from heap.errors import CacheError, TrainingError
 from heap.files import atomic_path, dump_json, parse_json
-from heap.group.baselines.patches import Answer, Floats, Patches
 from heap.head import priors
 from heap.receipts import is_whole, sealed
 

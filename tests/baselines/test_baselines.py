@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from head.planted import iou, planted_store
 
+from heap.baselines.found import found_seed
+from heap.baselines.kmeans import kmeans
+from heap.baselines.patches import Patches, component_of
+from heap.baselines.stage import baseline
 from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
 from heap.errors import CacheError, SettingsError
-from heap.group.baselines.found import found_seed
-from heap.group.baselines.kmeans import kmeans
-from heap.group.baselines.patches import Patches, component_of
-from heap.group.baselines.stage import baseline
 from heap.settings import Config, frozen_text, parse
 from heap.settings.baselines import BASELINES, KmeansSettings
 from heap.settings.config import read

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from heap.group.baselines.patches import Answer, Floats, Mask, Patches, component_of
+from heap.baselines.patches import Answer, Floats, Mask, Patches, component_of
 from heap.settings.baselines import LostSettings
 
 

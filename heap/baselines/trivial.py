@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from heap.group.baselines.patches import Answer, Patches
+from heap.baselines.patches import Answer, Patches
 from heap.head.priors import attention_above_mean
 
 # Side of the centred box as a share of the photo's: it then covers a quarter of the photo.

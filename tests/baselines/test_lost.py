@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from group.golden_patches import cases
+from baselines.golden_patches import cases
 
+from heap.baselines.lost import expand, lost
+from heap.baselines.patches import Patches
 from heap.evaluate.discovery import find
 from heap.grid import PatchGrid
-from heap.group.baselines.lost import expand, lost
-from heap.group.baselines.patches import Patches
 from heap.settings.baselines import LostSettings
 
 

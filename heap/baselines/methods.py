@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from heap.baselines.found import FoundHead, found_seed
+from heap.baselines.patches import Answer, Patches
+from heap.baselines.trivial import attention, centred_box, everything
 from heap.cache.reader import FeatureReader
 from heap.errors import SettingsError
 from heap.files import file_sha256
-from heap.group.baselines.found import FoundHead, found_seed
-from heap.group.baselines.patches import Answer, Patches
-from heap.group.baselines.trivial import attention, centred_box, everything
 from heap.settings.baselines import BASELINES, KmeansSettings, LostSettings, TokenCutSettings
 
 Method = Callable[[Patches], Answer]
@@ -76,13 +76,13 @@ def make(method: str, own: dict[str, Any] | None, head: Path | None, reader: Fea
 def _with_settings(method: str, own: dict[str, Any] | None) -> Method:
     # Imported here, so that workers of the other methods need not load scipy's solvers and FAISS.
     if method == "kmeans":
-        from heap.group.baselines.kmeans import kmeans
+        from heap.baselines.kmeans import kmeans
 
         return partial(kmeans, settings=TypeAdapter(KmeansSettings).validate_python(own))
     if method == "lost":
-        from heap.group.baselines.lost import lost
+        from heap.baselines.lost import lost
 
         return partial(lost, settings=TypeAdapter(LostSettings).validate_python(own))
-    from heap.group.baselines.tokencut import tokencut
+    from heap.baselines.tokencut import tokencut
 
     return partial(tokencut, settings=TypeAdapter(TokenCutSettings).validate_python(own))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.linalg import blas, eigh
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from heap.group.baselines.patches import Answer, Floats, Mask, Patches, component_of
+from heap.baselines.patches import Answer, Floats, Mask, Patches, component_of
 from heap.settings.baselines import TokenCutSettings
 
 Values = npt.NDArray[np.float64]

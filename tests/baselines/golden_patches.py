@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heap.group.baselines.patches import Patches
+from heap.baselines.patches import Patches
 
 
 def cases(golden: Path) -> Iterator[tuple[dict[str, Any], Patches]]:

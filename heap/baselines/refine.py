@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from heap.baselines.patches import Mask
 from heap.bilateral import BilateralGrid, training_target
 from heap.cache.reader import FeatureReader
 from heap.data.photos import read_photo
-from heap.group.baselines.patches import Mask
 from heap.workers import Crew
 
 # Bilateral grids a worker keeps, 0.5 to 1 MB each: small datasets then build each of them once.
