@@ -26,6 +26,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _weights_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds, or leaves, weights in the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _only_this_machine() -> Iterator[None]:
     """No test connects to another machine: `make test` passes without a network, and CI does not hang on one."""
     real = socket.socket.connect

@@ -262,8 +262,8 @@ def load(
     Args:
         path: a folder made by `heap export` or the workflow (`results/models/demo`); a training (`results/head/demo`,
             `results/head/demo.json`); or `results/head`, of which the model trained last is taken (the log says which).
-        weights: file of the encoder's weights. None looks where `heap weights` puts them, below `resources/weights`
-            of the working directory, and downloads published ones that are missing.
+        weights: file of the encoder's weights. None looks in `resources/weights` of the working folder and in
+            torch.hub's folder ($TORCH_HOME, or ~/.cache/torch), and downloads published ones there that are missing.
         encoder: architecture that you expect (`dino_vits8`, `descriptors`); a model made with another is refused.
         device: `auto`, `cuda`, `mps` or `cpu`; None takes $HEAP_DEVICE, else `auto`. One that is not there is an error.
 

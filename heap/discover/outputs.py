@@ -3,7 +3,7 @@
 OUT/.heap-predict.json        the options of the run; marks the folder, so that its masks are never taken for photos
 OUT/.done/{digest}.json       record of a photo, written after its pictures, with their checksums
 OUT/.done/{digest}.npz        its patch maps and regions, for the page
-OUT/.done/lock                held while a run writes
+OUT/..done.lock               held while a run writes
 OUT/.done/part.*              what is being written: all that a killed run can leave, removed by the next run
 """
 
@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from heap import __version__
 from heap.data.folder import PREDICT_RECORD
 from heap.errors import DataError
 from heap.files import digest, file_sha256, read_json, sync, write_json
-from heap.locks import SWITCH
+from heap.locks import alone_in
 from heap.receipts import Number, Positive, Receipt, check
 
 log = logging.getLogger("heap")
 
-DONE, LOCK = ".done", "lock"
+DONE = ".done"
 INSTANCES, OBJECTS, PHOTOS = "instances.json", "objects", "photos.csv"
 PAGE = "index.html"
 TABLES = (INSTANCES, f"{OBJECTS}.parquet", f"{OBJECTS}.csv", PHOTOS, PAGE)
@@ -69,31 +66,18 @@ class Outputs:
 
     @contextlib.contextmanager
     def claimed(self, ids: Collection[str]) -> Iterator[None]:
-        """Hold the folder for a run over the photos `ids`.
+        """Hold the folder for a run over the photos `ids`; wait for another run that holds it.
 
         Raises:
-            DataError: another run holds it, or it has results of other options for photos that this run leaves out.
+            DataError: it has results of other options for photos that this run leaves out.
         """
         (self.folder / DONE).mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with alone_in(self.folder / DONE):
             for path in (self.folder / DONE).iterdir():
                 if path.name.startswith((".", "part.")):
                     path.unlink()
             self._take_over(ids)
             yield
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        if os.environ.get(SWITCH) == "off":
-            yield
-            return
-        try:
-            with FileLock(self.folder / DONE / LOCK, blocking=False):
-                yield
-        except Timeout:
-            raise DataError(
-                f"{self.folder}: another `heap predict` writes to it; wait for its end, or name another folder"
-            ) from None
 
     def _take_over(self, ids: Collection[str]) -> None:
         """Replace the record of an earlier run; its tables go where they speak of other options."""

@@ -72,7 +72,7 @@ def _facts(name: str) -> dict[str, str]:
     import timm
     import torch
 
-    from heap.encoders.weights import WEIGHTS_FOLDER, published
+    from heap.encoders.weights import kept_at, published
     from heap.settings.architectures import shape_of, timm_name
 
     url, file = published(name)
@@ -93,7 +93,7 @@ def _facts(name: str) -> dict[str, str]:
         "mean, std": f"{config.get('mean')}, {config.get('std')}",
         "timm": timm_name(name),
         "weights": url,
-        "kept at": str(WEIGHTS_FOLDER / file),
+        "kept at": str(kept_at(file)),
         **({"licence": str(config["license"])} if config.get("license") else {}),
     }
 

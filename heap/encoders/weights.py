@@ -21,7 +21,7 @@ M = TypeVar("M", bound=torch.nn.Module)
 RANDOM_SEED = 0
 log = logging.getLogger("heap")
 
-WEIGHTS_FOLDER = Path("resources/weights")
+WEIGHTS_FOLDER = Path("resources/weights")  # of the working folder; see `kept_at`
 
 
 def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str | None]:
@@ -45,7 +45,7 @@ def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str
     stated = None
     if weights == "auto":
         url, name = published(architecture)
-        path, source, stated = WEIGHTS_FOLDER / name, url, _checksum_in(url)
+        path, source, stated = kept_at(name), url, _checksum_in(url)
         if not path.is_file():
             _download(url, path, architecture, sha256 or stated)
     else:
@@ -61,6 +61,15 @@ def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str
     return {"source": source, "file": str(path), "sha256": found, "checksum": checksum}
 
 
+def kept_at(name: str) -> Path:
+    """Return where published weights lie, or go: torch.hub's folder, which every working folder and project shares.
+
+    A file in `WEIGHTS_FOLDER` of the working folder comes first: put there by hand, or by an earlier version.
+    """
+    own = WEIGHTS_FOLDER / name
+    return own if own.is_file() else Path(torch.hub.get_dir()) / "checkpoints" / name
+
+
 def _checksum_in(url: str) -> str | None:
     """Return the digits of the sha256 that a publisher states in a file's name, as torch.hub does (x-0676ba61.pth).
 
@@ -71,7 +80,7 @@ def _checksum_in(url: str) -> str | None:
 
 
 def published(architecture: str) -> tuple[str, str]:
-    """Return the URL of an architecture's published weights, and the name of their file below `WEIGHTS_FOLDER`.
+    """Return the URL of an architecture's published weights, and the name of their file.
 
     The publisher's own URL for names of the registry; timm's entry of the Hugging Face hub for other models of timm.
 

@@ -36,7 +36,7 @@ def test_the_table_names_all_kinds() -> None:
         ("dino_vits8_300ep", ["patch px:   8", "blocks:     12 (-12 to 11)", "heads:      6", "offset of 0.1",
                               "dino_deitsmall8_300ep_pretrain.pth"]),
         ("dinov3_vits16", ["registers:  4", "position:   rotary", "dinov3-license",
-                           "resources/weights/vit_small_patch16_dinov3.lvd1689m.safetensors"]),
+                           "hub/checkpoints/vit_small_patch16_dinov3.lvd1689m.safetensors"]),
         ("vit_base_patch16_clip_224.openai", ["patch px:   16", "(0.48145466, 0.4578275, 0.40821073)"]),
         ("resnet18", ["kind:       cnn", "3: 256 values at 16 px", "feature_norm (a substitute)"]),
         ("descriptors", ["no training", "centre_border_prior"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -266,7 +267,7 @@ def test_offline_the_error_says_what_from_where_to_which_path(tmp_path: Path, mo
     with pytest.raises(EncoderError) as error:
         weights.locate("dinov2_vits14", "auto", None)
     for part in ("dinov2_vits14", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
-                 "resources/weights/dinov2_vits14_pretrain.pth", "no network"):  # fmt: skip
+                 f"{os.environ['TORCH_HOME']}/hub/checkpoints/dinov2_vits14_pretrain.pth", "no network"):  # fmt: skip
         assert part in str(error.value)
     # Put there by hand, it is found, and hashed.
     path = tmp_path / "resources" / "weights" / "dinov2_vits14_pretrain.pth"
@@ -300,6 +301,7 @@ def test_a_download_gets_its_name_once_it_is_a_checkpoint(
 
     url = f"https://x.org/net{'-00000000' * stated}.pth"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("heap.data.download.download", serve)
     monkeypatch.setattr(weights, "published", lambda _: (url, "net.pth"))
     if told is None:
@@ -307,9 +309,14 @@ def test_a_download_gets_its_name_once_it_is_a_checkpoint(
     else:
         with pytest.raises(EncoderError, match=told):
             weights.locate("net", "auto", None)
-    assert {path.name for path in (tmp_path / "resources/weights").iterdir()} == (
-        {"net.pth"} if told is None else set()
-    )
+    kept = tmp_path / "torch/hub/checkpoints"
+    assert {path.name for path in kept.iterdir()} == ({"net.pth"} if told is None else set())
+    if told is None:
+        # From any other folder it is the same file, without a download.
+        monkeypatch.delattr("heap.data.download.download")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert weights.locate("net", "auto", None)["file"] == str(kept / "net.pth")
 
 
 def test_a_checksum_that_the_publisher_states_in_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
