@@ -51,9 +51,10 @@ test-slurm: $(INSTALLED)  ## run the demo through a real Slurm that is started f
 
 check: lint types workflow docs  ## everything that CI checks besides the tests
 
-lint: $(INSTALLED)  ## style of Python and of the workflow
+lint: $(INSTALLED)  ## style of Python and of the workflow, and which module may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/snakefmt --check Snakefile workflow
 
 types: $(INSTALLED)  ## static types

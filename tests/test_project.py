@@ -53,28 +53,6 @@ def test_the_conda_environment_has_the_pinned_versions() -> None:
     assert (REPOSITORY / "envs/heap.yaml").read_text() == conda_text(constraints), "run `make pins`"
 
 
-def test_no_stage_imports_a_later_one() -> None:
-    order = [
-        "settings",
-        "data",
-        "encoders",
-        "cache",
-        "head",
-        "group",
-        "baselines",
-        "cluster",
-        "segment",
-        "evaluate",
-        "report",
-        "discover",
-    ]
-    for number, room in enumerate(order):
-        for path in (REPOSITORY / "heap" / room).rglob("*.py"):
-            imported = set(re.findall(r"^\s*from heap\.(\w+)", path.read_text(), re.MULTILINE))
-            later = imported & set(order[number + 1 :])
-            assert not later, f"{path}: imports {later}"
-
-
 @pytest.mark.slow
 def test_the_package_is_found_from_the_folder_above_a_clone_of_its_name(tmp_path: Path) -> None:
     clone, installed = tmp_path / "heap", tmp_path / "installed"

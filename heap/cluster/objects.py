@@ -4,7 +4,7 @@ The head's tokens cut an object into fragments (a wing, a shadowed side), which 
 thing they are. Two steps, both without labels and the same for every encoder, turn them into things:
 
 - Embeddings are compared around the mean of their kind (foreground, background), by the values that say what a patch
-  *looks like*: an encoder may declare the rest as something else (`heap.encoders.base`: hand-made descriptors mostly
+  looks like: an encoder may declare the rest as something else (`heap.encoders.base`: hand-made descriptors mostly
   say how a patch stands out in its photo, which is the same for every kind of object). Where it does, its values were
   scaled by hand and are whitened too. Of a pre-trained encoder all values count, as they are.
 - Foreground regions of a photo that touch are joined, the most alike first, as long as their cosine is above a
@@ -93,7 +93,7 @@ def unit(vectors: npt.NDArray[np.floating[Any]]) -> Floats:
 
 def view_of(
     embeddings: Floats,
-    looks: tuple[int, int] | None,
+    appearance: tuple[int, int] | None,
     join: bool,
     join_above: float | str,
     photos: npt.NDArray[np.int64],
@@ -103,16 +103,16 @@ def view_of(
 
     Args:
         embeddings: `(n, D)` of length 1.
-        looks: first value and one past the last that say what a patch looks like; None: all do.
+        appearance: first value and one past the last that say what a patch looks like; None: all do.
         join: whether touching regions are joined.
         join_above: cosine, or `auto`.
         photos: `(n,)`, the photo of each region.
         seed: of the sample behind `auto`.
     """
-    first, last = looks or (0, embeddings.shape[1])
+    first, last = appearance or (0, embeddings.shape[1])
     counted = embeddings[:, first:last]
     centre = counted.mean(axis=0, dtype=np.float64) if len(counted) else np.zeros(last - first)
-    turn = None if looks is None or len(counted) < 2 else _whitening(np.asarray(counted, np.float64) - centre)
+    turn = None if appearance is None or len(counted) < 2 else _whitening(np.asarray(counted, np.float64) - centre)
     plain = View(first, last, centre.astype(np.float32), turn, None)
     if not join:
         return plain

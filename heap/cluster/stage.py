@@ -105,7 +105,7 @@ def cluster_regions(
         settings: how to cluster.
         table: one row a region: region_id, image_id, token, area_share, foreground.
         embeddings: `(regions, D)` float32 of length 1.
-        info: of the region table (dataset, model, encoder, looks, ...).
+        info: of the region table (dataset, model, encoder, appearance, ...).
         maps: patch maps of the same photos.
     """
     out = pd.DataFrame(
@@ -122,7 +122,7 @@ def cluster_regions(
     of_kind = {kind: np.flatnonzero(out["kind"] == kind) for kind in (FOREGROUND, BACKGROUND)}
     views = {
         kind: view_of(
-            embeddings[rows], info.get("looks"), kind == FOREGROUND and settings.join == "touching",
+            embeddings[rows], info.get("appearance"), kind == FOREGROUND and settings.join == "touching",
             settings.join_above, photos[rows], settings.seed,
         )
         for kind, rows in of_kind.items()

@@ -110,4 +110,4 @@ class Discovery:
         """
         from heap.discover.picture import objects_over
 
-        return Image.fromarray(objects_over(self, longest_px))
+        return Image.fromarray(objects_over(self.photo.read(longest_px), self.mask, self.instances))

@@ -94,7 +94,7 @@ def group(
         "dataset": name,
         "model": description["model"],
         "encoder": reader.receipt["encoder"],
-        "looks": reader.receipt.get("appearance"),
+        "appearance": reader.receipt.get("appearance"),
         "tokens": head.settings.num_groups,
         "head_sha256": sha256,
         "seed": description["seed"],

@@ -41,7 +41,7 @@ STAGE_VERSION = {
     "select": 1,
     "train_means": 1,
     "found": 2,  # 2: sealed
-    "group": 5,  # 3: maps are smoothed, regions agree with them; 4: embeddings and areas too; 5: checksums
+    "group": 6,  # 3: maps are smoothed, regions agree with them; 4: embeddings too; 5: checksums; 6: key `appearance`
     "maps": 3,  # 3: checksums of the arrays' metadata
     "cluster": 5,  # 2: objects, an inverted file; 3: many short starts; 4: checksums; 5: k within the objects there are
     "segment": 3,  # 3: photos of COCO keep their ids; 2: also the table of instances and the indexed maps

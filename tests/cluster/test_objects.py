@@ -71,7 +71,7 @@ def test_an_object_is_the_weighted_mean_of_its_regions(at_a_time: int, monkeypat
     assert np.allclose(found[[0, 2]], vectors[[0, 3]], atol=1e-6)
 
 
-def test_only_looks_count_around_their_mean() -> None:
+def test_only_values_of_appearance_count_around_their_mean() -> None:
     vectors = unit(np.array([[1, 0, 5], [0, 1, 5], [1, 0, -5], [0, 1, -5]]))
     found = view_of(vectors, (0, 2), False, "auto", np.arange(4), 0)
     assert (found.first, found.last, found.join_above) == (0, 2, None)
@@ -98,9 +98,9 @@ def test_a_view_survives_json() -> None:
     assert np.array_equal(again.turn, made.turn)
 
 
-def test_hand_scaled_looks_are_whitened_half_way() -> None:
+def test_hand_scaled_values_of_appearance_are_whitened_half_way() -> None:
     # Deviations 3 and 1 around 0: variances 9 and 1, sphere 5; half of each: 7 and 3. All values of an encoder that
-    # declares no looks stay as they are.
+    # declares no appearance stay as they are.
     vectors = np.array([[3, 1], [-3, 1], [3, -1], [-3, -1]], np.float32)
     found = view_of(vectors, (0, 2), False, "auto", np.arange(4), 0)
     assert found.turn is not None

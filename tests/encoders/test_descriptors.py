@@ -84,8 +84,8 @@ def test_texture_separates_regions_of_one_colour() -> None:
     photo = np.repeat((60 + 100 * stripes).astype(np.uint8)[..., None], 3, axis=2)
     local = _local(photo, 8)
     assert np.allclose(local.lab, local.lab[0, 0], atol=1e-3)
-    looks = _appearance(local) - _appearance(local).mean(axis=(0, 1))
-    left, left_too, right = looks[3, 2], looks[4, 5], looks[3, 13]
+    appearance = _appearance(local) - _appearance(local).mean(axis=(0, 1))
+    left, left_too, right = appearance[3, 2], appearance[4, 5], appearance[3, 13]
     assert cosine(left, left_too) > 0.8
     assert cosine(left, right) < 0
 
