@@ -10,9 +10,9 @@ from defusedxml import ElementTree
 from PIL import Image
 
 from heap.data.scenes import CLASSES, generate
-from heap.data.scenes.objects import Light, covers_of, pose, union_of
+from heap.data.scenes.objects import covers_of, pose, union_of
 from heap.data.scenes.scene import _label
-from heap.data.scenes.textures import PATTERNS, spectral
+from heap.data.scenes.stuff import PATTERNS, Light, spectral
 from heap.data.scenes.voc import scene_of, voc_palette
 from heap.settings.datasets import ScenesDataset
 
@@ -132,7 +132,7 @@ def test_the_nearer_object_hides_the_farther() -> None:
 def test_every_class_covers_the_area_that_was_asked_for(name: str) -> None:
     item = pose(np.random.default_rng(1), name, 3000.0, 0.2)
     left, top, _, _ = item.box
-    area = union_of(covers_of(item.moved(10 - left, 10 - top), (300, 300)), (300, 300)).sum()
+    area = union_of(covers_of(item.shifted(10 - left, 10 - top), (300, 300)), (300, 300)).sum()
     assert area == pytest.approx(3000, rel=0.08)
 
 

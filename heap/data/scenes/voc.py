@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -42,24 +41,15 @@ def generate(folder: Path, settings: ScenesDataset, progress_file: Path | None =
         settings: how many scenes of which size, and the seed.
         progress_file: where the progress is kept for `heap status`; None keeps none.
     """
-    names = {
-        split: [f"{split}_{number:04d}" for number in range(1, count + 1)]
-        for split, count in zip(SPLITS, (settings.train_images, settings.val_images), strict=True)
-    }
-    total = sum(len(ids) for ids in names.values())
-    for identifier, scene in track(_all(settings, names), total, "scenes", f"drawing {folder.name}", progress_file):
-        _write(folder, identifier, scene)
-    lists = {**names, "trainval": names["train"] + names["val"]}
+    counts = dict(zip(SPLITS, (settings.train_images, settings.val_images), strict=True))
+    every = [(split, number, f"{split}_{number:04d}") for split in SPLITS for number in range(1, counts[split] + 1)]
+    for split, number, name in track(every, len(every), "scenes", f"drawing {folder.name}", progress_file):
+        _write(folder, name, scene_of(settings, split, number))
     for task in ("Main", "Segmentation"):
-        for split, ids in lists.items():
-            write_text(folder / "ImageSets" / task / f"{split}.txt", "".join(f"{i}\n" for i in ids))
+        for listed in (*SPLITS, "trainval"):
+            names = "".join(f"{name}\n" for split, _, name in every if listed in (split, "trainval"))
+            write_text(folder / "ImageSets" / task / f"{listed}.txt", names)
     write_text(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
-
-
-def _all(settings: ScenesDataset, names: dict[str, list[str]]) -> Iterator[tuple[str, Scene]]:
-    for split, ids in names.items():
-        for number, identifier in enumerate(ids, start=1):
-            yield identifier, scene_of(settings, split, number)
 
 
 def voc_palette() -> list[int]:
@@ -72,12 +62,12 @@ def voc_palette() -> list[int]:
     return [int(value) for value in colours.ravel()]
 
 
-def _write(folder: Path, identifier: str, scene: Scene) -> None:
-    with atomic_path(folder / "JPEGImages" / f"{identifier}.jpg") as path:
+def _write(folder: Path, name: str, scene: Scene) -> None:
+    with atomic_path(folder / "JPEGImages" / f"{name}.jpg") as path:
         Image.fromarray(scene.photo).save(path, quality=JPEG_QUALITY)
-    _write_mask(folder / "SegmentationClass" / f"{identifier}.png", scene.classes())
-    _write_mask(folder / "SegmentationObject" / f"{identifier}.png", scene.objects)
-    write_text(folder / "Annotations" / f"{identifier}.xml", _annotation(folder.name, identifier, scene))
+    _write_mask(folder / "SegmentationClass" / f"{name}.png", scene.classes())
+    _write_mask(folder / "SegmentationObject" / f"{name}.png", scene.objects)
+    write_text(folder / "Annotations" / f"{name}.xml", _annotation(folder.name, name, scene))
 
 
 def _write_mask(path: Path, mask: npt.NDArray[np.uint8]) -> None:
@@ -87,30 +77,23 @@ def _write_mask(path: Path, mask: npt.NDArray[np.uint8]) -> None:
         image.save(temporary)
 
 
-def _annotation(folder: str, identifier: str, scene: Scene) -> str:
+def _annotation(folder: str, name: str, scene: Scene) -> str:
     """Return VOC's XML; its boxes are 1-based with the last row and column included."""
     height, width = scene.objects.shape
     root = ElementTree.Element("annotation")
-    _child(root, "folder", folder)
-    _child(root, "filename", f"{identifier}.jpg")
-    size = ElementTree.SubElement(root, "size")
-    for key, value in (("width", width), ("height", height), ("depth", 3)):
-        _child(size, key, value)
-    _child(root, "segmented", 1)
-    for instance in scene.instances:
+    _fill(root, folder=folder, filename=f"{name}.jpg")
+    _fill(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
+    _fill(root, segmented=1)
+    for one in scene.instances:
         item = ElementTree.SubElement(root, "object")
-        _child(item, "name", instance.name)
-        _child(item, "pose", "Unspecified")
-        _child(item, "truncated", int(instance.truncated))
-        _child(item, "occluded", int(instance.occluded))
-        _child(item, "difficult", 0)
-        box = ElementTree.SubElement(item, "bndbox")
-        left, top, right, bottom = instance.box
-        for key, value in (("xmin", left + 1), ("ymin", top + 1), ("xmax", right), ("ymax", bottom)):
-            _child(box, key, value)
+        flags = {"truncated": int(one.truncated), "occluded": int(one.occluded), "difficult": 0}
+        _fill(item, name=one.name, pose="Unspecified", **flags)
+        left, top, right, bottom = one.box
+        _fill(ElementTree.SubElement(item, "bndbox"), xmin=left + 1, ymin=top + 1, xmax=right, ymax=bottom)
     ElementTree.indent(root, "\t")
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _child(parent: ElementTree.Element, tag: str, value: str | int) -> None:
-    ElementTree.SubElement(parent, tag).text = str(value)
+def _fill(parent: ElementTree.Element, **values: str | int) -> None:
+    for tag, value in values.items():
+        ElementTree.SubElement(parent, tag).text = str(value)
