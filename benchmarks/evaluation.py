@@ -41,7 +41,7 @@ from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
 from heap.data.photos import read_photo
 from heap.data.scenes.scene import draw_scene
-from heap.evaluate import protocols, saliency
+from heap.evaluate import pairs, protocols, saliency
 from heap.evaluate.predictions import Maps, Methods
 from heap.evaluate.stage import evaluate
 from heap.evaluate.truth import photos_of
@@ -206,8 +206,8 @@ def score_all(files: dict[str, Any]) -> tuple[float, float, float]:
     manifest = manifests.read(files["manifests"][0])
     maps = Methods({method: Maps(path) for method, path in zip(METHODS, files["maps"], strict=True)})
     protocol = protocols.Saliency(task.truth, saliency.solver_variants(task.bilateral), task.bilateral == "peers")
-    job = protocols.Job(protocol, maps)
-    listed = [protocols.Pair(photo) for photo in photos_of(manifest.rows(None), manifest.root)]
+    job = pairs.Job(protocol, maps)
+    listed = [pairs.Pair(photo) for photo in photos_of(manifest.rows(None), manifest.root)]
     kept, sizes_mb = [], []
     for i, result in enumerate(spread(job, listed, 1), start=1):
         kept.append(result)

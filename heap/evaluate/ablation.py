@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from heap.errors import DataError
-from heap.evaluate.protocols import Run
+from heap.evaluate.pairs import Run
 from heap.evaluate.seeds import figures_of_seeds, over_seeds, publish
 from heap.files import read_json
 from heap.settings.config import ABLATION

@@ -51,13 +51,17 @@ class Measured:
         figures: value by (variant, metric).
         intervals: low and high by (variant, metric), where asked for and where there is one.
         rows: one a photo and variant: `photo`, `variant` and the photo's own figures.
-        notes: counts worth knowing.
+        images: photos the figures are over.
+        notes: counts worth knowing, and warnings (`warnings_of`).
+        fallbacks: photos where a rule of ours stepped in for an empty prediction.
     """
 
     figures: dict[Key, float]
     intervals: dict[Key, Interval]
     rows: list[dict[str, Any]]
+    images: int
     notes: dict[str, Any] = field(default_factory=dict)
+    fallbacks: list[str] = field(default_factory=list)
 
 
 # Keys of the notes: what is odd about one method's photos, and about the ground truth, which all methods share.
@@ -104,7 +108,9 @@ def of_saliency(
             }
             for (photo, _), one in zip(photos, scores, strict=True)
         ]  # fmt: skip
-    return Measured(figures, intervals, rows, {**notes, **({"bilateral_solver": solver} if solver else {})})
+    return Measured(
+        figures, intervals, rows, len(photos), {**notes, **({"bilateral_solver": solver} if solver else {})}
+    )
 
 
 def of_discovery(kept: Kept[discovery.Judged], variant: str, resampling: Resampling) -> Measured:
@@ -119,7 +125,8 @@ def of_discovery(kept: Kept[discovery.Judged], variant: str, resampling: Resampl
         box = dict(zip(("x1", "y1", "x2", "y2"), sides, strict=True))
         told = {"iou": judged.iou, "correct": int(judged.correct), "fallback": int(judged.fallback)}
         rows.append({"photo": photo, "variant": variant, **box, **told})
-    return Measured(figures, intervals, rows)
+    fallbacks = [photo for photo, judged in photos if judged.fallback]
+    return Measured(figures, intervals, rows, len(photos), fallbacks=fallbacks)
 
 
 def of_retrieval(
@@ -155,7 +162,7 @@ def of_retrieval(
     }
     if not len(answer.kept):
         notes["warnings"] = ["no gallery photo has a mask with a class in it, so every query stayed background"]
-    return Measured(figures, intervals, rows, notes)
+    return Measured(figures, intervals, rows, len(asked), notes)
 
 
 def of_semantic(kept: Kept[semantic.Described], variant: str, resampling: Resampling) -> Measured:
@@ -172,7 +179,9 @@ def of_semantic(kept: Kept[semantic.Described], variant: str, resampling: Resamp
         {"photo": photo, "variant": variant, "acc": float(accuracies[i]), "found": len(one.clusters)}
         for i, (photo, one) in enumerate(photos)
     ]
-    return Measured(figures, intervals, rows, {"instances": sum(len(one.clusters) for one in described), **truth})
+    return Measured(
+        figures, intervals, rows, len(photos), {"instances": sum(len(one.clusters) for one in described), **truth}
+    )
 
 
 def of_instances(kept: Kept[instances.Matches], variant: str, resampling: Resampling) -> Measured:
@@ -196,7 +205,7 @@ def of_instances(kept: Kept[instances.Matches], variant: str, resampling: Resamp
         "true_objects": sum(one.truths for one in matches),
         "photos_without_instances": sum(not len(one.scores) for one in matches),
     }
-    return Measured(figures, intervals, rows, notes)
+    return Measured(figures, intervals, rows, len(photos), notes)
 
 
 def _check_labelled(pixels: Mapping[str, int]) -> dict[str, Any]:

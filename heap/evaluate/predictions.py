@@ -15,7 +15,7 @@ from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
 from heap.components import Mask
 from heap.evaluate import discovery, retrieval, semantic
-from heap.evaluate.protocols import Key, Pair
+from heap.evaluate.pairs import Key, Pair
 from heap.evaluate.retrieval import Weighted
 from heap.evaluate.saliency import FOREGROUND_ABOVE
 from heap.evaluate.truth import Labels, Photo

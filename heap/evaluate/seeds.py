@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from heap.errors import DataError
-from heap.evaluate.protocols import Run
+from heap.evaluate.pairs import Run
 from heap.evaluate.stage import gather
 from heap.evaluate.tables import versions
 from heap.evaluate.tasks import run_task

@@ -13,8 +13,8 @@ from heap.data import manifest as manifests_of
 from heap.errors import DataError
 from heap.evaluate import tables
 from heap.evaluate.measures import Resampling
+from heap.evaluate.pairs import Outcome, Run
 from heap.evaluate.predictions import Features, Maps
-from heap.evaluate.protocols import Outcome, Run
 from heap.evaluate.tables import Figure
 from heap.evaluate.tasks import Dataset, run_task
 from heap.files import read_json
@@ -163,10 +163,8 @@ def _told(task: Task, outcome: Outcome) -> dict[str, Any]:
         "split": f"{task.gallery}-{task.query}" if isinstance(task, RetrievalTask) else task.split,
         "method": method,
         "smoothed": bool(mark),
-        "images": outcome.images,
-        "skipped": outcome.skipped,
-        "fallbacks": outcome.fallbacks,
-        **outcome.notes,
+        **outcome.counts,
+        **outcome.measured.notes,
     }
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from heap.data.manifest import Manifest
 from heap.errors import DataError
+from heap.evaluate import pairs as pairing
 from heap.evaluate import protocols, saliency
+from heap.evaluate.pairs import Given, Outcome, Pair, Predictions, Protocol, Run, Skip
 from heap.evaluate.predictions import HEAP, SMOOTH, Clustered, Features, Maps, Methods, Parts
-from heap.evaluate.protocols import Given, Outcome, Pair, Predictions, Run, Skip
 from heap.evaluate.truth import Photo, photos_of
 from heap.segment.masks_json import annotations_of
 from heap.settings.stages import DiscoveryTask, InstancesTask, RetrievalTask, SaliencyTask, SemanticTask, Task
@@ -97,41 +98,46 @@ def run_task(task: Task, tasks: Sequence[Task], dataset: Dataset, methods: Seque
     Raises:
         DataError: maps, features, masks or ground truth that the task needs are missing or do not fit.
     """
-    maps = dataset.methods([] if isinstance(task, SemanticTask) else methods, run.smoothing)
     mark = "" if isinstance(task, RetrievalTask) else suffix(task, tasks)
 
-    def on(predictions: Predictions) -> protocols.Task:
-        return protocols.Task(dataset.name, predictions, run, mark, dataset.unlisted())
+    def of(where: Predictions, protocol: Protocol, pairs: list[Pair], absent: Sequence[Skip] = ()) -> list[Outcome]:
+        return pairing.Task(dataset.name, where, run, mark, [*absent, *dataset.unlisted()]).score(protocol, pairs)
 
+    if isinstance(task, SemanticTask):
+        _, found = dataset.masks(task.task)
+        photos = dataset.photos(task.split)
+        absent = [{"photo": p.image_id, "reason": "not in the masks JSON"} for p in photos if p.image_id not in found]
+        clustered = [Pair(photo, Clustered(found[photo.image_id])) for photo in photos if photo.image_id in found]
+        if not clustered:
+            raise DataError(f"{dataset.name}: no photo of the task is in its masks JSON")
+        return of(Given([(HEAP, "")]), protocols.Semantic(len(dataset.classes) + 1), clustered, absent)
+    maps = dataset.methods(methods, run.smoothing)
     if isinstance(task, RetrievalTask):
-        if dataset.features is None:
-            raise DataError(
-                f"{dataset.name}: retrieval needs the receipt of its features, none of those given is of it"
-            )
-        subsets = {name: _class_ids(dataset, name, classes) for name, classes in task.subsets.items()}
-        gallery, queries = (_pairs(dataset.photos(split)) for split in (task.gallery, task.query))
-        protocol = protocols.Retrieval(dataset.features, len(dataset.classes) + 1)
-        variant = f"{task.gallery}-{task.query}"
-        return protocols.score_retrieval(on(maps), protocol, gallery, queries, subsets, variant)
+        return of(maps, *_retrieval(task, dataset))
     photos = dataset.photos(task.split)
-    if isinstance(task, SaliencyTask):
-        tokencut = task.bilateral == "peers"
-        of_map = protocols.Saliency(task.truth, saliency.solver_variants(task.bilateral), tokencut)
-        variants = [*saliency.VARIANTS, *of_map.refined, *saliency.TOKENCUT_VARIANTS]
-        return protocols.score_saliency(on(maps), of_map, _pairs(photos), variants)
-    if isinstance(task, DiscoveryTask):
-        return protocols.score_discovery(on(maps), _pairs(photos))
-    info, found = dataset.masks(task.task)
     if isinstance(task, InstancesTask):
+        info, found = dataset.masks(task.task)
         parts = Parts(maps, float(info["threshold"]), float(info["min_area"]))
         pairs = [Pair(photo, found.get(photo.image_id)) for photo in photos if photo.objects is not None]
-        return protocols.score_instances(on(parts), protocols.Instances(), pairs)
-    absent = [{"photo": p.image_id, "reason": "not in the masks JSON"} for p in photos if p.image_id not in found]
-    clustered = [Pair(photo, Clustered(found[photo.image_id])) for photo in photos if photo.image_id in found]
-    if not clustered:
-        raise DataError(f"{dataset.name}: no photo of the task is in its masks JSON")
-    of_heap = protocols.Task(dataset.name, Given([(HEAP, "")]), run, mark, [*absent, *dataset.unlisted()])
-    return protocols.score_semantic(of_heap, protocols.Semantic(len(dataset.classes) + 1), clustered)
+        return of(parts, protocols.Instances(), pairs)
+    if isinstance(task, DiscoveryTask):
+        return of(maps, protocols.Discovery(), [Pair(photo) for photo in photos])
+    refined = saliency.solver_variants(task.bilateral)
+    variants = [*saliency.VARIANTS, *refined, *saliency.TOKENCUT_VARIANTS]
+    on_masks = protocols.Saliency(task.truth, refined, task.bilateral == "peers", variants)
+    return of(maps, on_masks, [Pair(photo) for photo in photos])
+
+
+def _retrieval(task: RetrievalTask, dataset: Dataset) -> tuple[protocols.Retrieval, list[Pair]]:
+    if dataset.features is None:
+        raise DataError(f"{dataset.name}: retrieval needs the receipt of its features, none of those given is of it")
+    subsets = {name: _class_ids(dataset, name, classes) for name, classes in task.subsets.items()}
+    gallery, queries = (dataset.photos(split) for split in (task.gallery, task.query))
+    every = {photo.image_id: photo for photo in [*gallery, *queries]}  # a photo may be in both
+    searched, asked = ({photo.image_id for photo in part} for part in (gallery, queries))
+    variant, classes = f"{task.gallery}-{task.query}", len(dataset.classes) + 1
+    protocol = protocols.Retrieval(dataset.features, classes, searched, asked, subsets, variant)
+    return protocol, [Pair(photo) for photo in every.values()]
 
 
 def suffix(task: SaliencyTask | DiscoveryTask | InstancesTask | SemanticTask, tasks: Sequence[Task]) -> str:
@@ -139,10 +145,6 @@ def suffix(task: SaliencyTask | DiscoveryTask | InstancesTask | SemanticTask, ta
     reading = "+nonzero" if isinstance(task, SaliencyTask) and task.truth == "nonzero" else ""
     splits = {other.split for other in tasks if isinstance(other, type(task)) and other.dataset == task.dataset}
     return reading + (f"+{task.split or 'all'}" if len(splits) > 1 else "")
-
-
-def _pairs(photos: Sequence[Photo]) -> list[Pair]:
-    return [Pair(photo) for photo in photos]
 
 
 def _class_ids(dataset: Dataset, subset: str, names: Sequence[str]) -> list[int]:

@@ -12,7 +12,7 @@ import pandas as pd
 from heap.errors import DataError
 from heap.evaluate import measures, tables
 from heap.evaluate.comparison import Source, compare
-from heap.evaluate.protocols import Outcome
+from heap.evaluate.pairs import Outcome
 from heap.evaluate.score.files import SHOWN
 from heap.evaluate.score.tasks import Inputs
 from heap.evaluate.writers import terminal
@@ -70,11 +70,9 @@ def finish(task: str, scored: Outcome, inputs: Inputs, outputs: Outputs, options
         "inputs": {key: _told(path) for key, path in (("pred", inputs.pred), ("truth", inputs.truth))},
         "list": None if inputs.listed is None else _told(inputs.listed),
         "options": {**options, "bootstrap": asdict(inputs.resampling)},
-        "images": scored.images,
-        "skipped": scored.skipped,
-        "fallbacks": scored.fallbacks,
-        "counts": scored.notes,
-        "warnings": measures.warnings_of(scored.notes),
+        **scored.counts,
+        "counts": scored.measured.notes,
+        "warnings": measures.warnings_of(scored.measured.notes),
     }
     if outputs.per_image is not None:
         tables.write_photos(outputs.per_image, scored.photos(*names))
@@ -93,15 +91,15 @@ def _remark(console: Console, scored: Outcome) -> None:
     def some(names: list[str]) -> str:
         return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
-    if scored.fallbacks:
-        text = f"{len(scored.fallbacks)} empty predictions, counted as wrong: {some(scored.fallbacks)}"
-        console.print(text, markup=False)
+    fallbacks, notes = scored.measured.fallbacks, scored.measured.notes
+    if fallbacks:
+        console.print(f"{len(fallbacks)} empty predictions, counted as wrong: {some(fallbacks)}", markup=False)
     if scored.skipped:
         photos = some([item["photo"] for item in scored.skipped])
         console.print(f"{len(scored.skipped)} photos left out ({scored.skipped[0]['reason']}): {photos}", markup=False)
-    for warning in measures.warnings_of(scored.notes):
+    for warning in measures.warnings_of(notes):
         console.print(f"warning: {warning}", markup=False, style="yellow", soft_wrap=True)
-    for key, value in scored.notes.items():
+    for key, value in notes.items():
         if value and key not in measures.WARNINGS:
             console.print(f"{key.replace('_', ' ')}: {value}", markup=False, style="dim")
 

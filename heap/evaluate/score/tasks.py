@@ -10,13 +10,14 @@ from typing import Any
 from heap.errors import DataError
 from heap.evaluate import instances, protocols, saliency
 from heap.evaluate.measures import NO_INTERVALS, Resampling
-from heap.evaluate.protocols import Given, Outcome, Pair, Run
+from heap.evaluate.pairs import Given, Outcome, Pair, Protocol, Run, Task
 from heap.evaluate.retrieval import IGNORED
 from heap.evaluate.score.files import ARRAYS, IMAGES, match, predicted_files, read_list, refuse, truth_files
 from heap.evaluate.score.objects import read_boxes, read_results, read_truth
 from heap.evaluate.score.predictions import Boxed, ClusterFile, FeatureFiles, MapFile
 from heap.evaluate.truth import Photo
 
+Notes = dict[str, Any]
 CLUSTER_MAPS = tuple(suffix for suffix in IMAGES if suffix in (".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm"))
 
 
@@ -42,9 +43,12 @@ class Inputs:
         """Return the listed photos, None for all."""
         return None if self.listed is None else read_list(self.listed, nested)
 
-    def task(self, mark: str = "") -> protocols.Task:
-        """Return what protocols are run on."""
-        return protocols.Task(str(self.truth), Given(), Run(self.workers, resampling=self.resampling), mark)
+    def score(self, protocol: Protocol, pairs: Sequence[Pair], notes: Notes, mark: str = "") -> Outcome:
+        """Return what a protocol gives, with further notes."""
+        task = Task(str(self.truth), Given(), Run(self.workers, resampling=self.resampling), mark)
+        (scored,) = task.score(protocol, pairs)
+        scored.measured.notes.update(notes)
+        return scored
 
     def matched(self, suffixes: Sequence[str] = (*IMAGES, *ARRAYS)) -> tuple[dict[str, tuple[Path, Path]], Notes]:
         """Return by name the prediction and the true mask of two folders, and counts of what was passed over."""
@@ -53,9 +57,6 @@ class Inputs:
         pairs = match(predicted, true, self.names(nested), str(self.pred))
         files = {name: (predicted[name], true[name]) for name in pairs.names}
         return files, {"other_files": other, "not_listed": pairs.not_listed}
-
-
-Notes = dict[str, Any]
 
 
 def score_saliency(
@@ -91,14 +92,12 @@ def score_saliency(
         Pair(Photo(name, str(predicted), mask=true, file=sources.get(name)), MapFile(predicted))
         for name, (predicted, true) in files.items()
     ]
-    protocol = protocols.Saliency(reading, refined, any(variant in saliency.TOKENCUT_VARIANTS for variant in chosen))
-    (scored,) = protocols.score_saliency(
-        inputs.task("+nonzero" if reading == "nonzero" else ""), protocol, pairs, chosen
-    )
+    tokencut = any(variant in saliency.TOKENCUT_VARIANTS for variant in chosen)
+    protocol = protocols.Saliency(reading, refined, tokencut, chosen)
+    scored = inputs.score(protocol, pairs, notes, "+nonzero" if reading == "nonzero" else "")
     # A map as large as 1 in 255 nowhere: masks of 0 and 1 written as bytes, and every one would score as empty.
-    if 0 < scored.notes["highest"] <= 1 / 255 + 1e-9:
+    if 0 < scored.measured.notes["highest"] <= 1 / 255 + 1e-9:
         raise DataError(f"{inputs.pred}: no value is above 1 of 255; masks must be 0 and 255, not 0 and 1")
-    scored.notes.update(notes)
     return scored
 
 
@@ -116,13 +115,10 @@ def score_discovery(inputs: Inputs) -> Outcome:
         predicted = {name: MapFile(path) for name, path in files.items()}
     else:
         predicted = {name: Boxed(box) for name, box in read_boxes(inputs.pred, truth).items()}
-    pairs = match(predicted, truth.boxes, inputs.names(truth.nested), str(inputs.pred))
-    (scored,) = protocols.score_discovery(
-        inputs.task(),
-        [Pair(Photo(n, n, truth.sizes.get(n), boxes=truth.boxes[n]), predicted[n]) for n in pairs.names],
-    )
-    scored.notes.update(notes, not_listed=pairs.not_listed)
-    return scored
+    matched = match(predicted, truth.boxes, inputs.names(truth.nested), str(inputs.pred))
+    notes["not_listed"] = matched.not_listed
+    pairs = [Pair(Photo(n, n, truth.sizes.get(n), boxes=truth.boxes[n]), predicted[n]) for n in matched.names]
+    return inputs.score(protocols.Discovery(), pairs, notes)
 
 
 def score_retrieval(
@@ -146,21 +142,16 @@ def score_retrieval(
     """
     true, nested = truth_files(inputs.truth)
     predicted, other = predicted_files(inputs.pred, nested)
-    vectors, _ = predicted_files(features, nested, ARRAYS)
+    files, _ = predicted_files(features, nested, ARRAYS)
     bank, asked = read_list(gallery, nested), read_list(queries, nested)
     both = list(dict.fromkeys([*bank, *asked]))
     matched = match(predicted, true, both, str(inputs.pred))
-    match(vectors, true, both, str(features))
-    pairs = {
-        name: Pair(Photo(name, str(predicted[name]), class_mask=true[name]), MapFile(predicted[name])) for name in both
-    }
-    (scored,) = protocols.score_retrieval(
-        inputs.task(), protocols.Retrieval(FeatureFiles(vectors, patch_px), classes, size),
-        [pairs[name] for name in bank], [pairs[name] for name in asked], subsets,
-        "-".join(path.name.removesuffix(".txt") for path in (gallery, queries)),
-    )  # fmt: skip
-    scored.notes.update(other_files=other, not_listed=matched.not_listed)
-    return scored
+    match(files, true, both, str(features))
+    pairs = [Pair(Photo(n, str(predicted[n]), class_mask=true[n]), MapFile(predicted[n])) for n in both]
+    variant = "-".join(path.name.removesuffix(".txt") for path in (gallery, queries))
+    vectors = FeatureFiles(files, patch_px)
+    protocol = protocols.Retrieval(vectors, classes, set(bank), set(asked), subsets, variant, size)
+    return inputs.score(protocol, pairs, {"other_files": other, "not_listed": matched.not_listed})
 
 
 def score_semantic(inputs: Inputs, classes: int) -> Outcome:
@@ -192,9 +183,7 @@ def score_semantic(inputs: Inputs, classes: int) -> Outcome:
             photo = Photo(name, str(predicted[name]), truth.sizes.get(name), annotations=objects)
             pairs.append(Pair(photo, ClusterFile(predicted[name])))
         notes = {"other_files": other, "not_listed": matched.not_listed, "classes": classes}
-    (scored,) = protocols.score_semantic(inputs.task(), protocols.Semantic(classes), pairs)
-    scored.notes.update(notes)
-    return scored
+    return inputs.score(protocols.Semantic(classes), pairs, notes)
 
 
 def score_instances(inputs: Inputs, kind: instances.Kind) -> Outcome:
@@ -220,6 +209,4 @@ def score_instances(inputs: Inputs, kind: instances.Kind) -> Outcome:
         )
         for name in matched.names
     ]  # fmt: skip
-    (scored,) = protocols.score_instances(inputs.task(), protocols.Instances(kind), pairs)
-    scored.notes["not_listed"] = matched.not_listed
-    return scored
+    return inputs.score(protocols.Instances(kind), pairs, {"not_listed": matched.not_listed})
