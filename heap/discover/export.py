@@ -7,6 +7,7 @@ from pathlib import Path
 
 from heap import paths
 from heap.discover import folder
+from heap.discover.card import measured_with
 from heap.discover.find import find, of_stage
 from heap.files import write_json
 from heap.settings import read_frozen
@@ -46,5 +47,7 @@ def export(model: Path, out: Path) -> None:
         ModelError: there is no such model, or something else lies at `out`.
     """
     parts = find(model)
-    folder.save(out, parts)
+    # `results/head`, or a training below it: the tables lie in `results`.
+    measured = [one for results in model.absolute().parents[:2] for one in measured_with(parts.head_sha256, results)]
+    folder.save(out, parts, measured)
     log.info("%s: model %s, %s", out, parts.description["model"], parts.description["encoder"])

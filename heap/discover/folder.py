@@ -1,6 +1,7 @@
 """A trained model as one folder, which can be moved to another machine.
 
     head.safetensors        the head, byte for byte as it was trained
+    README.md               the model card: encoder, data, licences, figures, limits
     clusters.safetensors    centroids of foreground and background clusters; absent where nothing was clustered
     model.json              everything else; written last, with the sha256 of the others and with a checksum of itself
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +27,10 @@ from safetensors.numpy import save as as_safetensors
 from heap import __version__
 from heap.cluster.objects import View
 from heap.cluster.table import BACKGROUND, FOREGROUND
+from heap.discover.card import CARD, card
 from heap.errors import DAMAGE, ModelError
-from heap.files import digest, file_sha256, named, read_json, sync, write_durable, write_json
+from heap.evaluate.comparison import Source
+from heap.files import digest, file_sha256, named, read_json, sync, write_durable, write_json, write_text
 from heap.head.folder import HEAD
 from heap.receipts import Number, Positive, Receipt, Weights, check, in_words
 from heap.settings.base import Count, Settings, Sides
@@ -179,8 +183,13 @@ def is_model(folder: Path) -> bool:
     return isinstance(found, dict) and found.get("format") == FORMAT
 
 
-def save(folder: Path, parts: Parts) -> dict[str, Any]:
+def save(folder: Path, parts: Parts, measured: Sequence[Source] = ()) -> dict[str, Any]:
     """Write a model's folder; an earlier model in its place is replaced, anything else is not.
+
+    Args:
+        folder: where it goes.
+        parts: the model.
+        measured: figures of its head, for the card.
 
     Returns:
         What stands in its `model.json`.
@@ -198,6 +207,8 @@ def save(folder: Path, parts: Parts) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name[:200]}.", dir=folder.parent) as work:
             made = Path(work) / "new"
             content = _write(made, parts)
+            write_text(made / CARD, card(parts, measured))
+            sync(made)
             if folder.exists():
                 folder.replace(Path(work) / "old")
             made.replace(folder)
@@ -234,7 +245,6 @@ def _write(work: Path, parts: Parts) -> dict[str, Any]:
         **{key: parts.description[key] for key in _OF_HEAD},
     }
     write_json(work / MODEL, description)
-    sync(work)
     return description
 
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from safetensors.torch import load_file, save_file
 
 import heap
 from heap import paths
+from heap.discover.card import card
 from heap.discover.encoder import open_for
 from heap.discover.export import export
 from heap.discover.find import find
@@ -30,6 +32,8 @@ from heap.discover.folder import Parts
 from heap.discover.model import Model
 from heap.encoders.vit import build
 from heap.errors import DataError, EncoderError, HeapError, ModelError
+from heap.evaluate import tables
+from heap.evaluate.tables import Figure
 from heap.files import file_sha256, read_json
 
 
@@ -52,7 +56,12 @@ def test_a_moved_folder_gives_the_same(trained: Trained, model: Model, moved: Pa
     assert np.array_equal(one.saliency, two.saliency)
     assert one.table().equals(two.table())
     assert loaded.clusters == 3
-    assert sorted(path.name for path in moved.iterdir()) == ["clusters.safetensors", "head.safetensors", "model.json"]
+    assert sorted(path.name for path in moved.iterdir()) == [
+        "README.md",
+        "clusters.safetensors",
+        "head.safetensors",
+        "model.json",
+    ]
 
 
 def test_the_last_trained_of_several_is_taken_and_said(
@@ -70,6 +79,38 @@ def test_the_last_trained_of_several_is_taken_and_said(
     # Nothing was clustered here: the model works, and says what it lacks.
     assert found.clusters is None
     assert "regions have no clusters" in caplog.text
+
+
+def test_the_card_says_what_a_stranger_must_know(trained: Trained, model: Model, tmp_path: Path) -> None:
+    shutil.copytree(trained.path("results"), tmp_path / "results", ignore=shutil.ignore_patterns("features", "maps"))
+    head = tmp_path / "results/head"
+    for name, sha256, value in (("demo", model.parts.head_sha256, 0.6251), ("other", "0" * 64, 0.9999)):
+        figures = [Figure("scenes", "saliency", method, "multi", "iou", value, 4, 0, 0) for method in ("heap", "lost")]
+        about = {"datasets": {"scenes": {"maps": {"heap": {"head_sha256": sha256}}}}, "warnings": []}
+        tables.write(tmp_path / f"results/{name}_metrics.csv", figures, about)
+    for path in (head, head / "demo", head / "demo.json"):
+        export(path, tmp_path / "model")
+        text = (tmp_path / "model/README.md").read_text()
+        for words in (
+            "hand-made",
+            "trained on: 8 photos of scenes, split train; no label was read",
+            "MIT",
+            "62.5",
+            "3 of foreground and 3 of background regions of scenes",
+            "**warning:** foreground covers",
+        ):
+            assert words in text, words
+        assert "LOST" not in text
+        assert "100.0" not in text
+    assert "None was measured" in (trained.path("results/models/demo") / "README.md").read_text()
+
+
+def test_texts_of_a_model_are_no_markup(model: Model) -> None:
+    strange = {**model.parts.description, "model": "<b>x</b> [y](z)\n# big", "encoder": "`descriptors`"}
+    text = card(replace(model.parts, description=strange))
+    assert text.startswith(r"# \<b\>x\</b\> \[y\](z) \# big: a HEAP model")
+    vit = {**strange, "encoder_settings": {"kind": "vit", "architecture": "dino_vits8"}}
+    assert "apache-2.0 (of the published weights" in card(replace(model.parts, description=vit))
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
