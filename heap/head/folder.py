@@ -10,6 +10,7 @@ A training writes to its own folder alone. So one that fails or is killed leaves
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,13 @@ def save(path: Path, head: Head, description: dict[str, Any]) -> None:
 def save_survey(path: Path, maps: Maps) -> None:
     """Write the saliency maps of the photos that a head was surveyed on, for the comparison with other seeds."""
     arrays = {"values": np.concatenate(maps), "counts": np.array([len(one) for one in maps])}
+    arrays["crc32"] = _crc32(arrays)
     with atomic_path(path) as temporary:
         save_arrays(arrays, temporary)
+
+
+def _crc32(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    return np.array([zlib.crc32(arrays["values"].tobytes() + arrays["counts"].tobytes())])
 
 
 def read_survey(path: Path) -> Maps:
@@ -84,6 +90,8 @@ def read_survey(path: Path) -> Maps:
     """
     try:
         arrays = load_arrays(path)
+        if arrays["crc32"] != _crc32(arrays):
+            raise ValueError("its checksum does not hold")
         return np.split(arrays["values"], np.cumsum(arrays["counts"])[:-1])
     except (*DAMAGE, SafetensorError) as error:
         raise TrainingError(f"{path}: not readable as the survey of a head ({error}); train this seed again") from error

@@ -35,12 +35,12 @@ from heap.discover.find import find
 from heap.encoders.weights import check_receipt, read_state, read_weights
 from heap.errors import DataError
 from heap.evaluate import semantic
-from heap.evaluate.tables import read as read_metrics
+from heap.evaluate.comparison import Source, compare
 from heap.files import write_json
 from heap.group import regions
 from heap.head import folder as heads
 from heap.head.checkpoint import Checkpoint
-from heap.report.figures import read_history, tables
+from heap.report.figures import read_history
 from heap.segment.masks_json import annotations_of, read_masks
 from heap.settings import load
 from heap.settings.config import read
@@ -222,7 +222,7 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
         Reader("zip", zip_, archive),
         Reader("tar", tar, archive),
         Reader("history", of(paths.history("demo")), read_history),
-        Reader("metrics", made("metrics.csv", METRICS), lambda path: tables(read_metrics(path))),
+        Reader("metrics", made("metrics.csv", METRICS), lambda path: compare([Source.read(path)])),
     ]  # fmt: skip
     for stage in STAGE_VERSION:
         for path in sorted(of(f"results/settings/{stage}").glob("*.json")):

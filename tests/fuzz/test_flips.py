@@ -66,6 +66,7 @@ READ: list[tuple[str, Callable[[Path, Path], Any]]] = [
     ("**/clusters.safetensors", lambda run, path: find(path.parent).identity),
     (f"{paths.model('demo').removesuffix('.json')}/head.safetensors", lambda run, path: find(path.parent).identity),
     ("**/head.safetensors", head),
+    ("**/survey.safetensors", lambda run, path: heads.read_survey(path)),
     (METRICS, lambda run, path: tables.read(path).to_dict("list")),
     ("**/*.json", json),
     ("**/*.faiss", searched),
