@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from heap.data.coco_masks import MAX_CLASSES
 from heap.data.items import (
     MAX_COORDINATE,
     Box,
@@ -22,6 +21,7 @@ from heap.data.items import (
     relative_to,
     some,
 )
+from heap.data.masks import MAX_CLASSES
 from heap.errors import DataError
 from heap.files import read_json
 from heap.settings.datasets import CocoDataset
@@ -71,23 +71,14 @@ def read(settings: CocoDataset, root: Path) -> Listing:
 
 @dataclass(frozen=True)
 class Instances:
-    """What an instances JSON tells, by image id.
+    """What an instances JSON says, by image id."""
 
-    Attributes:
-        images: COCO's `images`, in the order of the file.
-        annotations: of each image, crowds too; `iscrowd` is 0 or 1.
-        boxes: of each image, rounded as the peers do, without crowds.
-        crowds: boxes of crowds of each image.
-        classes: names of the classes of `boxes`.
-        categories: name of each category id.
-    """
-
-    images: list[dict[str, Any]]
-    annotations: dict[int, list[dict[str, Any]]]
-    boxes: dict[int, list[Box]]
-    crowds: dict[int, list[Box]]
-    classes: dict[int, list[str]]
-    categories: dict[int, str]
+    images: list[dict[str, Any]]  # COCO's `images`, in the order of the file
+    annotations: dict[int, list[dict[str, Any]]]  # of each image, crowds too; `iscrowd` is 0 or 1
+    boxes: dict[int, list[Box]]  # of each image, rounded as the peers do, without crowds
+    crowds: dict[int, list[Box]]  # boxes of crowds of each image
+    classes: dict[int, list[str]]  # names of the classes of `boxes`
+    categories: dict[int, str]  # name of each category id
 
 
 def read_instances(source: Path) -> Instances:
@@ -102,11 +93,8 @@ def read_instances(source: Path) -> Instances:
     categories = _unique(source, content, "categories", ("id", int))
     names = {one["id"]: _key(source, one, "name", str, f"categories[{n}]") for n, one in enumerate(categories)}
     images = _unique(source, content, "images", ("id", int), ("file_name", str))
-    annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
-    boxes: dict[int, list[Box]] = {image["id"]: [] for image in images}
-    crowds: dict[int, list[Box]] = {image["id"]: [] for image in images}
-    classes: dict[int, list[str]] = {image["id"]: [] for image in images}
-    for number, annotation in enumerate(_list(source, content, "annotations")):
+    annotations, boxes, crowds, classes = ({image["id"]: list[Any]() for image in images} for _ in range(4))
+    for number, annotation in enumerate(_key(source, content, "annotations", list, "")):
         where = f"annotations[{number}]"
         image_id = _key(source, annotation, "image_id", int, where)
         category = _key(source, annotation, "category_id", int, where)
@@ -143,12 +131,8 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
 def _segments(found: Instances, image_id: int, class_of: Mapping[int, int]) -> list[dict[str, Any]]:
     """Return what a class mask is painted of; the category of each annotation becomes its class id."""
     return [
-        {
-            "segmentation": one.get("segmentation"),
-            "category_id": class_of[one["category_id"]],
-            "iscrowd": one["iscrowd"],
-        }
-        for one in found.annotations[image_id]
+        {"segmentation": a.get("segmentation"), "category_id": class_of[a["category_id"]], "iscrowd": a["iscrowd"]}
+        for a in found.annotations[image_id]
     ]
 
 
@@ -172,7 +156,7 @@ def corners(source: Path, xywh: list[Any], where: str) -> Box:
 
 def _unique(source: Path, content: Mapping[str, Any], key: str, *unique: tuple[str, type]) -> list[dict[str, Any]]:
     """Return the things of a list, of which no two may share the value of a key of `unique` (name, kind)."""
-    things: list[dict[str, Any]] = _list(source, content, key)
+    things: list[dict[str, Any]] = _key(source, content, key, list, "")
     for name, kind in unique:
         seen = Counter(_key(source, thing, name, kind, f"{key}[{n}]") for n, thing in enumerate(things))
         twice = [str(value) for value, count in seen.items() if count > 1]
@@ -197,11 +181,6 @@ def _chosen(images: list[dict[str, Any]], source: Path, path: Path) -> list[dict
             raise DataError(f"{path}: {name} stands more than once")
         chosen[image["id"]] = image
     return list(chosen.values())
-
-
-def _list(source: Path, content: Mapping[str, Any], key: str) -> list[Any]:
-    found: list[Any] = _key(source, content, key, list, "")
-    return found
 
 
 def _key(source: Path, thing: Any, key: str, kind: type, where: str) -> Any:

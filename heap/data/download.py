@@ -38,10 +38,8 @@ LONGEST_WAIT_S = 60.0
 class Retry:
     """How patient a download is."""
 
-    attempts: int = 5
-    """Tries in a row that bring not even a block (1 MiB) before it is given up."""
-    wait_s: float = 1.0
-    """Before the second try; doubled before each further one."""
+    attempts: int = 5  # tries in a row that bring not even a block (1 MiB) before it is given up
+    wait_s: float = 1.0  # before the second try; doubled before each further one
 
 
 class _PassingFault(Exception):
@@ -53,13 +51,8 @@ def download(url: str, to: Path, progress_file: Path | None = None, retry: Retry
 
     Until it is whole the file is called `{to}.part`; `{to}.part.json` says which state of which URL it is a part of,
     and stays as the sign that the file was not put there by hand. A server that knows no ranges, that does not say by a
-    strong validator which state of the file it sends, or whose file has changed since, makes it begin again.
-
-    Args:
-        url: http or https.
-        to: where the whole file is put.
-        progress_file: where the progress is kept for `heap status`.
-        retry: patience with passing faults.
+    strong validator which state of the file it sends, or whose file has changed since, makes it begin again. (`pooch`
+    and its like resume nothing, and the largest archive is of 13 GB.)
 
     Raises:
         FetchError: not reachable, refused, broken or too slow too often, or led from https to http; names the URL and
@@ -164,7 +157,7 @@ def _blocks(response: requests.Response) -> Iterator[bytes]:
 
 
 def _total(response: requests.Response, have: int, known: dict[str, Any], part: Path) -> int | None:
-    """Return the size of the whole file, None if the server does not tell; raise where the answer is of no use."""
+    """Return the size of the whole file, None if the server does not say; raise where the answer is of no use."""
     status = response.status_code
     if status == 200:
         length = response.headers.get("Content-Length", "")
@@ -182,7 +175,7 @@ def _total(response: requests.Response, have: int, known: dict[str, Any], part: 
 
 
 def _content_range(text: str) -> tuple[int | None, int | None]:
-    """Return (first byte, size of the file) of a Content-Range; None for what it does not tell."""
+    """Return (first byte, size of the file) of a Content-Range; None for what it does not say."""
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)", text.strip())
     if found is None:
         return None, None

@@ -48,8 +48,7 @@ class Brought:
     sha256: str
     md5: str
     bytes: int
-    members: dict[str, int]
-    """The files it put below `into`, and their bytes; gone or of other sizes, it must be unpacked again."""
+    members: dict[str, int]  # files it put below `into`, and their bytes; gone or of other sizes, it is unpacked again
     into: str
     by_hand: bool
 
@@ -61,15 +60,9 @@ def fetch(
     progress_file: Path | None = None,
     retry: Retry | None = None,
 ) -> None:
-    """Run the stage for the files of dataset `name` and write the receipt.
+    """Run the stage for the files of dataset `name` (a key of `datasets`).
 
-    Args:
-        frozen_path: frozen settings of the stage.
-        receipt_path: where the receipt is written: name, root, archives, and how the files came: "root", "generated",
-            "fetched" or "by_hand".
-        name: key of `datasets` whose files these are.
-        progress_file: where the progress is kept for `heap status`.
-        retry: patience with the network.
+    The receipt says name, root, archives, and how the files came: "root", "generated", "fetched" or "by_hand".
 
     Raises:
         DataError: `datasets.{name}.root` is no folder.
@@ -77,7 +70,8 @@ def fetch(
     """
     frozen = read_frozen(frozen_path, "fetch")
     folder = Path(paths.files_folder(name))
-    root, brought = str(folder), []
+    root = str(folder)
+    brought: dict[str, Brought] = {}
     if frozen["root"] is not None:
         root, how = frozen["root"], "root"
         if not Path(root).is_dir():
@@ -89,16 +83,19 @@ def fetch(
         how = "generated"
         generate(folder, section(frozen, "dataset", ScenesDataset), progress_file)
     elif archives := section(frozen["dataset"], "archives", list[Archive]):
-        names = file_names(archives)
-        for archive, file in zip(archives, names, strict=True):
-            brought.append(bring(archive, file, folder, name, progress_file, retry))
-        how = "by_hand" if all(one.by_hand for one in brought) else "fetched"
-    else:
+        for archive, file in zip(archives, file_names(archives), strict=True):
+            brought[file] = bring(archive, file, folder, name, progress_file, retry)
+        how = "by_hand" if all(one.by_hand for one in brought.values()) else "fetched"
+    elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
         how = "by_hand"
-        _require_files(folder, name)
-    entries = [{"url": one.url, "sha256": one.sha256, "bytes": one.bytes} for one in brought]
+    else:
+        raise FetchError(
+            f"datasets.{name}: no archives to download and no root; put the files into {folder.absolute()}/, "
+            f"or set datasets.{name}.root to the folder that holds them"
+        )
+    entries = [{"url": one.url, "sha256": one.sha256, "bytes": one.bytes} for one in brought.values()]
     write_json(receipt_path, {"name": name, "root": root, "how": how, "archives": entries})
-    for one, file in zip(brought, names if brought else [], strict=True):
+    for file, one in brought.items():
         if not one.by_hand:
             (folder / DOWNLOADS / file).unlink(missing_ok=True)
 
@@ -131,15 +128,7 @@ def file_names(archives: list[Archive]) -> list[str]:
 def bring(
     archive: Archive, file: str, folder: Path, name: str, progress_file: Path | None = None, retry: Retry | None = None
 ) -> Brought:
-    """Bring one archive: found unpacked, found by hand, or downloaded; then verified and unpacked.
-
-    Args:
-        archive: where it is served and what it must be.
-        file: its name on disk.
-        folder: the dataset's folder.
-        name: the dataset, for messages.
-        progress_file: as of `fetch`.
-        retry: as of `fetch`.
+    """Bring one archive, which is called `file`, into a dataset's folder: found unpacked, found by hand, or downloaded.
 
     Raises:
         FetchError: see `fetch`.
@@ -201,14 +190,13 @@ def verify(archive: Archive, path: Path, by_hand: bool) -> tuple[str, str]:
     return sha256, md5
 
 
-def _marked(marker: Path, archive: Archive, folder: Path, told: str) -> Brought | None:
+def _marked(marker: Path, archive: Archive, folder: Path, label: str) -> Brought | None:
     """Return what a marker says, if it speaks of this archive and what it unpacked is still there, whole."""
     done = _read_marker(marker)
     if done is None:
         return None
     same = (done.url, done.into) == (archive.url, archive.into)
-    same = same and archive.sha256 in (None, done.sha256) and archive.md5 in (None, done.md5)
-    if not same:
+    if not same or archive.sha256 not in (None, done.sha256) or archive.md5 not in (None, done.md5):
         return None
     # Archives of one benchmark share folders, and a later one may have replaced a file of an earlier one.
     others = [other for path in marker.parent.glob("*.done.json") if (other := _read_marker(path)) is not None]
@@ -219,7 +207,7 @@ def _marked(marker: Path, archive: Archive, folder: Path, told: str) -> Brought 
     wrong = [path for entry in done.members if _size(path := folder / done.into / entry) not in sizes[path]]
     if wrong:
         log.warning("%s was unpacked, but %d of %d files are gone or cut, the first: %s; bringing it again",
-                    told, len(wrong), len(done.members), wrong[0])  # fmt: skip
+                    label, len(wrong), len(done.members), wrong[0])  # fmt: skip
     return None if wrong else done
 
 
@@ -245,12 +233,3 @@ def _put(source: Path, target: Path, move: bool) -> None:
         return
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _require_files(folder: Path, name: str) -> None:
-    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        return
-    raise FetchError(
-        f"datasets.{name}: no archives to download and no root; put the files into {folder.absolute()}/, "
-        f"or set datasets.{name}.root to the folder that holds them"
-    )

@@ -70,12 +70,9 @@ class _Found:
     """What lies below a folder."""
 
     photos: list[Path] = field(default_factory=list)
-    closed: dict[Path, str] = field(default_factory=dict)
-    """Folders that may not be listed, and why."""
-    results: Counter[Path] = field(default_factory=Counter)
-    """Photos below folders of masks and overlays that `heap predict` wrote."""
-    suffixes: Counter[str] = field(default_factory=Counter)
-    """Of all files that are no photos."""
+    closed: dict[Path, str] = field(default_factory=dict)  # folders that may not be listed, and why
+    results: Counter[Path] = field(default_factory=Counter)  # photos below masks and overlays that `heap predict` wrote
+    suffixes: Counter[str] = field(default_factory=Counter)  # of all files that are no photos
 
 
 def _walk(root: Path) -> _Found:

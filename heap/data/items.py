@@ -21,42 +21,27 @@ MAX_COORDINATE = 2**31 - 1
 class Item:
     """One image as a reader found it; paths are relative to the dataset's root, with forward slashes."""
 
-    image_id: str
-    """Unique in the dataset; may hold slashes."""
-    path: str
-    """The photo."""
-    split: str = ""
-    """Name of its split; empty where the dataset has none."""
-    mask_path: str | None = None
-    """Binary saliency mask."""
+    image_id: str  # unique in the dataset; may hold slashes
+    path: str  # of the photo
+    split: str = ""  # empty where the dataset has none
+    mask_path: str | None = None  # binary saliency mask
     class_mask_path: str | None = None
-    """Mask of class ids."""
-    boxes: list[Box] | None = None
-    """Objects; None where the dataset has no boxes, empty where this image shows none."""
+    boxes: list[Box] | None = None  # None where the dataset has no boxes, empty where this image shows no object
     box_classes: list[str] | None = None
-    """Class of each box."""
-    crowd_boxes: list[Box] | None = None
-    """Boxes around many objects at once (COCO's `iscrowd`): no object, but no background either."""
-    segments: list[dict[str, Any]] | None = None
-    """COCO annotations of which a class mask is to be painted, their categories already class ids."""
-    coco_id: int | None = None
-    """Its id in COCO's JSON: results that are compared with that JSON refer to it."""
-    size_px: tuple[int, int] | None = None
-    """(height, width) that the annotation claims; compared with the photo's own."""
-    problem: str | None = None
-    """Why the photo cannot be read, where that shows while listing (a folder that may not be listed)."""
+    crowd_boxes: list[Box] | None = None  # around many objects at once (COCO's `iscrowd`): no object, no background
+    segments: list[dict[str, Any]] | None = None  # annotations to paint a class mask of; categories are class ids
+    coco_id: int | None = None  # in COCO's JSON, to which results compared with that JSON refer
+    size_px: tuple[int, int] | None = None  # (height, width) that the annotation claims; compared with the photo's own
+    problem: str | None = None  # why it cannot be read, where that shows while listing
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A whole dataset as a reader found it."""
+    """A whole dataset as a reader found it, in the order of the manifest."""
 
     items: list[Item]
-    """In the order of the manifest."""
-    classes: list[str] = field(default_factory=list)
-    """Names of the class ids 1, 2, ... of class masks."""
-    warnings: list[str] = field(default_factory=list)
-    """What a reader had to assume."""
+    classes: list[str] = field(default_factory=list)  # names of the class ids 1, 2, ... of class masks
+    warnings: list[str] = field(default_factory=list)  # what the reader had to assume
 
 
 def below(root: Path, relative: str, source: str) -> Path:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ SCHEMA = pa.schema(
         pa.field("coco_id", pa.int64()),  # of the photo in COCO's JSON
     ]
 )
+_BOXES = ("boxes", "crowd_boxes")
 # Reading headers and hashing waits for disks and network file systems more than it computes.
 THREADS = 8
 DIGEST_BYTES = 16
@@ -66,10 +69,8 @@ DIGEST_BYTES = 16
 class Manifest:
     """A dataset's images and what concerns them all."""
 
-    table: pd.DataFrame
-    """The columns of `SCHEMA`, one row an image; absent values are None."""
-    info: dict[str, Any]
-    """The fields of `INFO_FIELDS`."""
+    table: pd.DataFrame  # the columns of `SCHEMA`, one row an image; absent values are None
+    info: dict[str, Any]  # the fields of `INFO_FIELDS`
 
     @property
     def root(self) -> Path:
@@ -127,23 +128,18 @@ def build(
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     fitted: list[Fitted] = []
-    annotated_on = settings.annotated_on if isinstance(settings, AnnotatedDataset) else "upright"
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            results = [(item, pool.submit(_examine, root, item, annotated_on)) for item in listing.items]
-            for item, result in track(results, len(results), "photos", f"listing {name}", progress_file):
-                try:
-                    one, content = result.result()
-                    rows.append(_row(upright(one, root, painted, len(listing.classes)), one.frame.size_px, content))
-                except PhotoError as error:
-                    if settings.on_bad_image == "fail":
-                        raise PhotoError(f"{error} (datasets.{name}.on_bad_image: skip would leave it out)") from error
-                    log.warning("skipped: %s", error)
-                    skipped.append({"path": printable(item.path), "reason": str(error)})
-                    continue
-                fitted.append(one)
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an error nobody waits for ten thousand more headers
+    with closing(_examined(settings, root, listing.items, name, progress_file)) as results:
+        for item, examined in results:
+            try:
+                one, content = examined.result()
+                rows.append(_row(upright(one, root, painted, len(listing.classes)), one.frame.size_px, content))
+            except PhotoError as error:
+                if settings.on_bad_image == "fail":
+                    raise PhotoError(f"{error} (datasets.{name}.on_bad_image: skip would leave it out)") from error
+                log.warning("skipped: %s", error)
+                skipped.append({"path": printable(item.path), "reason": str(error)})
+                continue
+            fitted.append(one)
     if not rows:
         because = f"; the first of {len(skipped)} skipped: {skipped[0]['reason']}" if skipped else ""
         raise DataError(f"{root}: no photos for dataset {name}{because}")
@@ -153,15 +149,9 @@ def build(
     for warning in warnings:
         log.warning("%s: %s", name, warning)
     info = {
-        "dataset": name,
-        "layout": settings.layout,
-        "root": str(root),
-        "classes": listing.classes,
-        "expected_images": settings.expected_images,
-        "images": len(rows),
-        "skipped": skipped,
-        "warnings": warnings,
-    }
+        "dataset": name, "layout": settings.layout, "root": str(root), "classes": listing.classes,
+        "expected_images": settings.expected_images, "images": len(rows), "skipped": skipped, "warnings": warnings,
+    }  # fmt: skip
     return Manifest(_frame(rows), info)
 
 
@@ -186,9 +176,22 @@ def measure(root: Path, item: Item) -> tuple[int, int, str]:
     return *frame.size_px, content
 
 
-def _examine(root: Path, item: Item, annotated_on: AnnotatedOn) -> tuple[Fitted, str]:
-    frame, content = _header(root, item)
-    return fit(root, item, frame, annotated_on), content
+def _examined(
+    settings: Dataset, root: Path, items: list[Item], name: str, progress_file: Path | None
+) -> Generator[tuple[Item, Future[tuple[Fitted, str]]], None, None]:
+    """Yield the items, each with its photo's header and hash and the header of its mask, read by several threads."""
+    annotated_on: AnnotatedOn = settings.annotated_on if isinstance(settings, AnnotatedDataset) else "upright"
+
+    def examine(item: Item) -> tuple[Fitted, str]:
+        frame, content = _header(root, item)
+        return fit(root, item, frame, annotated_on), content
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            futures = [(item, pool.submit(examine, item)) for item in items]
+            yield from track(futures, len(futures), "photos", f"listing {name}", progress_file)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error nobody waits for ten thousand more headers
 
 
 def _header(root: Path, item: Item) -> tuple[Frame, str]:
@@ -248,10 +251,6 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _digest(text: bytes) -> bytes:
-    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest().encode()
-
-
 def _refuse_twins(items: list[Item], name: str) -> None:
     seen: dict[str, str] = {}
     for item in items:
@@ -261,20 +260,9 @@ def _refuse_twins(items: list[Item], name: str) -> None:
 
 
 def _row(item: Item, size_px: tuple[int, int], content: str) -> dict[str, Any]:
-    return {
-        "image_id": item.image_id,
-        "path": item.path,
-        "height_px": size_px[0],
-        "width_px": size_px[1],
-        "split": item.split,
-        "content": content,
-        "mask_path": item.mask_path,
-        "class_mask_path": item.class_mask_path,
-        "boxes": None if item.boxes is None else [list(box) for box in item.boxes],
-        "box_classes": item.box_classes,
-        "crowd_boxes": None if item.crowd_boxes is None else [list(box) for box in item.crowd_boxes],
-        "coco_id": item.coco_id,
-    }
+    boxes = {key: found and [list(box) for box in found] for key, found in vars(item).items() if key in _BOXES}
+    values = {**vars(item), **boxes, "height_px": size_px[0], "width_px": size_px[1], "content": content}
+    return {name: values[name] for name in SCHEMA.names}
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -21,11 +21,9 @@ PILLOW_DAMAGE = (*DAMAGE, Image.DecompressionBombError)
 
 @contextmanager
 def open_image(path: str | Path, end: bytes = b"") -> Iterator[ImageFile.ImageFile]:
-    """Yield the opened image, header read and pixels not; whatever goes wrong inside is told of this file.
+    """Yield the opened image, header read and pixels not; whatever goes wrong inside is an error of this file.
 
-    Args:
-        path: the file.
-        end: bytes that are read in the place of a JPEG's end, which it lacks.
+    `end` are bytes that are read in the place of a JPEG's end, which it lacks.
 
     Raises:
         PhotoError: it is no regular file, or no image that can be read; names the file and the reason.

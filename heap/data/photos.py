@@ -59,10 +59,8 @@ _ENDS = (b"\xff\xd9", b"\xaa" * 64 + b"\xff\xd9")
 class Frame:
     """How a photo lies in its file, (height, width) in pixels."""
 
-    size_px: tuple[int, int]
-    """Upright, as a viewer shows it and `read_photo` returns it."""
-    orientation: int
-    """EXIF orientation, 1 to 8; 1 is upright."""
+    size_px: tuple[int, int]  # upright, as a viewer shows it and `read_photo` returns it
+    orientation: int  # EXIF's, 1 to 8; 1 is upright
 
     @property
     def stored_px(self) -> tuple[int, int]:
@@ -73,16 +71,13 @@ class Frame:
 def input_size(
     height_px: int, width_px: int, max_px: int | None = None, resize_px: Sequence[int] | None = None
 ) -> tuple[int, int]:
-    """Return the size `read_photo` gives a photo, without reading it, so that the cache can be planned.
+    """Return the (height, width) that `read_photo` gives an upright photo, so that the cache can be planned.
 
     Args:
-        height_px: height of the photo, upright.
-        width_px: width of the photo, upright.
+        height_px: of the photo.
+        width_px: of the photo.
         max_px: longest side allowed; the other side keeps the aspect ratio, rounded half up, at least 1.
         resize_px: (height, width) for every photo; decides alone where both are given.
-
-    Returns:
-        (height, width) in pixels.
     """
     if resize_px is not None:
         return resize_px[0], resize_px[1]
@@ -173,8 +168,8 @@ def image_pixels(
     Args:
         image: of any mode `read_photo` takes, its EXIF still in it or applied already.
         name: what errors call it.
-        max_px: longest side allowed, as in `read_photo`.
-        resize_px: (height, width), as in `read_photo`.
+        max_px: as in `read_photo`.
+        resize_px: as in `read_photo`.
 
     Raises:
         PhotoError: it has no pixels, cannot be decoded, or has values without a fixed range.
@@ -191,8 +186,8 @@ def _pixels(path: str | Path, image: Image.Image, orientation: int, size: tuple[
     """Decode an opened image, turn it upright and bring it to `size` (height, width)."""
     _refuse_bomb(path, image, MAX_DECODED_PX)
     rgb = _rgb(path, image)
-    # Not ImageOps.exif_transpose: it looks at EXIF again once the pixels are read, where a PNG may hold more of it,
-    # and would then contradict the size told from the header.
+    # Not ImageOps.exif_transpose: it reads EXIF again after the pixels, where a PNG may hold more of it, and would then
+    # contradict the size that the header says.
     if orientation in UPRIGHT:
         rgb = rgb.transpose(UPRIGHT[orientation])
     if (rgb.height, rgb.width) != size:
@@ -201,14 +196,14 @@ def _pixels(path: str | Path, image: Image.Image, orientation: int, size: tuple[
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8, as far as the header tells it."""
+    """Return the EXIF orientation, 1 to 8, as far as the header says."""
     if image.format == "TIFF":  # Pillow turns these itself, size and pixels
         return 1
     try:
         # The base class's method: that of PNG decodes the whole picture in search of EXIF behind it.
         value = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     except PILLOW_DAMAGE:
-        return 1  # a damaged EXIF block tells no orientation, and the photo itself may be whole
+        return 1  # a damaged EXIF block says no orientation, and the photo itself may be whole
     return value if value in UPRIGHT else 1
 
 

@@ -1,7 +1,7 @@
 """Archives unpacked so that nothing leaves the folder, nothing fills the disk, and a kill leaves nothing half.
 
 Archives come from foreign servers, some over plain http: names are checked, links and devices are refused (no benchmark
-needs one), and sizes are limited. Everything is written to a fresh folder first and then moved into place.
+needs one), and sizes are limited. Everything is written to a fresh folder first and then put into place.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DAMAGE = (
 
 
 def is_archive(path: Path) -> bool:
-    """Tell by content whether a file is a zip or tar; a plain file is not.
+    """Return by content whether a file is a zip or tar; a plain file is not.
 
     Raises:
         FetchError: it is named as an archive and is none: a server's error page, or damaged.
@@ -70,12 +70,8 @@ def _is_tar(path: Path) -> bool:
 def unpack(archive: Path, into: Path, workplace: Path) -> dict[str, int]:
     """Unpack an archive and move what it holds into a folder, over files of the same names.
 
-    An archive that holds nothing but one other archive (`x.zip.zip`) is unpacked once more.
-
-    Args:
-        archive: zip, tar, tar.gz, tar.bz2 or tar.xz.
-        into: the folder; made if need be.
-        workplace: folder on the same file system for what is not yet whole; one unpacking at a time.
+    An archive that holds nothing but one other archive (`x.zip.zip`) is unpacked once more. What is not yet whole lies
+    in the folder `workplace` of the same file system; one unpacking at a time.
 
     Returns:
         The files that came of it, by their paths below the folder, and their bytes. They are on the disk, not only in
@@ -101,7 +97,7 @@ def unpack(archive: Path, into: Path, workplace: Path) -> dict[str, int]:
             members = {
                 path.relative_to(fresh).as_posix(): path.stat().st_size for path in fresh.rglob("*") if path.is_file()
             }
-            for path in fresh.iterdir():  # some file systems do not tell a name in capitals from another
+            for path in fresh.iterdir():  # some file systems hold a name in capitals for the same
                 if workplace.parent == into and path.name.casefold() == workplace.name.casefold():
                     raise FetchError(
                         f"{archive}: member {path.name!r} is where archives are kept; nothing was unpacked"

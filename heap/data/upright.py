@@ -11,19 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from heap.data.coco_masks import paint
 from heap.data.items import Box, Item, some
-from heap.data.masks import check_class_mask, check_mask, read_class_mask, read_mask
+from heap.data.masks import Labels, check_class_mask, check_mask, paint, read_class_mask, read_mask
 from heap.data.photos import UPRIGHT, Frame
 from heap.errors import DataError, PhotoError
 from heap.files import atomic_path
 from heap.settings.datasets import AnnotatedOn
-
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -31,16 +26,11 @@ class Fitted:
     """An item whose ground truth was held against its photo."""
 
     item: Item
-    frame: Frame
-    """Of the photo."""
-    turn_boxes: bool
-    """Boxes and polygons were drawn on the stored pixels."""
-    turn_masks: bool
-    """Masks were."""
-    unsettled: bool
-    """Nothing says on which pixels they were drawn."""
-    other_size: bool
-    """The annotation claims a size that the photo has neither way."""
+    frame: Frame  # of the photo
+    turn_boxes: bool  # boxes and polygons were drawn on the stored pixels
+    turn_masks: bool  # masks were
+    unsettled: bool  # nothing says on which pixels they were drawn
+    other_size: bool  # the annotation claims a size that the photo has neither way
 
 
 def fit(root: Path, item: Item, frame: Frame, annotated_on: AnnotatedOn) -> Fitted:
@@ -77,11 +67,7 @@ def fit(root: Path, item: Item, frame: Frame, annotated_on: AnnotatedOn) -> Fitt
 def upright(fitted: Fitted, root: Path, painted: Path | None, classes: int) -> Item:
     """Return the item with boxes on the upright photo, and masks of its size.
 
-    Args:
-        fitted: from `fit`.
-        root: of the dataset.
-        painted: folder for masks that are painted (COCO) or turned; None paints none.
-        classes: number of classes of a painted mask.
+    Masks that are painted (COCO's, of so many classes) or turned go to the folder `painted`; None paints none.
 
     Raises:
         PhotoError: a segmentation cannot be painted, or a mask not be turned.
@@ -117,26 +103,25 @@ def upright(fitted: Fitted, root: Path, painted: Path | None, classes: int) -> I
 
 def warnings_of(photos: Sequence[Fitted]) -> list[str]:
     """Return what a reader of the figures should know of a dataset's sizes and orientations."""
-
-    def named(chosen: list[Fitted]) -> str:
-        return some(one.item.path for one in chosen)
-
     found = []
-    turned = [one for one in photos if one.turn_boxes or one.turn_masks]
-    if turned:
-        what = "have an EXIF orientation and ground truth of their stored pixels, which was turned with them"
-        found.append(f"{len(turned)} photos {what}: {named(turned)}")
-    unsettled = [one for one in photos if one.unsettled]
-    if unsettled:
-        what = (
-            "have an EXIF orientation, and no size says whether their ground truth is of the stored or upright pixels"
-        )
-        found.append(f"{len(unsettled)} photos {what}; taken as upright (key annotated_on): {named(unsettled)}")
+
+    def warn(chosen: list[Fitted], what: str) -> None:
+        if chosen:
+            found.append(f"{len(chosen)} photos have {what}: {some(one.item.path for one in chosen)}")
+
+    warn(
+        [one for one in photos if one.turn_boxes or one.turn_masks],
+        "an EXIF orientation and ground truth of their stored pixels, which was turned with them",
+    )
+    warn(
+        [one for one in photos if one.unsettled],
+        "an EXIF orientation, and no size says whether their ground truth is of the stored or upright pixels; taken as "
+        "upright (key annotated_on)",
+    )
     other = [one for one in photos if one.other_size]
-    if other:
-        exif = sum(one.frame.orientation > 1 for one in other)
-        also = f" ({exif} of them have an EXIF orientation; key annotated_on)" if exif else ""
-        found.append(f"{len(other)} photos have another size than their annotation says{also}: {named(other)}")
+    exif = sum(one.frame.orientation > 1 for one in other)
+    also = f" ({exif} of them have an EXIF orientation; key annotated_on)" if exif else ""
+    warn(other, f"another size than their annotation says{also}")
     lost = {one.item.path: count for one in photos if (count := _without_pixels(one))}
     if lost:
         found.append(f"{sum(lost.values())} boxes hold no pixel of their photo, nothing can match them: {some(lost)}")

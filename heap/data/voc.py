@@ -56,7 +56,7 @@ def read_scenes(root: Path) -> Listing:
         raise DataError(f"{names}: no such file; the scenes are incomplete, fetch them again")
     settings = VocDataset(
         layout="voc",
-        year=2012,  # not looked at: the scenes lie in the root itself
+        year=2012,  # not used: the scenes lie in the root itself
         splits={"train": "Main/train", "val": "Main/val"},
         class_masks=True,
     )
@@ -87,8 +87,8 @@ def read_annotation(path: Path) -> tuple[list[Box], list[str], tuple[int, int] |
     """Read one annotation: every object, difficult and truncated ones too.
 
     Returns:
-        Boxes `(xmin - 1, ymin - 1, xmax, ymax)`, which are end exclusive; their classes; (height, width) if it is told.
-        VOC counts pixels from 1 and includes the last one. A few real files hold fractions, which are rounded (ours).
+        Boxes `(xmin - 1, ymin - 1, xmax, ymax)`, end exclusive (VOC counts pixels from 1 and includes the last
+        one); their classes; (height, width) if it is there. A few real files hold fractions, which are rounded (ours).
 
     Raises:
         DataError: not XML, no annotation, or an object lacks a key; names the file and the key.

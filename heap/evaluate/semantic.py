@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from heap.data.coco_masks import pixels_of, rle_of
+from heap.data.masks import pixels_of, rle_of
 from heap.evaluate.retrieval import BACKGROUND, IGNORED, Counts, class_ious
 
 SHUFFLES = 10

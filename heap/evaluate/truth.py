@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap.components import Mask
-from heap.data.coco_masks import paint
-from heap.data.masks import read_class_mask, read_mask
+from heap.data.masks import paint, read_class_mask, read_mask
 from heap.errors import DataError
 from heap.evaluate.instances import Box, Objects
 from heap.evaluate.retrieval import BACKGROUND, IGNORED

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from heap.data import coco
-from heap.data.coco_masks import paint
 from heap.data.manifest import build, read, write
-from heap.data.masks import read_class_mask
+from heap.data.masks import paint, read_class_mask
 from heap.errors import DataError
 from heap.settings.datasets import CocoDataset
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heap.data.coco_masks import pixels_of, rle_of
-from heap.data.masks import check_class_mask, check_mask, read_class_mask, read_mask
+from heap.data.masks import check_class_mask, check_mask, pixels_of, read_class_mask, read_mask, rle_of
 from heap.errors import DataError, PhotoError
 
 

@@ -25,9 +25,8 @@ from heap.cache.reader import FeatureReader
 from heap.cache.verify import verify_files
 from heap.cluster import table as cluster_table
 from heap.data import coco, manifest
-from heap.data.coco_masks import paint
 from heap.data.fetch import read_receipt
-from heap.data.masks import read_class_mask, read_mask
+from heap.data.masks import paint, read_class_mask, read_mask
 from heap.data.photos import photo_size, read_photo
 from heap.data.unpack import is_archive, unpack
 from heap.data.voc import read_annotation

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from heap.data.coco import read_instances
-from heap.data.coco_masks import rle_of
 from heap.data.items import refuse_normalised
+from heap.data.masks import rle_of
 from heap.data.voc import read_annotation
 from heap.errors import DataError
 from heap.evaluate.instances import Box, Kind, Objects
