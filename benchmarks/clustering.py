@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_info
 from heap.cluster import index as region_index
 from heap.cluster import stage
 from heap.cluster import table as cluster_table
+from heap.cluster.clustering import cluster_regions
 from heap.grid import PatchGrid
 from heap.group import regions as region_table
 from heap.settings.stages import ClusterSettings
@@ -189,7 +190,7 @@ def whole_stage(path: Path) -> dict[str, object]:
     stage.check_embeddings(found.embeddings, str(path))
     since("read")
     maps = EvenMaps(pd.unique(found.table["image_id"]))
-    clusters, index = stage.cluster_regions(ClusterSettings(), found.table, found.embeddings, found.info, maps)
+    clusters, index = cluster_regions(ClusterSettings(), found, maps)
     since("cluster")
     clusters.table["dataset"] = "million"
     region_index.write(index, path.with_suffix(".faiss"))

@@ -8,6 +8,7 @@ deviation `--by` times a value's usual size. The first row is the demo itself.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from measuring import show
 
 from heap import paths
 from heap.cache.maps import MapReader
-from heap.cluster.stage import cluster_regions
+from heap.cluster.clustering import cluster_regions
 from heap.data import manifest as manifests
 from heap.evaluate import semantic
 from heap.evaluate.truth import class_labels, photos_of
@@ -50,7 +51,7 @@ class Demo:
         if moved:
             embeddings = embeddings + moved / np.sqrt(embeddings.shape[1]) * random.normal(size=embeddings.shape)
             embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
-        clusters, _ = cluster_regions(settings, self.regions.table, embeddings, self.regions.info, self.maps)
+        clusters, _ = cluster_regions(settings, replace(self.regions, embeddings=embeddings), self.maps)
         of_photo = dict(iter(clusters.table.groupby("image_id")))
         row = {image_id: i for i, image_id in enumerate(self.maps.images["image_id"])}
         described = []

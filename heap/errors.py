@@ -48,5 +48,9 @@ class TrainingError(HeapError):
     """Training cannot start or go on."""
 
 
+class ClusterError(HeapError):
+    """The regions of a dataset cannot be clustered as asked."""
+
+
 class ModelError(HeapError):
     """A model's folder is missing, incomplete, or does not fit the encoder that is there."""

@@ -1,4 +1,4 @@
-"""How many clusters: the k of a range by which the regions fall apart most clearly, told without any label.
+"""How many clusters: the k of a range by which the regions fall apart most clearly, without any label.
 
 The criterion is the simplified silhouette (Hruschka, de Castro, Campello 2004): of each vector s = (b - a) / max(a, b),
 a its distance to its own centroid and b to the next nearest one, distances being 1 - cosine. Its mean is near 1 where
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from heap.cluster.kmeans import spherical_kmeans
+from heap.errors import ClusterError
+from heap.settings.stages import ChosenK
 
 log = logging.getLogger("heap")
 
@@ -22,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 # Vectors that are clustered for each k; drawn once, so that all k are judged by the same ones.
 JUDGED = 10_000
-# A range with more numbers is looked at in steps that grow with k: 40 against 41 clusters is no question.
+# A range with more numbers is tried in steps that grow with k: 40 against 41 clusters is no question.
 TRIED = 40
 
 
@@ -77,3 +79,24 @@ def simplified_silhouette(vectors: Floats, centroids: Floats) -> float:
     assigned = distances.argmin(axis=1)
     several = (other > 0) & (np.bincount(assigned, minlength=len(centroids))[assigned] > 1)
     return float(np.mean(np.divide(other - own, other, out=np.zeros_like(other), where=several), dtype=np.float64))
+
+
+def bounded_k(kind: str, wanted: int | ChosenK, objects: int, dataset: str) -> int | ChosenK:
+    """Return a number of clusters, or a range of it, that the objects there are can fill.
+
+    A number is at most that of the objects. The most of a range leaves two objects a cluster on average: with one each
+    nothing is left to compare.
+
+    Raises:
+        ClusterError: there is no object at all.
+    """
+    if objects == 0:
+        raise ClusterError(
+            f"cluster.{kind}: {dataset} has no {kind} region; see the training's diagnostics, or train on more photos"
+        )
+    if not isinstance(wanted, ChosenK):
+        return min(wanted, objects)
+    fewest, most = wanted.choose[0], min(wanted.choose[1], objects // 2)
+    if most <= fewest:
+        return max(1, min(fewest, objects // 2))
+    return wanted if most == wanted.choose[1] else ChosenK(choose=[fewest, most])

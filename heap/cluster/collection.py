@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,22 @@ from heap.group.regions import Regions
 _ALIKE = ("head_sha256", "model", "encoder", "tokens")
 
 
-def keys(dataset: str, image_ids: pd.Series) -> pd.Series:
-    """Return the keys of a dataset's photos."""
-    return dataset + ":" + image_ids.astype(object)
+class Maps(Protocol):
+    """What is read of a method's patch maps, of one dataset (`heap.cache.maps.MapReader`) or of several."""
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """Method, dataset, encoder, patch_px."""
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """One row a photo."""
+
+    def region(self, i: int) -> npt.NDArray[np.int16]:
+        """Return the token of each patch of photo `i`, `(grid_h, grid_w)`."""
+
+    def grid(self, i: int) -> PatchGrid:
+        """Return where the patches of photo `i` lie."""
 
 
 class JoinedMaps:
@@ -52,7 +65,7 @@ class JoinedMaps:
                     f"collections.{name}: patches of {patch_px} px in {dataset}, of {self.receipt['patch_px']} px in "
                     f"{readers[0].receipt['dataset']}"
                 )
-            frames.append(reader.images.assign(image_id=keys(dataset, reader.images["image_id"])))
+            frames.append(reader.images.assign(image_id=dataset + ":" + reader.images["image_id"].astype(object)))
         self.images = pd.concat(frames, ignore_index=True)
         self._readers = readers
         self._first = np.cumsum([0, *map(len, frames)])
@@ -102,8 +115,7 @@ def read(name: str, regions: Sequence[Path]) -> tuple[Regions, npt.NDArray[np.ob
     of_dataset = np.repeat(np.array(datasets, dtype=object), [len(part.table) for part in parts])
     image_ids = table["image_id"].to_numpy(object)
     table["region_id"] = np.arange(len(table), dtype=np.int64)
-    table["image_id"] = pd.concat([keys(d, part.table["image_id"]) for d, part in zip(datasets, parts, strict=True)],
-                                  ignore_index=True)  # fmt: skip
+    table["image_id"] = of_dataset + ":" + image_ids
     warnings = [
         f"{d}: {text}" for d, part in zip(datasets, parts, strict=True) for text in part.info.get("warnings", [])
     ]

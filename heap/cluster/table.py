@@ -1,4 +1,4 @@
-"""The table of clusters: one row a region, and beside the rows how they were made.
+"""The table of clusters: one row a region, and how they were made.
 
 `results/clusters/{dataset}.parquet`, rows in the order of the region table; or `results/clusters/{collection}.parquet`,
 the regions of its datasets one after the other, numbered and clustered together:
@@ -22,7 +22,7 @@ the regions of its datasets one after the other, numbered and clustered together
 
 The file's metadata holds `heap` (JSON: dataset (or the collection's name), datasets, model, encoder, k, how k-means and
 the index were set and what came of it) and `heap.centroids` (.npy bytes). The centroids live in the table and not in a
-file beside it, so that clusters and centroids can never belong to different runs.
+file next to it, so that clusters and centroids can never belong to different runs.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from heap import parquet
 from heap.errors import DataError
 
 FOREGROUND, BACKGROUND = "foreground", "background"
+# p_k is the probability that a region is foreground; polarity was settled by the training.
+FOREGROUND_ABOVE = 0.5
 _CENTROIDS = b"heap.centroids"
 _SCHEMA = pa.schema(
     [

@@ -11,10 +11,10 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from heap.cluster.clustering import foreground_clusters
 from heap.cluster.kmeans import assign
 from heap.cluster.objects import objects_of, pooled
-from heap.cluster.stage import FOREGROUND_ABOVE, foreground_clusters
-from heap.cluster.table import BACKGROUND, FOREGROUND
+from heap.cluster.table import BACKGROUND, FOREGROUND, FOREGROUND_ABOVE
 from heap.discover import folder
 from heap.discover.encoder import as_stored, encoder_settings, open_for
 from heap.discover.find import find

@@ -13,8 +13,7 @@ import pandas as pd
 
 from heap import __version__
 from heap.cluster import index as region_index
-from heap.cluster.stage import FOREGROUND_ABOVE
-from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters, lists
+from heap.cluster.table import BACKGROUND, FOREGROUND, FOREGROUND_ABOVE, Clusters, lists
 from heap.data.manifest import Manifest
 from heap.discover.model import Model
 from heap.discover.outputs import PAGE, Outputs

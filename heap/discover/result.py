@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from heap.cluster.stage import FOREGROUND_ABOVE
+from heap.cluster.table import FOREGROUND_ABOVE
 from heap.discover.images import Opened
 from heap.grid import PatchGrid
 from heap.segment.instances import Instance

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from heap.cluster.stage import Maps
+from heap.cluster.collection import Maps
 from heap.data.photos import read_photo
 from heap.progress import track
 from heap.report import pictures

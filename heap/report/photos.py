@@ -16,7 +16,7 @@ from PIL import Image
 from heap import paths
 from heap.cache.maps import MapReader
 from heap.cluster import table as cluster_table
-from heap.cluster.stage import Maps
+from heap.cluster.collection import Maps
 from heap.cluster.table import Clusters
 from heap.data import manifest as manifest_table
 from heap.data.manifest import Manifest

@@ -10,8 +10,10 @@ import pytest
 from cluster.world import OBJECT, World, freeze, make
 
 from heap.cluster import index, table
-from heap.cluster.stage import ClusterError, bounded_k, cluster, foreground_clusters
-from heap.errors import DataError
+from heap.cluster.choice import bounded_k
+from heap.cluster.clustering import foreground_clusters
+from heap.cluster.stage import cluster
+from heap.errors import ClusterError, DataError
 from heap.group import regions
 from heap.settings.stages import ChosenK, ClusterSettings
 
