@@ -35,6 +35,7 @@ from heap.data.photos import photo_size, read_photo
 from heap.encoders.descriptors import Descriptors
 from heap.encoders.vit import load
 from heap.files import write_json
+from heap.receipts import Weights
 from heap.settings.models import DescriptorEncoder, HeadSettings, LossSettings, TrainSettings, VitEncoder
 
 WEIGHTS = PHOTOS.parents[1] / "weights" / "mobilenetv2_100_imagenet.safetensors"
@@ -49,7 +50,7 @@ def descriptors(files: list[Path]) -> Iterator[np.ndarray]:
 
 def untrained_vit(files: list[Path]) -> Iterator[np.ndarray]:
     settings = VitEncoder(kind="vit", architecture="dino_vits8", weights="random")
-    encoder = load(settings, {"source": "random", "file": None, "sha256": None}, "cpu")
+    encoder = load(settings, Weights(source="random"), "cpu")
     for path in files:
         yield encoder.encode([read_photo(path, None, (224, 224))]).features[0]
 
@@ -133,7 +134,7 @@ def store_of(files: list[Path], folder: Path) -> FeatureReader:
     encode_shards(store, range(layout.shards), encoder, lambda p: read_photo(p.path), 1, "fail", lambda n: None)
     receipt = {
         "dataset": "set", "fingerprint": name, "encoder": encoder.label, "patch_px": 8, "dim": encoder.dim,
-        "heads": 1, "attention_kind": encoder.attention_kind, "weights": {}, "encoder_settings": {},
+        "heads": 1, "attention_kind": encoder.attention_kind, "weights": {"source": "random"}, "encoder_settings": {},
         "storage": "float16", "rows_per_shard": layout.rows_per_shard, "shards": layout.shards, "skipped": [],
     }  # fmt: skip
     write_json(folder / "set.json", receipt)

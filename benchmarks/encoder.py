@@ -34,6 +34,7 @@ from heap.encoders.open import choose_device
 from heap.encoders.position import interpolate_position
 from heap.encoders.vit import Vit, build, load
 from heap.encoders.weights import RANDOM_SEED
+from heap.receipts import Weights
 from heap.settings.models import VitEncoder
 
 SIZES = {"224x224": (224, 224), "304x400": (304, 400)}
@@ -89,7 +90,7 @@ def read_photos(folder: Path | None, count: int, height: int, width: int) -> tup
 
 def open_random(architecture: str, device: str) -> Vit:
     settings = VitEncoder(kind="vit", architecture=architecture, weights="random")
-    return load(settings, {"source": "random", "file": None, "sha256": None}, device)
+    return load(settings, Weights(source="random"), device)
 
 
 def plain_model(architecture: str, device: str) -> Any:

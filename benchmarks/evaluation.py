@@ -247,7 +247,7 @@ def write_benchmark(folder: Path, listed: list[tuple[Path, Path]], bilateral: An
         features,
         {
             **about, "patch_px": PATCH_PX, "dim": 1, "heads": 1, "attention_kind": "cls", "skipped": [],
-            "weights": {}, "rows_per_shard": layout.rows_per_shard, "shards": layout.shards,
+            "weights": {"source": "random"}, "rows_per_shard": layout.rows_per_shard, "shards": layout.shards,
         },
     )  # fmt: skip
     reader = FeatureReader(features)

@@ -38,6 +38,7 @@ from heap.data.photos import photo_size, read_photo
 from heap.encoders.base import Encoder
 from heap.encoders.open import choose_device
 from heap.encoders.vit import load
+from heap.receipts import Weights
 from heap.settings.models import VitEncoder
 from heap.workers import cores_allowed
 
@@ -126,7 +127,7 @@ def main() -> None:
         kind="vit", architecture=asked.architecture, weights="random", precision=asked.precision,
         batch_size=asked.batch,
     )  # fmt: skip
-    encoder = load(settings, {"source": "random", "file": None, "sha256": None}, device)
+    encoder = load(settings, Weights(source="random"), device)
     files = photo_files(asked.photos, asked.count)
     own = [photo_size(path) for path in files]
     commonest = Counter(own).most_common(1)[0][0]

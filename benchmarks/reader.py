@@ -50,7 +50,7 @@ def noise_store(folder: Path, count: int) -> FeatureReader:
         store.write_shard(shard, features, attention, np.zeros((layout.slots_per_shard, DIM), np.float32), [])
     receipt = {
         "dataset": "noise", "fingerprint": "0" * 16, "encoder": "noise", "patch_px": PATCH_PX, "dim": DIM,
-        "heads": HEADS, "attention_kind": "cls", "weights": {}, "encoder_settings": {}, "storage": "float16",
+        "heads": HEADS, "attention_kind": "cls", "weights": {"source": "random"}, "storage": "float16",
         "rows_per_shard": layout.rows_per_shard, "shards": layout.shards, "images": count, "skipped": [],
     }  # fmt: skip
     write_json(folder / "noise.json", receipt)
@@ -74,7 +74,7 @@ def forget(files: list[Path]) -> None:
 def loading(reader: FeatureReader, repeats: int, seconds: float, cold: bool) -> list[dict[str, Any]]:
     files = files_of(reader)
     size = sum(path.stat().st_size for path in files)
-    shards, rows = reader.receipt["shards"], reader.receipt["rows_per_shard"]
+    shards, rows = reader.receipt.shards, reader.receipt.rows_per_shard
 
     def by_zarr() -> None:
         arrays = [open_array(reader.folder, name) for name in ("features", "attention")]

@@ -63,7 +63,7 @@ def planted(folder: Path, files: list[Path], count: int) -> Found:
 
     receipt = {
         "dataset": "planted", "encoder": "none", "patch_px": PATCH_PX, "attention_kind": "cls", "skipped": [],
-        "weights": {}, "fingerprint": "0",
+        "weights": {"source": "random"}, "fingerprint": "0",
     }  # fmt: skip
     path = folder / "maps/planted.json"
     write_maps(path, SimpleNamespace(receipt=receipt, images=images), "heap", maps(), {"model": "none"})  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ from heap.head.batches import Batch, TrainingSet, collate
 from heap.head.feed import to_device
 from heap.head.fit import fit, gradients, optimiser_of
 from heap.head.initialise import new_head
+from heap.receipts import Weights
 from heap.settings.models import LossSettings, TrainSettings, VitEncoder
 
 SIDE, DIM, HEADS = 28, 384, 6
@@ -96,7 +97,7 @@ def against_encoding(args: argparse.Namespace, folder: Path) -> list[dict[str, o
     """Time a step and encoding by turns, without and with a bank."""
     device = choose_device(args.device)
     settings = VitEncoder(kind="vit", architecture="dino_vits8", weights="random")
-    encoder = open_encoder(settings, {"source": "random", "file": None, "sha256": None}, device)
+    encoder = open_encoder(settings, Weights(source="random"), device)
     photos = np.random.default_rng(0).integers(0, 256, (args.batch, SIDE * 8, SIDE * 8, 3), dtype=np.uint8)
 
     def encode() -> None:

@@ -93,14 +93,15 @@ def weights(settings: Frozen, out: Out) -> None:
     """Find (or download) an encoder's weights, check them, and note their checksum."""
     from heap.encoders.weights import locate
     from heap.files import write_json
+    from heap.receipts import Weights
     from heap.settings import read_frozen
 
     frozen = read_frozen(settings, "weights")
     if frozen["kind"] == "descriptors":
-        receipt: dict[str, str | None] = {"source": "none", "file": None, "sha256": None}
+        receipt = Weights(source="none", file=None, sha256=None)
     else:
         receipt = locate(frozen["architecture"], frozen["weights"], frozen["sha256"])
-    write_json(out, receipt)
+    write_json(out, receipt.as_json())
 
 
 @app.command()

@@ -6,7 +6,7 @@ A kind of receipt lists the keys that its reader relies on; more may stand in th
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,9 +19,16 @@ Positive = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class Receipt(BaseModel):
-    """Base of all kinds: types are exact, other keys may stand beside those that are listed."""
+    """Base of all kinds: types are exact, and there may be more keys than those that are listed."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object that was read, every key of it."""
+        return self.model_dump(exclude_unset=True)
+
+
+R = TypeVar("R", bound=Receipt)
 
 
 class Stamp(Receipt):
@@ -47,9 +54,7 @@ class Weights(Receipt):
     checksum: str | None = None
 
 
-def read_receipt(
-    path: str | Path, kind: type[Receipt], what: str, error: type[HeapError] = DataError
-) -> dict[str, Any]:
+def read_receipt(path: str | Path, kind: type[R], what: str, error: type[HeapError] = DataError) -> R:
     """Read a receipt.
 
     Args:
@@ -62,17 +67,15 @@ def read_receipt(
         DataError: the file is missing, or no JSON.
         HeapError: `error`, where it is something else; names the file and the first wrong key.
     """
-    content: dict[str, Any] = read_json(path)
-    check(content, kind, f"{path}: not {what}", error)
-    return content
+    return check(read_json(path), kind, f"{path}: not {what}", error)
 
 
-def check(content: Any, kind: type[Receipt], told: str, error: type[HeapError] = DataError) -> None:
-    """Raise `error`, beginning with `told` and naming the first wrong key, where `content` is not of this kind."""
+def check(content: Any, kind: type[R], problem: str, error: type[HeapError] = DataError) -> R:
+    """Return `content` as this kind, or raise `error`, beginning with `problem` and naming the first wrong key."""
     try:
-        kind.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as found:
-        raise error(f"{told} ({in_words(found)})") from None
+        raise error(f"{problem} ({in_words(found)})") from None
 
 
 _SEAL = "digest"

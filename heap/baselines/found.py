@@ -85,11 +85,12 @@ class FoundHead:
             raise TrainingError(f"{path}: no trained head of FOUND; run train-found first") from None
         except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise TrainingError(f"{path}: not a head of FOUND ({error})") from error
+        known = reader.receipt.as_json()
         for key in _SAME:
-            if description[key] != reader.receipt[key]:
+            if description[key] != known[key]:
                 raise TrainingError(
                     f"{path}: was trained on features of another encoder ({key}: {description[key]}) "
-                    f"than {reader.path} holds ({reader.receipt[key]})"
+                    f"than {reader.path} holds ({known[key]})"
                 )
         return cls(weight, float(bias[0])), description
 

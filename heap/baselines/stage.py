@@ -59,7 +59,7 @@ def baseline(
         raise SettingsError(f"{frozen}: the frozen settings of {own['name']}, not of {method}")
     made = make(method, own["baseline"], head, reader)
     count = workers_for(len(reader), made.photos_per_worker, cores) if workers is None else workers
-    name = reader.receipt["dataset"]
+    name = reader.receipt.dataset
     notes: Counter[str] = Counter()
     progress_file = paths.beside(out_maps).parent / f"progress.{name}.json"
     answers = spread(_Job(made.run, features), range(len(reader)), count)

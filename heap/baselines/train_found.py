@@ -70,12 +70,12 @@ def train_found(
     settings: FoundSettings = section(stage, "found", FoundSettings)
     reader = FeatureReader(features)
     photos = photos_to_train_on(reader, manifest, stage["train_split"], stage["min_train_images"], stage["name"])
-    log.info("training FOUND's head of %s on %d photos, %s", stage["name"], len(photos), reader.receipt["encoder"])
+    log.info("training FOUND's head of %s on %d photos, %s", stage["name"], len(photos), reader.receipt.encoder)
     batch = min(settings.batch_size, len(photos))
-    refine = Refine(Path(manifests.read(manifest).root), int(reader.receipt["patch_px"]))
+    refine = Refine(Path(manifests.read(manifest).root), reader.receipt.patch_px)
     out.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(
-        settings.steps, "iterations", f"training FOUND on {reader.receipt['dataset']}",
+        settings.steps, "iterations", f"training FOUND on {reader.receipt.dataset}",
         out.with_name(f"progress.{out.stem}.json"),
     )  # fmt: skip
     with Crew(refine, workers_for(batch * settings.steps, _MASKS_PER_WORKER, cores)) as crew:
@@ -88,16 +88,16 @@ def train_found(
         log.warning("FOUND's head of %s: %s", stage["name"], warning)
     with atomic_path(history) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
-    same = ("encoder", "weights", "dim", "attention_kind", "encoder_settings")
+    same = {"encoder", "weights", "dim", "attention_kind", "encoder_settings"}
     head.save(
         out,
         {
-            **{key: reader.receipt[key] for key in same},
+            **reader.receipt.model_dump(include=same, exclude_unset=True),
             "model": stage["name"],
             "found": settings.model_dump(mode="json"),
             "trained_on": {
-                "dataset": reader.receipt["dataset"], "split": stage["train_split"], "photos": len(photos),
-                "fingerprint": reader.receipt["fingerprint"],
+                "dataset": reader.receipt.dataset, "split": stage["train_split"], "photos": len(photos),
+                "fingerprint": reader.receipt.fingerprint,
             },
             # JSON has no NaN: losses that were not in force at the end are not told.
             "warnings": warnings,

@@ -78,25 +78,24 @@ def verify(
     `snakemake --cores all results/features/DATASET.json`, which computes this shard alone.
     """
     from heap.cache import verify as check
-    from heap.cache.reader import FeatureReader
+    from heap.cache.reader import FeatureReader, read_features_receipt
     from heap.cache.repair import repair as forget
     from heap.cache.stores import datasets_in, receipt_of
-    from heap.files import read_json
 
     every: list[check.Finding] = []
     done: list[str] = []
     for dataset in datasets_in(folder, datasets or []):
         path = receipt_of(folder, dataset)
-        receipt = read_json(path) if path.is_file() else None
+        receipt = read_features_receipt(path) if path.is_file() else None
         found: list[check.Finding] = []
         for store in check.targets(folder, dataset):
-            own = receipt if receipt is not None and receipt["fingerprint"] == store.stem else None
+            own = receipt if receipt is not None and receipt.fingerprint == store.stem else None
             of_files = list(check.verify_files(store, dataset, own))
             found += of_files
             if own is None or any(finding.shard is None for finding in of_files):
                 continue
             if photos:
-                found += check.verify_photos(store, dataset, Path(own["root"]))
+                found += check.verify_photos(store, dataset, Path(own.root))
             if not checksums_only and not of_files:
                 found += check.verify_sample(FeatureReader(path), sample, seed, device)
         every += found

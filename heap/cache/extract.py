@@ -17,18 +17,18 @@ import pandas as pd
 
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
-from heap.cache.reader import Appearance, StoreReceipt, store_folder
-from heap.cache.store import FeatureStore
+from heap.cache.reader import StoreReceipt, store_folder
+from heap.cache.store import FeatureStore, read_images
 from heap.data import manifest as manifests
 from heap.data.photos import input_size, read_photo
 from heap.encoders.base import Encoder
 from heap.encoders.open import choose_device, open_encoder
-from heap.encoders.precision import error_of, largest_error
+from heap.encoders.precision import largest_error
 from heap.encoders.weights import read_weights
 from heap.errors import CacheError, DataError, PhotoError, SettingsError
 from heap.files import write_json
 from heap.progress import Progress
-from heap.receipts import Number, Positive, Receipt, Skipped, Weights, read_receipt
+from heap.receipts import Receipt, Skipped, read_receipt
 from heap.settings import read_frozen, read_means, section
 from heap.settings.models import Encoder as EncoderSettings
 
@@ -52,17 +52,8 @@ class Precision(Receipt):
 
 
 class PartReceipt(StoreReceipt):
-    """What one part of an extraction tells `gather`."""
+    """What one part of an extraction says to `gather`."""
 
-    weights: Weights
-    appearance: Appearance | None
-    storage: str
-    encoder_settings: dict[str, Any]
-    max_px: Positive | None
-    resize_px: list[Positive] | None
-    root: str
-    rows_per_shard: Positive
-    shards: Number
     precision_error: Precision | None
     refused: list[Skipped]
 
@@ -114,7 +105,7 @@ def extract(
         "fingerprint": name,
         "encoder": encoder.label,
         "patch_px": encoder.patch_px,
-        "weights_sha256": encoder.weights["sha256"],
+        "weights_sha256": encoder.weights.sha256,
     }
     store = FeatureStore.create(store_folder(folder, name), layout, encoder.dim, encoder.heads, info, storage)
     mine = layout.part(number, parts)
@@ -147,7 +138,7 @@ def extract(
             "heads": encoder.heads,
             "attention_kind": encoder.attention_kind,
             "appearance": encoder.appearance,
-            "weights": encoder.weights,
+            "weights": encoder.weights.as_json(),
             "storage": storage,
             "encoder_settings": settings["encoder"],
             "max_px": max_px,
@@ -156,7 +147,7 @@ def extract(
             "rows_per_shard": layout.rows_per_shard,
             "shards": layout.shards,
             "device": chosen,
-            "precision_error": error_of(encoder),
+            "precision_error": encoder.precision_error,
             "photos_encoded": encoded,
             "refused": refused,
             "seconds": round(time.monotonic() - started, 2),
@@ -204,10 +195,11 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
     """
     receipts = [read_receipt(path, PartReceipt, "the receipt of a part", CacheError) for path in parts]
     first = receipts[0]
-    if len({receipt["fingerprint"] for receipt in receipts}) != 1:
+    if len({receipt.fingerprint for receipt in receipts}) != 1:
         raise CacheError(f"{out}: its parts were encoded with different settings; run extract again")
     photos = manifests.read(manifest)
-    store = FeatureStore(store_folder(folder, first["fingerprint"]), _plan_of(first, folder))
+    there = store_folder(folder, first.fingerprint)
+    store = FeatureStore(there, Plan(read_images(there), first.rows_per_shard, 0, 0, first.shards))
     missing = store.missing()
     if missing:
         raise CacheError(f"{store.folder}: shards {missing} are missing; run extract again, it does only these")
@@ -215,19 +207,16 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
     unread = [{"image_id": item["path"], "reason": item["reason"]} for item in photos.info["skipped"]]
     if len(skipped) == len(store.plan.images):
         raise CacheError(f"{out}: every photo was skipped; the first: {skipped[0]}")
-    left_out = unread + first["refused"] + skipped
+    left_out = unread + [item.as_json() for item in first.refused] + skipped
     if left_out:
         log.warning("%s: %d photos skipped", photos.info["dataset"], len(left_out))
-    keep = (
-        "dataset", "fingerprint", "encoder", "patch_px", "dim", "heads", "attention_kind", "appearance", "weights",
-        "storage", "encoder_settings", "max_px", "resize_px", "root", "rows_per_shard", "shards",
-    )  # fmt: skip
+    errors = [receipt.precision_error for receipt in receipts]
     write_json(
         out,
         {
-            **{key: first[key] for key in keep},
+            **{key: value for key, value in first.as_json().items() if key in StoreReceipt.model_fields},
             # Of the parts that encoded something in this run; null in float32.
-            "precision_error": largest_error([receipt.get("precision_error") for receipt in receipts]),
+            "precision_error": largest_error([None if error is None else error.as_json() for error in errors]),
             "images": len(store.plan.images) - len(skipped),
             "skipped": left_out,
             "expected_images": photos.info["expected_images"],
@@ -249,15 +238,8 @@ def _fingerprint(settings: dict[str, Any], encoder: Encoder, table: pd.DataFrame
     encoding = {key: value for key, value in settings["encoder"].items() if key not in _NO_FEATURE}
     encoding["patch_px"] = encoder.patch_px
     decides = {"encoder": encoding, "resize_px": settings["resize_px"], "max_px": settings["max_px"]}
-    source = encoder.weights["sha256"] or encoder.weights["source"]
+    source = encoder.weights.sha256 or encoder.weights.source
     return fingerprint(decides, source, table, settings["version"])
-
-
-def _plan_of(receipt: dict[str, Any], folder: Path) -> Plan:
-    from heap.cache.store import read_images
-
-    images = read_images(store_folder(folder, receipt["fingerprint"]))
-    return Plan(images, receipt["rows_per_shard"], 0, 0, receipt["shards"])
 
 
 def _read(root: Path, settings: dict[str, Any], photo: Any) -> npt.NDArray[np.uint8]:

@@ -65,7 +65,7 @@ def write_maps(
         notes: counts that the receipt tells too, read after the last map: `maps` may fill it on its way.
     """
     receipt = Path(receipt)
-    identity = {"method": method, "fingerprint": reader.receipt["fingerprint"], **info}
+    identity = {"method": method, "fingerprint": reader.receipt.fingerprint, **info}
     folder = paths.beside(receipt)
     final = folder / f"{digest(identity)}.zarr"
     work = folder / f".{final.name}.part"
@@ -73,7 +73,7 @@ def write_maps(
         has_regions, images = _write(work, receipt, reader.images.copy(), maps)
         put_in_place(work, final)
     keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
-    known = {key: reader.receipt[key] for key in keep}
+    known = reader.receipt.model_dump(include=set(keep), exclude_unset=True)
     told = {"store": final.name, "regions": has_regions, "images": images, "notes": dict(notes or {}),
             "files": {name: stamp(final / name) for name in _DESCRIBING}}  # fmt: skip
     write_json(receipt, {**known, **identity, **told})
@@ -151,7 +151,7 @@ class MapReader:
 
     def __init__(self, receipt: str | Path) -> None:
         path = Path(receipt)
-        self.receipt = read_receipt(path, MapReceipt, "the receipt of patch maps", CacheError)
+        self.receipt = read_receipt(path, MapReceipt, "the receipt of patch maps", CacheError).as_json()
         self.folder = paths.beside(path) / self.receipt["store"]
         if set(self.receipt["files"]) != set(_DESCRIBING):
             raise CacheError(f"{path}: not the receipt of patch maps (files: expected {', '.join(_DESCRIBING)})")

@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,9 @@ import torch
 
 from heap.cache.quantise import quantise
 from heap.cache.store import FeatureStore, to_float16
-from heap.encoders.base import Encoded, Encoder
+from heap.encoders.base import Encoded, Encoder, Running
 from heap.errors import HeapError, PhotoError
+from heap.prefetch import Prefetch
 from heap.workers import cores_allowed
 
 log = logging.getLogger("heap")
@@ -42,14 +44,6 @@ _AHEAD_PER_DECODER = 8
 _IN_FLIGHT = 2
 
 
-class Running(Protocol):
-    """A batch that an encoder has begun."""
-
-    def result(self) -> Encoded:
-        """Wait for it."""
-        ...
-
-
 @dataclass
 class _Shard:
     """A shard that is being encoded; its arrays come with its first batch, so that few are alive at once."""
@@ -62,25 +56,13 @@ class _Shard:
 
 @dataclass
 class _Batch:
-    """Photos of one grid and of one shard: rows of the plan, and their pixels once they are decoded."""
+    """Photos of one grid and of one shard: rows of the plan, and the pixels of those that could be decoded."""
 
     shard: _Shard
-    photos: list[Any]
-    pixels: list[Future[Pixels | PhotoError]] = field(default_factory=list)
-
-    @property
-    def bytes(self) -> int:
-        return sum(photo.input_h_px * photo.input_w_px * 3 for photo in self.photos)
-
-
-@dataclass(frozen=True)
-class _Computed:
-    """A batch of an encoder that computes at once."""
-
-    encoded: Encoded
-
-    def result(self) -> Encoded:
-        return self.encoded
+    size: int
+    undecoded: int
+    photos: list[Any] = field(default_factory=list)
+    pixels: list[Pixels] = field(default_factory=list)
 
 
 def batches_of(photos: pd.DataFrame, batch_size: int) -> list[list[Any]]:
@@ -121,120 +103,94 @@ def encode_shards(
         read: from a row of the plan to pixels of the planned size; raises PhotoError. Called from several threads.
         batch_size: photos encoded at once, at most.
         on_bad_image: `fail` raises the PhotoError; `skip` leaves the photo out and notes it with its shard.
-        step: told how many more photos are done.
+        step: called with how many more photos are done.
         decoders: threads that decode; None takes one for each core of this job.
 
     Raises:
         PhotoError: a photo is bad and must not be.
         CacheError: features that float16 cannot hold, or a shard that could not be written. Finished shards are kept.
     """
-    start: Callable[[list[Pixels]], Running] = getattr(encoder, "start", None) or (
-        lambda pixels: _Computed(encoder.encode(pixels))
-    )
-    running: deque[tuple[_Batch, list[Any], Running | None]] = deque()
-    with _Writer(store) as writer, _Decoders(read, decoders or cores_allowed()) as decoded:
+    threads = decoders or cores_allowed()
 
-        def take_back() -> None:
-            """Put the oldest batch in its place, and hand its shard to the writer if that was the last of it."""
-            batch, photos, answer = running.popleft()
-            shard = batch.shard
-            if shard.arrays is None:
-                shard.arrays = _empty(store, encoder)
-            if answer is not None:
-                _place(store, shard, photos, answer.result())
-            shard.batches_left -= 1
-            if shard.batches_left == 0:
-                writer.write(shard)
-            step(len(batch.photos))
+    def enough(waiting: list[tuple[_Batch, Any]]) -> bool:
+        size = sum(photo.input_h_px * photo.input_w_px * 3 for _, photo in waiting)
+        return len(waiting) > batch_size and (len(waiting) > threads * _AHEAD_PER_DECODER or size > _AHEAD_BYTES)
 
-        for batch in decoded(_planned(store, shards, batch_size)):
-            if batch is None:
-                while running:
-                    take_back()
+    photos = Prefetch(partial(_decode, read), _planned(store, shards, batch_size), threads, enough)
+    with _Writer(store) as writer, photos:
+        encoding = _Encoding(store, encoder, writer, step)
+        for decoded in photos:
+            if decoded is None:
+                encoding.finish()
                 writer.wait()
                 continue
-            try:
-                photos, pixels = _usable(batch, on_bad_image)
-            except PhotoError:
-                while running:  # they may complete a shard, which is then kept
-                    take_back()
-                raise
-            running.append((batch, photos, start(pixels) if pixels else None))
-            if len(running) == _IN_FLIGHT:
-                take_back()
-            writer.check()
-        while running:
-            take_back()
+            batch, photo, pixels = decoded
+            if not isinstance(pixels, PhotoError):
+                batch.photos.append(photo)
+                batch.pixels.append(pixels)
+            elif on_bad_image == "fail":
+                encoding.finish()  # it may complete a shard, which is then kept
+                raise pixels
+            else:
+                log.warning("skipped: %s", pixels)
+                batch.shard.skipped[photo.slot] = {"image_id": str(photo.image_id), "reason": str(pixels)}
+            batch.undecoded -= 1
+            if batch.undecoded == 0:
+                encoding.begin(batch)
+                writer.check()
+        encoding.finish()
 
 
-def _planned(store: FeatureStore, shards: Iterable[int | None], batch_size: int) -> Iterator[_Batch | None]:
+def _planned(store: FeatureStore, shards: Iterable[int | None], batch_size: int) -> Iterator[tuple[_Batch, Any] | None]:
     for number in shards:
         if number is None:
             yield None
             continue
         batches = batches_of(store.plan.of_shard(number), batch_size)
         shard = _Shard(number, len(batches))
-        yield from (_Batch(shard, photos) for photos in batches)
+        for photos in batches:
+            batch = _Batch(shard, len(photos), len(photos))
+            yield from ((batch, photo) for photo in photos)
 
 
-class _Decoders:
-    """Threads that decode photos in the order they are needed, a bounded number ahead."""
-
-    def __init__(self, read: Callable[[Any], Pixels], count: int) -> None:
-        self.read, self.count = read, count
-        self.pool = ThreadPoolExecutor(count, "decode")
-
-    def __enter__(self) -> _Decoders:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.pool.shutdown(cancel_futures=True)
-
-    def __call__(self, batches: Iterator[_Batch | None]) -> Iterator[_Batch | None]:
-        """Yield each batch when the next is being decoded too; None is passed on when all before it were yielded."""
-        waiting: deque[_Batch] = deque()
-        for batch in batches:
-            if batch is None:
-                yield from _emptied(waiting)
-                yield None
-                continue
-            batch.pixels = [self.pool.submit(self._attempt, photo) for photo in batch.photos]
-            waiting.append(batch)
-            while len(waiting) > 1 and self._enough(waiting):
-                yield waiting.popleft()
-        yield from _emptied(waiting)
-
-    def _enough(self, waiting: deque[_Batch]) -> bool:
-        photos = sum(len(batch.photos) for batch in waiting)
-        return photos > self.count * _AHEAD_PER_DECODER or sum(batch.bytes for batch in waiting) > _AHEAD_BYTES
-
-    def _attempt(self, photo: Any) -> Pixels | PhotoError:
-        try:
-            return self.read(photo)
-        except PhotoError as error:
-            return error
+def _decode(read: Callable[[Any], Pixels], job: tuple[_Batch, Any]) -> tuple[_Batch, Any, Pixels | PhotoError] | None:
+    try:
+        return *job, read(job[1])
+    except PhotoError as error:
+        return *job, error
 
 
-def _emptied(waiting: deque[_Batch]) -> Iterator[_Batch]:
-    while waiting:
-        yield waiting.popleft()
+class _Encoding:
+    """Batches on the device, and what comes back put in its place."""
 
+    def __init__(self, store: FeatureStore, encoder: Encoder, writer: _Writer, step: Callable[[int], None]) -> None:
+        self.store, self.encoder, self.writer, self.step = store, encoder, writer, step
+        self.running: deque[tuple[_Batch, Running | None]] = deque()
 
-def _usable(batch: _Batch, on_bad_image: str) -> tuple[list[Any], list[Pixels]]:
-    """Return the photos of a batch that could be decoded, and their pixels; the others are noted, or end the work."""
-    photos, pixels = [], []
-    for photo, future in zip(batch.photos, batch.pixels, strict=True):
-        answer = future.result()
-        if isinstance(answer, PhotoError):
-            if on_bad_image == "fail":
-                raise answer
-            log.warning("skipped: %s", answer)
-            batch.shard.skipped[photo.slot] = {"image_id": str(photo.image_id), "reason": str(answer)}
-        else:
-            photos.append(photo)
-            pixels.append(answer)
-    batch.pixels = []
-    return photos, pixels
+    def begin(self, batch: _Batch) -> None:
+        """Begin a batch, and take the oldest back if enough are in flight."""
+        self.running.append((batch, self.encoder.start(batch.pixels) if batch.pixels else None))
+        batch.pixels = []
+        if len(self.running) == _IN_FLIGHT:
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Put the oldest batch in its place, and hand its shard to the writer if that was the last of it."""
+        batch, answer = self.running.popleft()
+        shard = batch.shard
+        if shard.arrays is None:
+            shard.arrays = _empty(self.store, self.encoder)
+        if answer is not None:
+            _place(self.store, shard, batch.photos, answer.result())
+        shard.batches_left -= 1
+        if shard.batches_left == 0:
+            self.writer.write(shard)
+        self.step(batch.size)
+
+    def finish(self) -> None:
+        """Take back whatever is in flight."""
+        while self.running:
+            self.take_back()
 
 
 def _empty(store: FeatureStore, encoder: Encoder) -> _Arrays:

@@ -16,17 +16,20 @@ from heap.cache.quantise import restore
 from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
-from heap.receipts import Number, Positive, Receipt, Skipped, read_receipt
+from heap.receipts import Number, Positive, Receipt, Skipped, Weights, read_receipt
 
 # A name of one part: `../x` would lead out of the folder of stores.
 _FINGERPRINT = r"^\w{1,64}$"
 
-Appearance = Annotated[list[Number], Field(min_length=2, max_length=2)]
-"""Which values say what a patch looks like, see `heap.encoders.base.Encoder`."""
-
 
 class StoreReceipt(Receipt):
-    """What the receipts of a store and of its parts have in common."""
+    """What the receipts of a store and of its parts have in common: `gather` copies it from the first part.
+
+    Attributes:
+        encoder: its label.
+        appearance: which values say what a patch looks like, see `heap.encoders.base.Encoder`.
+        root: folder of the photos.
+    """
 
     dataset: str
     fingerprint: Annotated[str, Field(pattern=_FINGERPRINT)]
@@ -35,16 +38,30 @@ class StoreReceipt(Receipt):
     dim: Positive
     heads: Positive
     attention_kind: str
+    appearance: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
+    weights: Weights
+    storage: str = "float16"
+    encoder_settings: dict[str, Any] = Field(default_factory=dict)
+    max_px: Positive | None = None
+    resize_px: list[Positive] | None = None
+    root: str = ""
+    rows_per_shard: Positive
+    shards: Positive
 
 
 class FeatureReceipt(StoreReceipt):
-    """What `gather` tells all later stages of a feature store."""
+    """What `gather` says of a feature store to all later stages."""
 
-    weights: dict[str, str | None]
-    appearance: Appearance | None = None
-    rows_per_shard: Positive
-    shards: Positive
     skipped: list[Skipped]
+
+
+def read_features_receipt(path: Path) -> FeatureReceipt:
+    """Read the receipt of a feature store.
+
+    Raises:
+        CacheError: it is something else; names file and key.
+    """
+    return read_receipt(path, FeatureReceipt, "the receipt of a feature store", CacheError)
 
 
 class FeatureReader:
@@ -54,17 +71,17 @@ class FeatureReader:
     that is gone, unfinished, cut, or another than the receipt's.
 
     Attributes:
-        receipt: dataset, encoder (its label), fingerprint, patch_px, dim, heads, attention_kind, storage, skipped, ...
+        receipt: what `gather` says of the store.
         images: one row a photo that was encoded (see `Plan.images`); photos skipped at extraction are not listed.
     """
 
     def __init__(self, receipt: str | Path) -> None:
         self.path = Path(receipt)
-        self.receipt = read_receipt(self.path, FeatureReceipt, "the receipt of a feature store", CacheError)
-        self.folder = store_folder(paths.beside(self.path), self.receipt["fingerprint"])
+        self.receipt = read_features_receipt(self.path)
+        self.folder = store_folder(paths.beside(self.path), self.receipt.fingerprint)
         require_whole(self.folder, self.receipt, self.path)
         images = read_images(self.folder)
-        skipped = {item["image_id"] for item in self.receipt["skipped"]}
+        skipped = {item.image_id for item in self.receipt.skipped}
         self.images: pd.DataFrame = images[~images["image_id"].isin(skipped)].reset_index(drop=True)
         self._features, self._attention, self._cls = (
             fast(open_array(self.folder, name), self.folder / name) for name in ("features", "attention", "cls")
@@ -81,7 +98,7 @@ class FeatureReader:
     @property
     def dim(self) -> int:
         """D, values of a feature."""
-        return int(self.receipt["dim"])
+        return self.receipt.dim
 
     def rows_of(self, image_ids: Iterable[str]) -> list[int]:
         """Return the positions in `images` of these photos, in its order; photos that were skipped are left out."""
@@ -107,7 +124,7 @@ class FeatureReader:
 
     def shard(self, shard: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32], int]:
         """Return features and attention of one whole shard, and the row of the flat arrays it starts at."""
-        rows = int(self.receipt["rows_per_shard"])
+        rows = self.receipt.rows_per_shard
         start, stop = shard * rows, (shard + 1) * rows
         features = read_rows(self._features, start, stop, self.folder)
         attention: npt.NDArray[np.float32] = read_rows(self._attention, start, stop, self.folder)
@@ -139,6 +156,6 @@ class FeatureReader:
         return values
 
 
-def store_folder(beside: Path, fingerprint: str) -> Path:
+def store_folder(folder: Path, fingerprint: str) -> Path:
     """Return the folder of the store with this fingerprint."""
-    return beside / f"{fingerprint}.zarr"
+    return folder / f"{fingerprint}.zarr"

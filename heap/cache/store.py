@@ -30,6 +30,7 @@ from heap.cache.notes import (
 from heap.cache.plan import Plan
 from heap.errors import CacheError
 from heap.files import make_folder, sync, write_durable
+from heap.receipts import Receipt
 
 log = logging.getLogger("heap")
 
@@ -193,18 +194,16 @@ class FeatureStore:
         return [item for shard in range(self.plan.shards) for item in (self.done(shard) or {"skipped": []})["skipped"]]
 
 
-def require_whole(folder: Path, receipt: dict[str, Any], path: Path) -> None:
+def require_whole(folder: Path, receipt: Receipt, path: Path) -> None:
     """Check, by names and sizes alone, that a receipt's store is there, is the one it speaks of, and is complete.
 
     Raises:
         CacheError: says which store, what is wrong, and what to run.
     """
-    there = read_description(folder)
+    there, said = read_description(folder), receipt.as_json()
     for key in ("fingerprint", "patch_px", "dim", "heads", "shards", "rows_per_shard"):
-        if key in receipt and there.get(key, receipt[key]) != receipt[key]:
-            raise CacheError(
-                f"{path}: is the receipt of another store ({key} {receipt[key]}, {folder} has {there[key]})"
-            )
+        if there.get(key, said[key]) != said[key]:
+            raise CacheError(f"{path}: is the receipt of another store ({key} {said[key]}, {folder} has {there[key]})")
     for name, written in there["files"].items():
         if not unchanged(folder / name, written):
             raise CacheError(f"{folder / name}: is gone or damaged; `heap cache verify --repair` removes this store")

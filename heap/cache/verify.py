@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap.cache.notes import note_path, read_description, read_note, stamp
-from heap.cache.reader import FeatureReader, store_folder
+from heap.cache.reader import FeatureReader, FeatureReceipt, store_folder
 from heap.cache.store import ARRAYS, open_array, read_images, read_rows
 from heap.cache.stores import pointed_to
 from heap.data.manifest import DIGEST_BYTES, THREADS
@@ -22,6 +22,7 @@ from heap.data.photos import read_photo
 from heap.errors import CacheError, HeapError
 from heap.files import file_sha256
 from heap.progress import track
+from heap.receipts import Weights
 
 # How far fresh and cached features may lie apart, as a share of the photo's largest value. Rounding to float16 costs
 # 2^-11 = 0.0005; the rest is for other batch sizes, thread counts and devices. Other weights differ by about 1.
@@ -62,7 +63,7 @@ def targets(root: Path, dataset: str) -> list[Path]:
     return current or sorted((root / dataset).glob("*.zarr"))
 
 
-def verify_files(folder: Path, dataset: str, receipt: dict[str, Any] | None) -> Iterator[Finding]:
+def verify_files(folder: Path, dataset: str, receipt: FeatureReceipt | None) -> Iterator[Finding]:
     """Yield what is wrong with the files of one store: description, plan, and every shard to the last byte.
 
     Args:
@@ -98,23 +99,24 @@ def verify_files(folder: Path, dataset: str, receipt: dict[str, Any] | None) -> 
         for what in _values(folder, arrays, images[images["shard"] == shard], described, left_out):
             yield Finding(dataset, note_path(folder, shard), what, _AGAIN, shard, folder)
     if receipt is not None:
-        listed = {str(item["image_id"]) for item in receipt["skipped"]}
+        listed = {item.image_id for item in receipt.skipped}
         untold = sorted(skipped - listed)
         if untold:
             what = f"{len(untold)} photos were skipped that the receipt does not list, first {untold[0]}"
             yield Finding(dataset, folder, what, "delete the receipt and run gather again")
 
 
-def _misfits(folder: Path, described: dict[str, Any], receipt: dict[str, Any] | None) -> Iterator[str]:
+def _misfits(folder: Path, described: dict[str, Any], receipt: FeatureReceipt | None) -> Iterator[str]:
     if described["fingerprint"] != folder.stem:
         yield f"is the store {described['fingerprint']}, under another's name"
     if receipt is None:
         return
+    said = receipt.as_json()
     for key in ("encoder", "dim", "heads", "rows_per_shard", "shards"):
-        if key in described and described[key] != receipt[key]:
-            yield f"{key} is {described[key]!r}, the receipt says {receipt[key]!r}"
-    if described.get("weights_sha256") != receipt["weights"]["sha256"]:
-        yield f"made with weights {described.get('weights_sha256')}, the receipt says {receipt['weights']['sha256']}"
+        if key in described and described[key] != said[key]:
+            yield f"{key} is {described[key]!r}, the receipt says {said[key]!r}"
+    if described.get("weights_sha256") != receipt.weights.sha256:
+        yield f"made with weights {described.get('weights_sha256')}, the receipt says {receipt.weights.sha256}"
 
 
 def wrong_in_plan(images: pd.DataFrame, described: dict[str, Any]) -> list[str]:
@@ -230,22 +232,22 @@ def verify_sample(reader: FeatureReader, sample: int, seed: int, device: str | N
     from heap.settings.models import Encoder as EncoderSettings
 
     receipt = reader.receipt
-    dataset, weights, root = receipt["dataset"], receipt["weights"], Path(receipt["root"])
+    dataset, weights, root = receipt.dataset, receipt.weights, Path(receipt.root)
     other = _other_weights(dataset, weights)
     if other is not None:
         yield other
         return
-    settings: EncoderSettings = section({"encoder": receipt["encoder_settings"]}, "encoder", EncoderSettings)
+    settings: EncoderSettings = section({"encoder": receipt.encoder_settings}, "encoder", EncoderSettings)
     encoder = open_encoder(settings, weights, choose_device(device))
     tolerance = TOLERANCE[getattr(settings, "precision", "float32")]
-    if receipt.get("storage") == "uint8":
+    if receipt.storage == "uint8":
         tolerance = max(tolerance, TOLERANCE_OF_CODES)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(reader))[:sample]).tolist()
     for i in track(drawn, len(drawn), "photos", f"encoding a sample of {dataset}"):
         photo = reader.images.iloc[i]
         if _changed(root, photo) is not None:
             continue  # `verify_photos` tells of it; that its features differ says nothing of the store
-        fresh = encoder.encode(read_photo(root / str(photo.path), receipt["max_px"], receipt["resize_px"])[None])
+        fresh = encoder.encode(read_photo(root / str(photo.path), receipt.max_px, receipt.resize_px)[None])
         apart = distance(fresh.features[0], reader.features(i))
         if not apart <= tolerance:
             what = f"differs from a fresh encoding by {apart:.3g} of its largest value (at most {tolerance})"
@@ -253,17 +255,17 @@ def verify_sample(reader: FeatureReader, sample: int, seed: int, device: str | N
             yield Finding(dataset, reader.folder, what, _ANEW, store=reader.folder)
 
 
-def _other_weights(dataset: str, weights: dict[str, Any]) -> Finding | None:
-    if weights.get("file") is None:
+def _other_weights(dataset: str, weights: Weights) -> Finding | None:
+    if weights.file is None:
         return None
-    path = Path(weights["file"])
+    path = Path(weights.file)
     if not path.is_file():
         what = "the weights are gone, so nothing can be encoded anew"
         return Finding(dataset, path, what, "bring them back, or verify with --checksums-only")
     sha256 = file_sha256(path)
-    if sha256 == weights["sha256"]:
+    if sha256 == weights.sha256:
         return None
-    what = f"other weights than the store was made with: sha256 {sha256}, the receipt says {weights['sha256']}"
+    what = f"other weights than the store was made with: sha256 {sha256}, the receipt says {weights.sha256}"
     return Finding(dataset, path, what, "bring the old weights back, or extract anew")
 
 

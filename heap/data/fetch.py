@@ -106,7 +106,7 @@ def read_receipt(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: missing, or no such receipt; names it.
     """
-    return receipts.read_receipt(path, FetchReceipt, "the receipt of fetching")
+    return receipts.read_receipt(path, FetchReceipt, "the receipt of fetching").as_json()
 
 
 def file_names(archives: list[Archive]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from heap.encoders.open import open_encoder
 from heap.encoders.weights import locate
 from heap.errors import EncoderError, ModelError
 from heap.files import file_sha256
-from heap.receipts import in_words
+from heap.receipts import Weights, in_words
 from heap.settings.models import DescriptorEncoder
 from heap.settings.models import Encoder as EncoderSettings
 
@@ -41,11 +40,10 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
     own = settings.kind if isinstance(settings, DescriptorEncoder) else settings.architecture
     if asked is not None and asked != own:
         raise ModelError(f"{parts.source}: was made with the encoder {own} ({description['encoder']}), not {asked}")
-    recorded: dict[str, Any] = description["weights"]
     if isinstance(settings, DescriptorEncoder):
         if weights is not None:
             raise ModelError(f"{parts.source}: its encoder ({description['encoder']}) has no weights, found {weights}")
-        receipt = recorded
+        receipt = Weights.model_validate(description["weights"])
     else:
         receipt = _weights(parts, settings.architecture, settings.weights, weights)
     try:
@@ -76,11 +74,11 @@ def encoder_settings(parts: Parts) -> EncoderSettings:
         raise ModelError(f"{parts.source}: encoder_settings are not valid ({in_words(error)})") from None
 
 
-def _weights(parts: Parts, architecture: str, configured: str, given: str | Path | None) -> dict[str, Any]:
+def _weights(parts: Parts, architecture: str, configured: str, given: str | Path | None) -> Weights:
     """Return the receipt of weights that are the model's own, wherever they lie."""
-    recorded: dict[str, Any] = parts.description["weights"]
+    recorded = Weights.model_validate(parts.description["weights"])
     label = parts.description["encoder"]
-    if recorded["source"] == "random":
+    if recorded.source == "random":
         if given is not None:
             raise ModelError(f"{parts.source}: was made with {label}, but weights were given: {given}")
         return recorded
@@ -95,15 +93,15 @@ def _weights(parts: Parts, architecture: str, configured: str, given: str | Path
         except EncoderError as error:
             raise ModelError(
                 f"{parts.source}: the weights of its encoder are not there ({error})\n"
-                f"They may also be given: weights=FILE, --weights FILE (sha256 {recorded['sha256']})"
+                f"They may also be given: weights=FILE, --weights FILE (sha256 {recorded.sha256})"
             ) from error
-        file, sha256 = Path(str(found["file"])), str(found["sha256"])
-    if sha256 != recorded["sha256"]:
+        file, sha256 = Path(str(found.file)), str(found.sha256)
+    if sha256 != recorded.sha256:
         raise ModelError(
-            f"{parts.source}: was made with {label}, weights of sha256 {recorded['sha256']}; "
+            f"{parts.source}: was made with {label}, weights of sha256 {recorded.sha256}; "
             f"{file} is another encoder, sha256 {sha256}"
         )
-    return {**recorded, "file": str(file)}
+    return recorded.model_copy(update={"file": str(file)})
 
 
 def as_stored(features: npt.NDArray[np.float32], storage: str, name: str) -> npt.NDArray[np.float16]:

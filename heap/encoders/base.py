@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from heap.receipts import Weights
 
 AttentionKind = Literal["cls", "centre_border_prior", "feature_norm"]
 """`cls` is the real one; the substitutes are of descriptors (`centre_border_prior`) and of CNNs (`feature_norm`)."""
@@ -30,7 +33,26 @@ class Encoded:
     cls: Floats
 
 
-class Encoder(Protocol):
+class Running(Protocol):
+    """A batch that an encoder has begun."""
+
+    def result(self) -> Encoded:
+        """Wait for the batch and return it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A batch of an encoder that computes at once."""
+
+    encoded: Encoded
+
+    def result(self) -> Encoded:
+        """Return it."""
+        return self.encoded
+
+
+class Encoder(ABC):
     """A frozen encoder.
 
     Attributes:
@@ -41,7 +63,8 @@ class Encoder(Protocol):
         attention_kind: `cls`, or the documented substitute of encoders without a CLS token.
         appearance: first value of a feature and one past the last that say what a patch looks like, as against how it
             stands in its photo; they tell kinds of things apart. None: all do, as in every encoder that was trained.
-        weights: where the weights came from, with `sha256` where there is a file.
+        weights: where the weights came from.
+        precision_error: how far half precision was from float32 on the first photos, see `heap.encoders.precision`.
     """
 
     label: str
@@ -49,13 +72,17 @@ class Encoder(Protocol):
     dim: int
     heads: int
     attention_kind: AttentionKind
-    appearance: tuple[int, int] | None
-    weights: dict[str, str | None]
+    appearance: tuple[int, int] | None = None
+    weights: Weights
+    precision_error: dict[str, float] | None = None
+
+    @abstractmethod
+    def start(self, photos: Photos) -> Running:
+        """Begin to encode uint8 RGB photos of one grid; each is padded alone, at right and bottom, to whole patches.
+
+        On a GPU this returns before the features are there.
+        """
 
     def encode(self, photos: Photos) -> Encoded:
-        """Encode uint8 RGB photos of one grid; each is padded alone, at right and bottom, to whole patches.
-
-        An encoder that computes on a device of its own may also have `start(photos)`, which only begins and whose
-        answer's `result()` waits for what `encode` returns.
-        """
-        ...
+        """Encode photos, see `start`."""
+        return self.start(photos).result()

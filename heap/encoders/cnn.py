@@ -16,10 +16,11 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import AttentionKind, Encoded, Photos
-from heap.encoders.transfer import Transfer, padded_pixels
+from heap.encoders.base import AttentionKind, Encoder, Photos
+from heap.encoders.transfer import Transfer, padded_pixels, pixel_norm
 from heap.encoders.weights import weights_in_words, with_weights
 from heap.errors import EncoderError
+from heap.receipts import Weights
 from heap.settings.models import CnnEncoder
 
 
@@ -51,19 +52,18 @@ def stages_of(model: Any) -> list[tuple[int, int]]:
     return [(int(stage["num_chs"]), int(stage["reduction"])) for stage in maps]
 
 
-class Cnn:
-    """A frozen CNN as an `Encoder`.
+class Cnn(Encoder):
+    """A frozen CNN.
 
     A patch is described by the chosen maps: each is upsampled to the finest one's grid, L2-normalised over channels,
-    and they are set side by side. The attention is a substitute: the L2 norm over channels of one map, whose large
+    and they are concatenated. The attention is a substitute: the L2 norm over channels of one map, whose large
     values mark what the network reacts to.
     """
 
     attention_kind: AttentionKind = "feature_norm"
-    appearance: tuple[int, int] | None = None
     heads = 1
 
-    def __init__(self, model: Any, settings: CnnEncoder, weights: dict[str, str | None], device: str) -> None:
+    def __init__(self, model: Any, settings: CnnEncoder, weights: Weights, device: str) -> None:
         """Freeze `model` on `device`.
 
         Raises:
@@ -76,11 +76,7 @@ class Cnn:
         if len(set(self.stages)) != len(self.stages):
             raise EncoderError(f"encoder stages: {settings.stages} name one map twice")
         self.attention_stage = self._number(settings.attention_stage)
-        config = getattr(model, "pretrained_cfg", None) or {}
-        self._mean, self._std = (
-            torch.tensor(value, device=device, dtype=torch.float32).view(1, 3, 1, 1)
-            for value in (settings.mean or config.get("mean"), settings.std or config.get("std"))
-        )
+        self._mean, self._std = pixel_norm(model, device, settings.mean, settings.std)
         self._indices = sorted({stage for stage in (*self.stages, self.attention_stage) if stage is not None})
         self.patch_px = min(self._stride(stage) for stage in self.stages)
         if self.patch_px != settings.patch_px:
@@ -93,13 +89,9 @@ class Cnn:
         self.dim = self.encode(np.zeros((1, 2 * self._stride(None), 2 * self._stride(None), 3), np.uint8)).cls.shape[1]
         self.label = label_of(settings, weights)
 
-    def encode(self, photos: Photos) -> Encoded:
-        """Encode uint8 photos of one grid; right and bottom are padded with the mean colour."""
-        return self.start(photos).result()
-
     @torch.inference_mode()
     def start(self, photos: Photos) -> Transfer:
-        """Begin to encode photos of one grid; on a GPU this returns before the features are there."""
+        """Begin to encode uint8 photos of one grid; right and bottom are padded with the mean colour."""
         pixels = padded_pixels(photos, self.patch_px, self._mean, self._std)
         grid_h, grid_w = (side // self.patch_px for side in pixels.shape[2:])
         last, found = self.model.forward_intermediates(pixels, indices=self._indices or [-1])
@@ -142,19 +134,17 @@ class Cnn:
         return "head" if stage is None else str(stage)
 
 
-def label_of(settings: CnnEncoder, weights: dict[str, str | None]) -> str:
+def label_of(settings: CnnEncoder, weights: Weights) -> str:
     """Return how tables name the encoder: that it is a CNN, how it was trained, where its weights come from."""
     stages = "+".join(str(stage) for stage in settings.stages)
-    trained = "" if weights["source"] == "random" else f"{settings.supervision}, "
-    words = weights_in_words(weights)
-    return f"CNN {settings.architecture} stages {stages}, {trained}{words}"
+    trained = "" if weights.source == "random" else f"{settings.supervision}, "
+    return f"CNN {settings.architecture} stages {stages}, {trained}{weights_in_words(weights)}"
 
 
-def load(settings: CnnEncoder, weights: dict[str, str | None], device: str) -> Cnn:
+def load(settings: CnnEncoder, weights: Weights, device: str) -> Cnn:
     """Return the encoder of `settings` with the weights that `heap.encoders.weights.locate` found.
 
     Raises:
         EncoderError: see `build`, `Cnn` and `with_weights`.
     """
-    model = with_weights(lambda: build(settings), weights)
-    return Cnn(model, settings, weights, device)
+    return Cnn(with_weights(lambda: build(settings), weights), settings, weights, device)

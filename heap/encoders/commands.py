@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from heap.errors import EncoderError
+from heap.receipts import Weights
 from heap.terminal import Console, echo
 
 
@@ -109,7 +110,7 @@ def _facts_of_vit(name: str) -> dict[str, str]:
         model = build(name)
     settings = VitEncoder(kind="vit", architecture=name, weights="random")
     # The checks of the encoder itself, so that what is told here can be used.
-    encoder = Vit(model, settings, {"source": "random", "file": None, "sha256": None}, "meta")
+    encoder = Vit(model, settings, Weights(source="random"), "meta")
     rotary = getattr(model, "rope", None) is not None
     rules = {"offset": "bicubic with DINO's offset of 0.1", "antialias": "bicubic by size, antialiased"}
     position = [] if model.pos_embed is None else [f"embedding, {rules[position_rule(name)]}"]

@@ -2,9 +2,9 @@
 
 A patch is described in two ways. Local values say what it looks like (colour, gradient, texture, with context).
 Contrast values say how it stands in its photo: how unlike the photo's border it is, how far it lies from the border
-along similar patches, how its like are spread. Local looks alone do not tell objects from grounds (a supervised linear
-classifier of them reached an IoU of 0.36 on an early version of the scenes, 0.66 with contrast values), so contrast
-has the larger part.
+along similar patches, how its like are spread. Local values alone do not separate objects from grounds (a supervised
+linear classifier of them reached an IoU of 0.36 on an early version of the scenes, 0.66 with contrast values), so
+contrast has the larger part.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.color import rgb2lab
 from skimage.feature import local_binary_pattern
 
-from heap.encoders.base import AttentionKind, Encoded, Floats, Photos
+from heap.encoders.base import AttentionKind, Computed, Encoded, Encoder, Floats, Photos
 from heap.grid import grid_of
+from heap.receipts import Weights
 from heap.settings.models import DescriptorEncoder
 
 # The first values of a feature are local, the others contrast with the rest of the photo, which finds objects and is
@@ -56,7 +57,7 @@ class _Grids:
     energy: Floats
 
 
-class Descriptors:
+class Descriptors(Encoder):
     """The hand-made encoder.
 
     Its attention stands for the CLS attention that it lacks: centre prior times border contrast. Photographers put
@@ -73,23 +74,21 @@ class Descriptors:
 
     label = "descriptors (hand-made, no training)"
     attention_kind: AttentionKind = "centre_border_prior"
-    appearance: tuple[int, int] | None = (0, _LOCAL)
+    appearance = (0, _LOCAL)
     heads = 1
+    dim = 96
+    weights = Weights(source="none", sha256=None)
 
     def __init__(self, settings: DescriptorEncoder) -> None:
         self.patch_px = settings.patch_px
-        self.dim = 96
-        self.weights: dict[str, str | None] = {"source": "none", "sha256": None}
 
-    def encode(self, photos: Photos) -> Encoded:
+    def start(self, photos: Photos) -> Computed:
         """Describe uint8 RGB photos of one grid; each is described alone, so batches do not matter.
 
         Right and bottom are padded to whole patches by repeating the edge.
         """
-        described = [self._describe(photo) for photo in photos]
-        features = np.stack([features for features, _ in described])
-        attention = np.stack([attention for _, attention in described])
-        return Encoded(features, attention[..., None], features.mean(axis=1))
+        features, attention = (np.stack(values) for values in zip(*map(self._describe, photos), strict=True))
+        return Computed(Encoded(features, attention[..., None], features.mean(axis=1)))
 
     def _describe(self, photo: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Return features `(N, D)` and attention `(N,)` of a photo `(H, W, 3)`."""
@@ -166,16 +165,14 @@ def _group(weight: float, scale: float, *grids: Floats) -> Floats:
 
 def _appearance(local: _Grids) -> Floats:
     """Return the local values `(grid_h, grid_w, 35)`; scales are deviations on photos (ECSSD and scenes), rounded."""
-    return np.concatenate(
-        [
-            _group(0.4, 17.0, local.lab, _around(local.lab, 5)),
-            _group(0.1, 0.6, np.sqrt(_around(local.deviation, 5))),
-            _group(0.1, 0.3, np.sqrt(_around(local.coarse, 3))),
-            _group(0.1, 0.06, np.sqrt(_around(local.binary, 5))),
-            _group(0.1, 0.6, local.energy, _around(local.energy, 5)),
-        ],
-        axis=-1,
-    )
+    groups = [
+        _group(0.4, 17.0, local.lab, _around(local.lab, 5)),
+        _group(0.1, 0.6, np.sqrt(_around(local.deviation, 5))),
+        _group(0.1, 0.3, np.sqrt(_around(local.coarse, 3))),
+        _group(0.1, 0.06, np.sqrt(_around(local.binary, 5))),
+        _group(0.1, 0.6, local.energy, _around(local.energy, 5)),
+    ]
+    return np.concatenate(groups, axis=-1)
 
 
 def _contrast(local: _Grids) -> tuple[Floats, Floats]:
@@ -184,15 +181,13 @@ def _contrast(local: _Grids) -> tuple[Floats, Floats]:
     # Units of just clearly different: lightness varies more than the colour axes do. Texture is scaled so that its
     # distances are somewhat smaller than colour's, which tells more.
     colour = np.concatenate([local.lab, _around(local.lab, 3)], axis=-1) / np.tile([25, 12, 12], 2)
-    texture = np.concatenate(
-        [
-            0.6 * np.sqrt(_around(local.fine, 3)),
-            0.4 * np.sqrt(_around(local.coarse, 3)),
-            2.5 * np.sqrt(_around(local.binary, 5)),
-            0.6 * _around(local.energy, 3),
-        ],
-        axis=-1,
-    )
+    textures = [
+        0.6 * np.sqrt(_around(local.fine, 3)),
+        0.4 * np.sqrt(_around(local.coarse, 3)),
+        2.5 * np.sqrt(_around(local.binary, 5)),
+        0.6 * _around(local.energy, 3),
+    ]
+    texture = np.concatenate(textures, axis=-1)
     both = np.concatenate([colour, texture], axis=-1)
     nearest = _standard(
         np.sqrt(np.stack([_unlike_border(colour, s) for s in _NEAREST] + [_unlike_border(texture, _NEAREST[0])], -1))
@@ -213,20 +208,17 @@ def _contrast(local: _Grids) -> tuple[Floats, Floats]:
     summary = np.concatenate([scores, *steps], axis=-1)
     place = np.stack(np.broadcast_arrays(np.maximum(np.abs(rows), np.abs(columns)), rows**2 + columns**2), axis=-1)
     surround = np.abs(_around(local.lab, 3) - _around(local.lab, 15))
-    features = np.concatenate(
-        [
-            _group(1.5, 0.95, nearest, nearest_3),
-            _group(1.0, 0.95, paths, paths_3),
-            _group(2.0, 0.9, kin, kin_3),
-            _group(3.0, 0.85, *others),
-            _group(1.0, 0.9, _standard(surround), _standard(_around(local.lab, 3)),
-                   _standard(local.energy.mean(axis=-1, keepdims=True))),
-            _group(0.5, 0.15, place),
-            _group(6.0, 0.85, summary, _around(summary, 5)),
-        ],
-        axis=-1,
-    )  # fmt: skip
-    return features, np.exp(log_attention)
+    own = [surround, _around(local.lab, 3), local.energy.mean(axis=-1, keepdims=True)]
+    groups = [
+        _group(1.5, 0.95, nearest, nearest_3),
+        _group(1.0, 0.95, paths, paths_3),
+        _group(2.0, 0.9, kin, kin_3),
+        _group(3.0, 0.85, *others),
+        _group(1.0, 0.9, *map(_standard, own)),
+        _group(0.5, 0.15, place),
+        _group(6.0, 0.85, summary, _around(summary, 5)),
+    ]
+    return np.concatenate(groups, axis=-1), np.exp(log_attention)
 
 
 def _border(grid_h: int, grid_w: int) -> npt.NDArray[np.intp]:
@@ -264,12 +256,9 @@ def _far_from_border(grid: Floats) -> Floats:
     grid_h, grid_w = grid.shape[:2]
     count = grid_h * grid_w
     index = np.arange(count).reshape(grid_h, grid_w)
-    pairs = [
-        (index[:, 1:], index[:, :-1]), (index[1:], index[:-1]),
-        (index[1:, 1:], index[:-1, :-1]), (index[1:, :-1], index[:-1, 1:]),
-    ]  # fmt: skip
-    one = np.concatenate([a.ravel() for a, _ in pairs])
-    two = np.concatenate([b.ravel() for _, b in pairs])
+    # Each patch's left, upper, and the two upper diagonal neighbours.
+    one = np.concatenate([part.ravel() for part in (index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1])])
+    two = np.concatenate([part.ravel() for part in (index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:])])
     if len(one) == 0:  # a single patch
         return np.zeros((grid_h, grid_w), np.float32)
     values = grid.reshape(count, -1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
 
 import torch
 
 from heap.encoders.base import Encoder
 from heap.errors import EncoderError
+from heap.receipts import Weights
 from heap.settings.models import CnnEncoder, DescriptorEncoder
 from heap.settings.models import Encoder as EncoderSettings
 
@@ -39,7 +39,7 @@ def choose_device(asked: str | None = None) -> str:
     return asked
 
 
-def open_encoder(settings: EncoderSettings, weights: dict[str, Any], device: str) -> Encoder:
+def open_encoder(settings: EncoderSettings, weights: Weights, device: str) -> Encoder:
     """Return the encoder that `settings` describe, with the weights of their receipt."""
     if isinstance(settings, DescriptorEncoder):
         from heap.encoders.descriptors import Descriptors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heap.encoders.base import Encoded, Encoder, Floats
+from heap.encoders.base import Encoded, Floats
 from heap.errors import EncoderError
 
 # Beyond it something is broken (an overflow, sums kept in half precision). Rounding alone: keys of a random ViT-S/8 at
@@ -54,18 +54,10 @@ def check_precision(found: Encoded, exact: Encoded, precision: str, name: str) -
     return error
 
 
-def error_of(encoder: Encoder) -> dict[str, float] | None:
-    """Return what an encoder measured on its first photos; None in float32, and for encoders that know nothing else."""
-    return getattr(encoder, "precision_error", None)
-
-
 def largest_error(errors: list[dict[str, float] | None]) -> dict[str, float] | None:
     """Join the errors of an extraction's parts: the largest of each, over all photos compared."""
     found = [error for error in errors if error is not None]
     if not found:
         return None
-    return {
-        "features": max(error["features"] for error in found),
-        "attention": max(error["attention"] for error in found),
-        "photos": sum(error["photos"] for error in found),
-    }
+    largest = {name: max(error[name] for error in found) for name in ("features", "attention")}
+    return {**largest, "photos": sum(error["photos"] for error in found)}

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from heap.encoders.base import Encoded, Photos
 from heap.grid import grid_of
+
+
+def pixel_norm(model: Any, device: str, mean: Any = None, std: Any = None) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of pixels `(1, 3, 1, 1)`: as stated, else as timm says the model was trained with.
+
+    Models of other publishers were trained on pixels normalised otherwise (0.5, or CLIP's values).
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}  # timm's models have it, a bare module does not
+    chosen = mean or config.get("mean", IMAGENET_DEFAULT_MEAN), std or config.get("std", IMAGENET_DEFAULT_STD)
+    one, two = (torch.tensor(value, device=device, dtype=torch.float32).view(1, 3, 1, 1) for value in chosen)
+    return one, two
 
 
 def padded_pixels(photos: Photos, patch_px: int, mean: Tensor, std: Tensor) -> Tensor:
@@ -30,7 +44,7 @@ def padded_pixels(photos: Photos, patch_px: int, mean: Tensor, std: Tensor) -> T
     if len(grids) != 1:
         raise ValueError(f"photos of the grids {sorted(grids)}: a batch has one grid")
     grid_h, grid_w = grids.pop()
-    # Page-locked, so that the copy to the GPU runs beside the computation. Bytes travel, four times fewer than floats.
+    # Page-locked, so that the copy to the GPU runs during the computation. Bytes travel, four times fewer than floats.
     shape = (len(sizes), grid_h * patch_px, grid_w * patch_px, 3)
     canvas = torch.zeros(shape, dtype=torch.uint8, pin_memory=mean.is_cuda)
     for number, (photo, (height, width)) in enumerate(zip(photos, sizes, strict=True)):

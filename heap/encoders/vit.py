@@ -11,21 +11,21 @@ from typing import Literal
 
 import timm
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import PatchEmbed
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from heap.encoders.base import AttentionKind, Encoded, Photos
+from heap.encoders.base import AttentionKind, Encoder, Photos
 from heap.encoders.facets import check_block, read_block, run_block
 from heap.encoders.linear import speed_up
 from heap.encoders.position import Backbone, Position
 from heap.encoders.precision import check_precision
-from heap.encoders.transfer import Transfer, padded_pixels
+from heap.encoders.transfer import Transfer, padded_pixels, pixel_norm
 from heap.encoders.weights import weights_in_words, with_weights
 from heap.errors import EncoderError
 from heap.grid import grid_of
+from heap.receipts import Weights
 from heap.settings.architectures import position_rule, shape_of, timm_name
 from heap.settings.models import VitEncoder
 
@@ -57,13 +57,12 @@ def build(architecture: str) -> Backbone:
     return model
 
 
-class Vit:
-    """A frozen ViT as an `Encoder`: one facet of one block for every patch, and the CLS attention of that block."""
+class Vit(Encoder):
+    """A frozen ViT: one facet of one block for every patch, and the CLS attention of that block."""
 
     attention_kind: AttentionKind = "cls"
-    appearance: tuple[int, int] | None = None
 
-    def __init__(self, model: Backbone, settings: VitEncoder, weights: dict[str, str | None], device: str) -> None:
+    def __init__(self, model: Backbone, settings: VitEncoder, weights: Weights, device: str) -> None:
         """Freeze `model` on `device`.
 
         Raises:
@@ -79,8 +78,8 @@ class Vit:
                 "one (`heap encoders` lists the known)"
             )
         if type(model.patch_embed) is not PatchEmbed:
-            raise EncoderError(f"encoder {name}: patches come from a {type(model.patch_embed).__name__}, "
-                               "expected one projection (PatchEmbed)")  # fmt: skip
+            kind = type(model.patch_embed).__name__
+            raise EncoderError(f"encoder {name}: patches come from a {kind}, expected one projection (PatchEmbed)")
         depth = len(model.blocks)
         if not -depth <= settings.block < depth:
             raise EncoderError(f"encoder block {settings.block} is out of range: {-depth} to {depth - 1}")
@@ -103,20 +102,10 @@ class Vit:
         head_dim = int(model.blocks[self.block].attn.head_dim)
         self.dim = int(model.embed_dim) if settings.facet == "token" else self.heads * head_dim
         self.label = label_of(settings, weights)
-        self.precision_error: dict[str, float] | None = None
-        # Models of other publishers were trained on pixels normalised otherwise (0.5, or CLIP's values).
-        config = getattr(model, "pretrained_cfg", None) or {}
-        self._mean, self._std = (
-            torch.tensor(config.get(key, default), device=device).view(1, 3, 1, 1)
-            for key, default in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD))
-        )
-
-    def encode(self, photos: Photos) -> Encoded:
-        """Encode uint8 photos of one grid, see `Encoder.encode` and `start`."""
-        return self.start(photos).result()
+        self._mean, self._std = pixel_norm(model, device)
 
     def start(self, photos: Photos) -> Transfer:
-        """Begin to encode photos of one grid; on a GPU this returns before the features are there.
+        """Begin to encode uint8 photos of one grid, see `Encoder.start`.
 
         In half precision the first batch is encoded in float32 too, and the difference kept in `precision_error`.
 
@@ -159,21 +148,20 @@ class Vit:
         return facet[:, self.prefix :], attention, facet[:, 0]
 
 
-def label_of(settings: VitEncoder, weights: dict[str, str | None]) -> str:
+def label_of(settings: VitEncoder, weights: Weights) -> str:
     """Return how tables name the encoder: what it is, how it was trained, and random or unverified weights as such."""
     what = f"{settings.architecture} {settings.facet}s of block {settings.block}"
     if settings.supervision is not None:
         what += f", {settings.supervision}"
-    elif shape_of(settings.architecture) is None and weights["source"] != "random":
+    elif shape_of(settings.architecture) is None and weights.source != "random":
         what += ", training not stated"
     return f"{what}, {weights_in_words(weights)}"
 
 
-def load(settings: VitEncoder, weights: dict[str, str | None], device: str) -> Vit:
+def load(settings: VitEncoder, weights: Weights, device: str) -> Vit:
     """Return the encoder of `settings` with the weights that `heap.encoders.weights.locate` found.
 
     Raises:
         EncoderError: see `build`, `Vit` and `with_weights`.
     """
-    model = with_weights(lambda: build(settings.architecture), weights)
-    return Vit(model, settings, weights, device)
+    return Vit(with_weights(lambda: build(settings.architecture), weights), settings, weights, device)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -24,7 +24,7 @@ log = logging.getLogger("heap")
 WEIGHTS_FOLDER = Path("resources/weights")  # of the working folder; see `kept_at`
 
 
-def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str | None]:
+def locate(architecture: str, weights: str, sha256: str | None) -> Weights:
     """Find (for `auto`: download) the weights, read them once, and return their receipt.
 
     Args:
@@ -41,7 +41,7 @@ def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str
             where, to which path.
     """
     if weights == "random":
-        return {"source": "random", "file": None, "sha256": None}
+        return Weights(source="random", file=None, sha256=None)
     stated = None
     if weights == "auto":
         url, name = published(architecture)
@@ -58,7 +58,7 @@ def locate(architecture: str, weights: str, sha256: str | None) -> dict[str, str
             raise EncoderError(f"encoder {architecture}: {path} has sha256 {found}, {words} {expected}")
     read_state(path)
     checksum = "pinned" if sha256 else "published" if stated else "unverified"
-    return {"source": source, "file": str(path), "sha256": found, "checksum": checksum}
+    return Weights(source=source, file=str(path), sha256=found, checksum=checksum)
 
 
 def kept_at(name: str) -> Path:
@@ -109,7 +109,7 @@ def published(architecture: str) -> tuple[str, str]:
     return config.url, config.url.rsplit("/", 1)[1]
 
 
-def read_weights(path: str | Path) -> dict[str, Any]:
+def read_weights(path: str | Path) -> Weights:
     """Read the receipt of an encoder's weights: source, file, sha256.
 
     Raises:
@@ -118,13 +118,13 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     return read_receipt(path, Weights, "the receipt of an encoder's weights", EncoderError)
 
 
-def check_receipt(weights: Mapping[str, str | None]) -> str:
+def check_receipt(weights: Weights) -> str:
     """Return the path of weights that are still the file of their receipt.
 
     Raises:
         EncoderError: no file is named, it is gone, or another one lies under its name since.
     """
-    path = Path(str(weights.get("file")))
+    path = Path(str(weights.file))
     again = "run the weights stage again (`heap weights`, or delete its receipt and run snakemake)"
     try:
         there = path.is_file()
@@ -133,22 +133,20 @@ def check_receipt(weights: Mapping[str, str | None]) -> str:
     if not there:
         raise EncoderError(f"weights file {path} is gone since its receipt was written; {again}")
     # All of it is read in any case, and hashing 350 MB takes less than a second: no need to trust times and sizes.
-    found = file_sha256(path)
-    expected = weights.get("sha256")
-    if found != expected:
+    if (found := file_sha256(path)) != weights.sha256:
         raise EncoderError(
-            f"weights file {path} was replaced: its sha256 is {found}, the receipt says {expected}; {again}"
+            f"weights file {path} was replaced: its sha256 is {found}, the receipt says {weights.sha256}; {again}"
         )
     return str(path)
 
 
-def weights_in_words(weights: Mapping[str, str | None]) -> str:
+def weights_in_words(weights: Weights) -> str:
     """Return what a label says of the weights: random and unverified ones are named so."""
-    if weights["source"] == "random":
+    if weights.source == "random":
         return "RANDOM weights (untrained)"
-    checksum, digits = weights.get("checksum") or "unverified", f"(sha256 {str(weights['sha256'])[:12]})"
-    if weights["source"] == "file":
-        return f"{checksum} file {str(weights['file']).rsplit('/', 1)[-1]} {digits}"
+    checksum, digits = weights.checksum or "unverified", f"(sha256 {str(weights.sha256)[:12]})"
+    if weights.source == "file":
+        return f"{checksum} file {str(weights.file).rsplit('/', 1)[-1]} {digits}"
     return "published weights" if checksum != "unverified" else f"published weights, unverified {digits}"
 
 
@@ -177,7 +175,7 @@ def _download(url: str, path: Path, architecture: str, expected: str | None) -> 
         ) from error
 
 
-def with_weights(build: Callable[[], M], weights: Mapping[str, str | None]) -> M:
+def with_weights(build: Callable[[], M], weights: Weights) -> M:
     """Build a model and load the weights that `locate` found; `random` ones are the same in every run.
 
     Raises:
@@ -186,7 +184,7 @@ def with_weights(build: Callable[[], M], weights: Mapping[str, str | None]) -> M
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         model = build()
-    if weights["source"] != "random":
+    if weights.source != "random":
         path = check_receipt(weights)
         load_state(model, read_state(path), path)
     return model

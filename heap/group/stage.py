@@ -57,11 +57,12 @@ def group(
     chosen = choose_device(device)
     weights, choice = weights_of(head_path)
     head, description = load(weights, chosen)
+    known = reader.receipt.as_json()
     for key in ("encoder", "weights", "dim"):
-        if description[key] != reader.receipt[key]:
+        if description[key] != known[key]:
             raise TrainingError(
                 f"{head_path}: was trained on features of another encoder ({key}: {description[key]}) "
-                f"than {features} holds ({reader.receipt[key]})"
+                f"than {features} holds ({known[key]})"
             )
     # Plain arrays until the end: a data frame a photo would take more memory than all that is in it.
     columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in (*_COLUMNS, "embeddings")}
@@ -75,7 +76,7 @@ def group(
                     values.append(getattr(found, _COLUMNS.get(column, column)))
                 yield found.foreground, found.region
 
-    name = reader.receipt["dataset"]
+    name = reader.receipt.dataset
     sha256 = file_sha256(weights)
     made_by = {"head_sha256": sha256, "model": description["model"], "seed": description["seed"], **choice}
     progress_file = paths.beside(out_maps).parent / f"progress.{name}.json"
@@ -93,8 +94,8 @@ def group(
     info = {
         "dataset": name,
         "model": description["model"],
-        "encoder": reader.receipt["encoder"],
-        "appearance": reader.receipt.get("appearance"),
+        "encoder": reader.receipt.encoder,
+        "appearance": reader.receipt.appearance,
         "tokens": head.settings.num_groups,
         "head_sha256": sha256,
         "seed": description["seed"],

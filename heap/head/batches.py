@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, count, islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +19,9 @@ from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
 from heap.errors import DataError, TrainingError
 from heap.head import priors
-from heap.head.prefetch import Prefetch
+from heap.prefetch import Prefetch
+
+T = TypeVar("T")
 
 # Photos are mixed within this many shuffled shards: 4 are 512 MB at most and mix a thousand photos. While one pool is
 # used the next is read, so streaming takes twice that.
@@ -81,7 +86,7 @@ def photos_to_train_on(reader: FeatureReader, manifest: Path, split: str | None,
         DataError: the manifest is of another dataset, or has no such split.
         TrainingError: there are too few photos.
     """
-    listed, dataset = manifests.read(manifest), reader.receipt["dataset"]
+    listed, dataset = manifests.read(manifest), reader.receipt.dataset
     if listed.info["dataset"] != dataset:
         raise DataError(f"{manifest}: is of {listed.info['dataset']}, but {reader.path} of {dataset}")
     photos = reader.rows_of(listed.rows(split)["image_id"])
@@ -137,37 +142,28 @@ class TrainingSet:
     def batches(self, seed: int, batch_size: int, start: int) -> Iterator[Batch]:
         """Yield batches without end, from batch number `start`; an epoch's incomplete last batch runs into the next.
 
-        A thread reads and collates ahead; `waited_s` grows by what the user had to wait all the same.
+        A thread collates ahead, another reads; `waited_s` grows by what the user had to wait all the same.
         """
-        with Prefetch(self._batches(seed, batch_size, start), _READY) as ahead:
+        with (
+            closing(self._groups(seed, min(batch_size, len(self)), start)) as groups,
+            Prefetch(collate, groups, 1, _READY) as ahead,
+        ):
             for batch in ahead:
                 self.waited_s += ahead.waited_s
                 ahead.waited_s = 0.0
                 yield batch
 
-    def _batches(self, seed: int, batch_size: int, start: int) -> Iterator[Batch]:
-        size = min(batch_size, len(self))
+    def _groups(self, seed: int, size: int, start: int) -> Generator[list[Photo], None, None]:
+        """Yield the photos of each batch; while one pool of photos is used, the next is read."""
+        orders, seen = self.orders(seed, size, start)
+        with Prefetch(self.pool, orders, 1, 1) as pools:
+            yield from regrouped(pools, size, seen)
+
+    def orders(self, seed: int, size: int, start: int) -> tuple[Iterator[list[int]], int]:
+        """Return the pools of `order` without end from the epoch of batch `start`, and what is passed over of them."""
         # After a resume: begin in the epoch that was interrupted and pass over what the killed run has seen of it.
         epoch, seen = divmod(start * size, len(self))
-        waiting: list[Photo] = []
-        with ThreadPoolExecutor(1) as pool:
-            for photos in self._pools(seed, pool, epoch):
-                waiting.extend(photos[seen:])
-                seen = max(0, seen - len(photos))
-                while len(waiting) >= size:
-                    yield collate(waiting[:size])
-                    waiting = waiting[size:]
-
-    def _pools(self, seed: int, pool: ThreadPoolExecutor, epoch: int) -> Iterator[list[Photo]]:
-        """Yield the photos of each pool in order; while one is used, the next is read."""
-        coming: Future[list[Photo]] | None = None
-        while True:  # the consumer stops, not the data
-            for indices in self.order(seed, epoch):
-                following = pool.submit(self.pool, indices)
-                if coming is not None:
-                    yield coming.result()
-                coming = following
-            epoch += 1
+        return chain.from_iterable(self.order(seed, later) for later in count(epoch)), seen
 
     def load(self, indices: list[int]) -> list[Photo]:
         """Return a few photos by their position in the store; streamed ones are read alone, not by whole shards."""
@@ -188,6 +184,13 @@ class TrainingSet:
                 grid = int(grid_h[i]), int(grid_w[i])
                 photos[i] = make_photo(features[rows], attention[rows], *grid, self.variant, i)
         return photos
+
+
+def regrouped(pools: Iterable[list[T]], size: int, skip: int) -> Iterator[list[T]]:
+    """Yield the items of all pools in groups of `size`, without the first `skip`."""
+    items = islice(chain.from_iterable(pools), skip, None)
+    while len(group := list(islice(items, size))) == size:
+        yield group
 
 
 def photo_of(reader: FeatureReader, i: int, variant: str) -> Photo:

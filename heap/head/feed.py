@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from heap.head.batches import Batch, TrainingSet
+from heap.head.batches import Batch, TrainingSet, regrouped
 
 # Share of a GPU's free memory that features may take; the rest is for the head's activations.
 _GPU_SHARE = 0.6
@@ -52,17 +52,9 @@ def fits(data: TrainingSet, free_bytes: int) -> bool:
 
 
 def order_of(data: TrainingSet, seed: int, size: int, start: int) -> Iterator[list[int]]:
-    """Yield the photos of each batch, as `TrainingSet.batches` takes them."""
-    epoch, seen = divmod(start * size, len(data))
-    waiting: list[int] = []
-    while True:
-        for pool in data.order(seed, epoch):
-            waiting.extend(pool[seen:])
-            seen = max(0, seen - len(pool))
-            while len(waiting) >= size:
-                yield waiting[:size]
-                waiting = waiting[size:]
-        epoch += 1
+    """Return the photos of each batch, as `TrainingSet.batches` takes them."""
+    orders, seen = data.orders(seed, size, start)
+    return regrouped(orders, size, seen)
 
 
 class OnDevice:

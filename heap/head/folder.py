@@ -119,10 +119,10 @@ def weights_of(path: str | Path) -> tuple[Path, dict[str, Any]]:
     again = f"delete {path} and run snakemake again, which chooses again"
     if not weights.is_file():
         raise TrainingError(f"{path}: its head {weights} is gone; {again}")
-    if file_sha256(weights) != receipt["head_sha256"]:
+    if file_sha256(weights) != receipt.head_sha256:
         raise TrainingError(f"{weights}: not the head that {path} speaks of (another sha256); {again}")
-    seeds = [row["seed"] for row in receipt["seeds"]]
-    return weights, {"seeds": seeds, "seed_chosen": receipt["seed"], "seed_why": receipt["why"]}
+    seeds = [row.seed for row in receipt.seeds]
+    return weights, {"seeds": seeds, "seed_chosen": receipt.seed, "seed_why": receipt.why}
 
 
 def describe(weights: Path) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def train(
         reader = FeatureReader(features)
         photos = photos_to_train_on(reader, manifest, stage["train_split"], stage["min_train_images"], name)
         data = TrainingSet(reader, photos, settings.loss.variant, settings.resident_gb)
-        identity = folder.identity(stage, reader.receipt["fingerprint"], list(reader.images["image_id"].iloc[photos]))
+        identity = folder.identity(stage, reader.receipt.fingerprint, list(reader.images["image_id"].iloc[photos]))
         checkpoint = Checkpoint(out.with_name("checkpoint.pt"), f"{identity} seed {seed}")
-        log.info("training %s, seed %d, on %d photos, %s, on %s", name, seed, len(data), reader.receipt["encoder"], on)
+        log.info("training %s, seed %d, on %d photos, %s, on %s", name, seed, len(data), reader.receipt.encoder, on)
         progress = out.with_name("progress.json")
         try:
             head, rows, fitted = fit(data, reader.dim, settings, on, seed, checkpoint, progress, f"training {name}")
@@ -78,16 +78,16 @@ def train(
     with atomic_path(history) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
     folder.save_survey(survey, maps)
-    same = ("encoder", "encoder_settings", "attention_kind", "weights")
+    same = {"encoder", "encoder_settings", "attention_kind", "weights"}
     description = {
-        **{key: reader.receipt[key] for key in same},
+        **reader.receipt.model_dump(include=same, exclude_unset=True),
         "model": name,
         "seed": seed,
         "dim": reader.dim,
         "train": fitted.model_dump(mode="json"),
         "trained_on": {
-            "dataset": reader.receipt["dataset"], "split": stage["train_split"], "photos": len(data),
-            "fingerprint": reader.receipt["fingerprint"],
+            "dataset": reader.receipt.dataset, "split": stage["train_split"], "photos": len(data),
+            "fingerprint": reader.receipt.fingerprint,
         },
         "device": on,
         "threads": TRAINING_THREADS,

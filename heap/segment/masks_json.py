@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from heap.errors import DataError
-from heap.receipts import Positive, Receipt, read_receipt
+from heap.files import read_json
+from heap.receipts import Positive, Receipt, check
 
 
 class _Info(Receipt):
@@ -55,7 +56,8 @@ def read_masks(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: it is missing, or something else; names the file and the first wrong key.
     """
-    masks = read_receipt(path, MasksJson, "the COCO instances of a dataset")
+    masks: dict[str, Any] = read_json(path)
+    check(masks, MasksJson, f"{path}: not the COCO instances of a dataset")
     known = {image["id"] for image in masks["images"]}
     strays = [n for n, one in enumerate(masks["annotations"]) if one["image_id"] not in known]
     if strays:

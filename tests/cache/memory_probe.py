@@ -17,26 +17,23 @@ from tiny_cache import Tiny
 from heap.cache import extract as stage
 from heap.cache import plan
 from heap.cache.verify import verify_files
-from heap.encoders.base import Encoded
-from heap.files import read_json
+from heap.encoders.base import Computed, Encoded, Encoder
 from heap.head.batches import TrainingSet
+from heap.receipts import Weights
 
 SIDE_PX, PATCH_PX, DIM, HEADS = 224, 8, 384, 6
 SHARD_BYTES = 4 * 2**20  # 6 photos: even the small set is many shards
 
 
-class Drawn:
-    appearance = None
+class Drawn(Encoder):
     label, patch_px, dim, heads, attention_kind = "drawn at random (a test)", PATCH_PX, DIM, HEADS, "cls"
+    weights = Weights(source="none", sha256=None)
 
-    def __init__(self) -> None:
-        self.weights = {"source": "none", "file": None, "sha256": None}
-
-    def encode(self, photos: np.ndarray) -> Encoded:
+    def start(self, photos: np.ndarray) -> Computed:
         rng = np.random.default_rng(0)
         count, patches = len(photos), (SIDE_PX // PATCH_PX) ** 2
         features = rng.standard_normal((count, patches, DIM), np.float32)
-        return Encoded(features, rng.random((count, patches, HEADS), np.float32), features[:, 0])
+        return Computed(Encoded(features, rng.random((count, patches, HEADS), np.float32), features[:, 0]))
 
 
 def peak_mb() -> float:
@@ -66,7 +63,7 @@ def main(folder: Path, photos: int) -> None:
     reader = tiny.gather()
     peaks["gather"] = peak_mb()
     forget_peak()
-    assert list(verify_files(reader.folder, "set", read_json(tiny.receipt))) == []
+    assert list(verify_files(reader.folder, "set", reader.receipt)) == []
     peaks["verify"] = peak_mb()
     forget_peak()
     training = TrainingSet(reader, None, "robust", resident_gb=0.001)
@@ -77,7 +74,7 @@ def main(folder: Path, photos: int) -> None:
     batches.close()
     peaks["train"] = peak_mb()
     size = sum(path.stat().st_size for path in reader.folder.rglob("*") if path.is_file())
-    print(json.dumps({"peaks": peaks, "store_mb": size / 1e6, "shards": reader.receipt["shards"]}))
+    print(json.dumps({"peaks": peaks, "store_mb": size / 1e6, "shards": reader.receipt.shards}))
 
 
 if __name__ == "__main__":

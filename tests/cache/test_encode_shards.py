@@ -18,9 +18,10 @@ from heap.cache import pipeline
 from heap.cache.pipeline import batches_of, encode_shards
 from heap.cache.plan import Plan, plan
 from heap.cache.store import FeatureStore, read_rows
-from heap.encoders.base import Encoded, Photos
+from heap.encoders.base import Computed, Encoded, Encoder, Photos
 from heap.errors import CacheError, PhotoError
 from heap.grid import grid_of
+from heap.receipts import Weights
 
 PATCH = 8
 
@@ -35,24 +36,24 @@ def laid(sizes: list[tuple[int, int]]) -> Plan:
     return plan(table, PATCH, 4, lambda h, w: (h, w))
 
 
-class Means:
+class Means(Encoder):
     """An encoder of two values a patch: the mean pixel of its photo, and the patch's number."""
 
     label, patch_px, dim, heads = "means", PATCH, 2, 1
-    attention_kind = "cls"
+    attention_kind, weights = "cls", Weights(source="none")
 
     def __init__(self) -> None:
-        self.weights: dict[str, str | None] = {"source": "none", "sha256": None}
         self.batches: list[list[tuple[int, ...]]] = []
         self.thread = threading.get_ident()
 
-    def encode(self, photos: Photos) -> Encoded:
+    def start(self, photos: Photos) -> Computed:
         assert threading.get_ident() == self.thread
         self.batches.append([photo.shape for photo in photos])
         (grid,) = {grid_of(*photo.shape[:2], PATCH) for photo in photos}
         n = grid[0] * grid[1]
         features = np.stack([np.stack([np.full(n, photo.mean()), np.arange(n)], 1) for photo in photos])
-        return Encoded(features.astype(np.float32), np.ones((len(photos), n, 1), np.float32), features.mean(axis=1))
+        attention = np.ones((len(photos), n, 1), np.float32)
+        return Computed(Encoded(features.astype(np.float32), attention, features.mean(axis=1)))
 
 
 def read(photo: Any) -> np.ndarray:
@@ -182,12 +183,12 @@ def test_a_shard_that_cannot_be_written_stops_the_work_and_keeps_the_others(
 @pytest.mark.parametrize("value", [np.nan, 70000.0])
 def test_features_that_float16_cannot_hold_are_refused_with_the_photo_s_name(tmp_path: Path, value: float) -> None:
     class Wild(Means):
-        def encode(self, photos: Photos) -> Encoded:
-            encoded = super().encode(photos)
+        def start(self, photos: Photos) -> Computed:
+            computed = super().start(photos)
             for number, photo in enumerate(photos):
                 if photo[0, 0, 0] == 17:
-                    encoded.features[number, 0, 0] = value
-            return encoded
+                    computed.encoded.features[number, 0, 0] = value
+            return computed
 
     layout = laid(SIZES)
     with pytest.raises(CacheError, match="17: features are not finite or exceed"):

@@ -99,8 +99,8 @@ def test_eight_bits_are_read_back_as_floats_and_are_another_store(world: World) 
     world.freeze({"kind": "descriptors", "storage": "uint8"})
     world.extract(to="coded")
     coded = world.gather(to="coded")
-    assert (exact.receipt["storage"], coded.receipt["storage"]) == ("float16", "uint8")
-    assert exact.receipt["fingerprint"] != coded.receipt["fingerprint"]
+    assert (exact.receipt.storage, coded.receipt.storage) == ("float16", "uint8")
+    assert exact.receipt.fingerprint != coded.receipt.fingerprint
     sizes = [sum(p.stat().st_size for p in (r.folder / "features").rglob("*")) for r in (exact, coded)]
     assert sizes[1] < 0.7 * sizes[0]  # small photos: the index and the checksums count
     order = [list(coded.images["image_id"]).index(name) for name in exact.images["image_id"]]
@@ -110,7 +110,7 @@ def test_eight_bits_are_read_back_as_floats_and_are_another_store(world: World) 
         assert (np.abs(found - values) <= np.ptp(values, axis=0) * 0.502 / 255 + 0.001 * np.abs(values)).all()
         np.testing.assert_array_equal(coded.attention(j), exact.attention(i))
         np.testing.assert_array_equal(coded.cls(j), exact.cls(i))
-    for shard in range(coded.receipt["shards"]):
+    for shard in range(coded.receipt.shards):
         features, _, start = coded.shard(shard)
         for j in np.flatnonzero(coded.images["shard"] == shard):
             first = coded.images["offset"].iat[j] - start
@@ -168,9 +168,9 @@ def test_a_photo_torn_in_the_middle_is_skipped_counted_and_named(world: World) -
     world.extract()
     reader = world.gather()
     assert len(reader) == PHOTOS
-    (skipped,) = reader.receipt["skipped"]
-    assert skipped["image_id"] == "torn"
-    assert "torn.jpg" in skipped["reason"]
+    (skipped,) = reader.receipt.skipped
+    assert skipped.image_id == "torn"
+    assert "torn.jpg" in skipped.reason
     world.freeze(on_bad_image="fail")
     shutil.rmtree(world.folder / "store")
     with pytest.raises(PhotoError, match=r"torn\.jpg"):
@@ -264,7 +264,9 @@ def test_an_edit_that_may_change_features_makes_another_store(
             model = vit.build(base["architecture"]) if base is VIT else cnn.build(CnnEncoder(**base))
             torch.save(model.state_dict(), encoder["weights"])
         if encoder["kind"] != "descriptors":
-            write_json(world.folder / "weights.json", locate(encoder["architecture"], encoder["weights"], None))
+            write_json(
+                world.folder / "weights.json", locate(encoder["architecture"], encoder["weights"], None).as_json()
+            )
         world.freeze(encoder, **edit.get("dataset", {}))
         fingerprint = world.extract()["fingerprint"]
         world.gather()

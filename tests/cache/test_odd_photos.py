@@ -96,7 +96,7 @@ def test_every_good_photo_is_encoded_as_it_looks(tmp_path: Path, monkeypatch: py
     tiny.freeze(on_bad_image="fail", max_px=None)
     tiny.list_photos("fail")
     reader = tiny.make()
-    assert reader.receipt["skipped"] == []
+    assert reader.receipt.skipped == []
     encoder = open_encoder(tiny.config.encoders["descriptors"], {}, "cpu")
     found = {row.path: i for i, row in enumerate(reader.images.itertuples())}
     assert set(found) == {*GOOD, "00.png"}
@@ -116,12 +116,12 @@ def test_every_bad_photo_is_left_out_counted_and_listed_with_its_reason(tmp_path
     tiny.list_photos()
     reader = tiny.make()
     assert reader.images["path"].tolist() == ["00.png", "folder.jpg/inside.jpg"]
-    told = {Path(item["reason"].split(": ")[0]).name: item["reason"] for item in reader.receipt["skipped"]}
+    told = {Path(item.reason.split(": ")[0]).name: item.reason for item in reader.receipt.skipped}
     for name, (_, reason) in BAD.items():
         assert reason in told[name], told[name]
     assert set(told) == {*BAD, "loop.jpg.other.jpg"}
-    assert reader.receipt["images"] == 2
-    assert reader.receipt["rows_per_shard"] < 100, "the bomb sized no shard"
+    assert reader.receipt.as_json()["images"] == 2
+    assert reader.receipt.rows_per_shard < 100, "the bomb sized no shard"
 
 
 @pytest.mark.parametrize("name", BAD)

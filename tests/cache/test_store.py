@@ -48,7 +48,7 @@ def write_store(folder: Path, photos: int = 40, skip: str = "") -> tuple[Feature
         folder / "set.json",
         {
             "dataset": "set", "fingerprint": "abc", "encoder": "none", "patch_px": 8, "dim": DIM, "heads": HEADS,
-            "attention_kind": "cls", "weights": {}, "rows_per_shard": layout.rows_per_shard,
+            "attention_kind": "cls", "weights": {"source": "random"}, "rows_per_shard": layout.rows_per_shard,
             "skipped": store.skipped(), "shards": layout.shards,
         },
     )  # fmt: skip
@@ -57,7 +57,7 @@ def write_store(folder: Path, photos: int = 40, skip: str = "") -> tuple[Feature
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     reader, values = write_store(tmp_path)
-    assert reader.receipt["shards"] > 1
+    assert reader.receipt.shards > 1
     for i, name in enumerate(reader.images["image_id"]):
         np.testing.assert_array_equal(reader.features(i), values[name].astype(np.float32))
         assert reader.attention(i).shape == (reader.patches(i), HEADS)
@@ -76,7 +76,7 @@ def test_skipped_photos_are_not_listed(tmp_path: Path) -> None:
     reader, _ = write_store(tmp_path, skip="i7")
     assert "i7" not in set(reader.images["image_id"])
     assert len(reader) == 39
-    assert reader.receipt["skipped"] == [{"image_id": "i7", "reason": "torn"}]
+    assert [item.as_json() for item in reader.receipt.skipped] == [{"image_id": "i7", "reason": "torn"}]
 
 
 def test_one_flipped_byte_is_found(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_the_disk_is_named_and_after_mounting_it_the_same_command_goes_on(tmp_pa
     away.rename(tiny.photos)
     tiny.extract()
     reader = tiny.gather()
-    assert reader.receipt["skipped"] == []
+    assert reader.receipt.skipped == []
     whole = Tiny(tmp_path / "whole", photos=6)
     whole.freeze(on_bad_image=on_bad_image)
     assert payload(reader.folder) == payload(whole.make().folder)

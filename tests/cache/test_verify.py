@@ -134,7 +134,7 @@ def test_a_store_of_another_encoder_is_named_though_every_checksum_holds(tiny: T
     reader = FeatureReader(tiny.receipt)
     array = zarr.open_array(reader.folder / "features", mode="r+")
     array[:] = np.asarray(array[:])[:, ::-1]
-    for shard in range(reader.receipt["shards"]):
+    for shard in range(reader.receipt.shards):
         note = read_sealed(note_path(reader.folder, shard))
         note["files"] = {path: stamp(reader.folder / path) for path in note["files"]}
         write_note(note_path(reader.folder, shard), note)

@@ -14,6 +14,7 @@ from heap.cache.reader import FeatureReader
 from heap.data import manifest
 from heap.encoders.weights import locate
 from heap.files import read_json, write_json
+from heap.receipts import Weights
 from heap.settings import frozen_text, parse
 from heap.settings.config import read
 from heap.settings.datasets import FolderDataset
@@ -44,7 +45,7 @@ class Tiny:
     def freeze(self, weights: str = "random", **edits: Any) -> None:
         raw = read(REPOSITORY / "config/config.yaml")
         if self.encoder == "descriptors":
-            receipt: dict[str, Any] = {"source": "none", "file": None, "sha256": None}
+            receipt = Weights(source="none", file=None, sha256=None)
         else:
             # Photo by photo, because in larger batches the last bit of a value may differ.
             tiny = {"kind": "vit", "architecture": self.encoder, "weights": weights, "batch_size": 1}
@@ -55,7 +56,7 @@ class Tiny:
         self.config = parse(raw)
         for file, name in (("frozen", "extract"), ("means", "extract_means")):
             (self.folder / f"{file}.json").write_text(frozen_text(self.config, name, "photos"))
-        write_json(self.folder / "weights.json", receipt)
+        write_json(self.folder / "weights.json", receipt.as_json())
 
     def list_photos(self, policy: str = "skip") -> manifest.Manifest:
         made = manifest.build(FolderDataset(layout="folder", on_bad_image=policy), "set", self.photos)

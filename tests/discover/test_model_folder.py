@@ -318,7 +318,7 @@ def test_weights_of_another_checksum_are_refused_and_both_named(model: Model, tm
     parts = with_vit(model.parts, recorded)
     encoder, batch = open_for(parts, "cpu", file, None)
     assert (encoder.dim, batch) == (192, 8)
-    assert encoder.weights["sha256"] == recorded["sha256"]
+    assert encoder.weights.sha256 == recorded["sha256"]
     with pytest.raises(ModelError) as error:
         open_for(parts, "cpu", other, None)
     assert file_sha256(file) in str(error.value)

@@ -20,6 +20,7 @@ from timm.models.vision_transformer import VisionTransformer
 from heap.encoders import vit
 from heap.encoders.position import interpolate_position
 from heap.errors import EncoderError
+from heap.receipts import Weights
 from heap.settings.architectures import ARCHITECTURES, PositionRule, position_rule
 from heap.settings.models import VitEncoder
 
@@ -67,7 +68,7 @@ def encoder(model: Any, facet: str, block: int = -1, architecture: str = "tiny")
     settings = VitEncoder.model_validate(
         {"kind": "vit", "architecture": architecture, "weights": "random", "facet": facet, "block": block}
     )
-    return vit.Vit(model, settings, {"source": "random", "file": None, "sha256": None}, "cpu")
+    return vit.Vit(model, settings, Weights(source="random"), "cpu")
 
 
 def photos(height: int, width: int, count: int = 2) -> Any:

@@ -17,9 +17,10 @@ from heap.encoders.base import Encoder
 from heap.encoders.open import open_encoder
 from heap.encoders.weights import locate
 from heap.errors import EncoderError
+from heap.receipts import Weights
 from heap.settings.models import CnnEncoder
 
-RANDOM = {"source": "random", "file": None, "sha256": None}
+RANDOM = Weights(source="random")
 
 
 def settings(**changed: Any) -> CnnEncoder:
@@ -129,7 +130,7 @@ def test_the_label_says_how_the_file_was_trained(tmp_path: Path) -> None:
     label = open_encoder(chosen, receipt, "cpu").label
     assert label == (
         "CNN mobilenetv2_100 stages 3+4, SUPERVISED on ImageNet, unverified file mobile.safetensors "
-        f"(sha256 {str(receipt['sha256'])[:12]})"
+        f"(sha256 {str(receipt.sha256)[:12]})"
     )
     random = cnn.label_of(settings(), RANDOM)
     assert "RANDOM weights" in random

@@ -25,7 +25,7 @@ def cosine(one: npt.NDArray[np.float32], two: npt.NDArray[np.float32]) -> float:
 def test_it_is_an_encoder_and_says_that_it_is_hand_made() -> None:
     encoder: Encoder = ENCODER
     assert encoder.label == "descriptors (hand-made, no training)"
-    assert encoder.weights == {"source": "none", "sha256": None}
+    assert encoder.weights.as_json() == {"source": "none", "sha256": None}
     assert encoder.attention_kind == "centre_border_prior"
     assert encoder.dim % 4 == 0  # the head's default of 4 attention heads must divide it
 

@@ -11,13 +11,14 @@ from timm.models.vision_transformer import VisionTransformer
 
 from heap.encoders.base import Encoded
 from heap.encoders.descriptors import Descriptors
-from heap.encoders.precision import check_precision, error_of, largest_error, precision_error
+from heap.encoders.precision import check_precision, largest_error, precision_error
 from heap.encoders.transfer import Transfer
 from heap.encoders.vit import Vit
 from heap.errors import EncoderError
+from heap.receipts import Weights
 from heap.settings.models import DescriptorEncoder, VitEncoder
 
-RANDOM = {"source": "random", "file": None, "sha256": None}
+RANDOM = Weights(source="random")
 
 
 def encoded(features: list[float], attention: list[float]) -> Encoded:
@@ -86,13 +87,13 @@ def test_half_precision_measures_its_first_batch_once(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Vit, "start_as", watched)
     photos = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     encoder.encode(photos)
-    first = error_of(encoder)
+    first = encoder.precision_error
     encoder.encode(photos)
     assert asked == ["bfloat16", "float32", "bfloat16"]
     assert first is not None
-    assert first == error_of(encoder)
+    assert first == encoder.precision_error
     assert first["photos"] == 2
-    assert error_of(Descriptors(DescriptorEncoder(kind="descriptors"))) is None
+    assert Descriptors(DescriptorEncoder(kind="descriptors")).precision_error is None
 
 
 def test_half_precision_on_the_cpu_is_refused() -> None:

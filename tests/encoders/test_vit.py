@@ -14,6 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from heap.encoders import vit, weights
 from heap.errors import EncoderError
+from heap.receipts import Weights
 from heap.settings.models import VitEncoder
 
 # What the golden README allows; a LayerNorm epsilon of 1e-5 in place of 1e-6 alone costs 5e-5.
@@ -33,7 +34,7 @@ def golden_encoder(golden: Path, patch: int, facet: str = "key") -> vit.Vit:
     weights.load_state(model, weights.read_state(path), str(path))
     # The architecture names the position rule; the model is the tiny one of the kit.
     settings = VitEncoder(kind="vit", architecture=f"dino_vits{patch}", weights=str(path), facet=facet)
-    return vit.Vit(model, settings, {"source": "file", "file": str(path), "sha256": "0" * 64}, "cpu")
+    return vit.Vit(model, settings, Weights(source="file", file=str(path), sha256="0" * 64), "cpu")
 
 
 def far(found: np.ndarray, expected: np.ndarray) -> float:
@@ -106,26 +107,24 @@ def test_pinned_checksum_decides(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(EncoderError, match="the config pins"):
         weights.locate("dino_vits8", str(path), "0" * 64)
-    assert weights.locate("dino_vits8", str(path), None)["sha256"] is not None
+    assert weights.locate("dino_vits8", str(path), None).sha256 is not None
 
 
 def test_labels_tell_random_and_unverified() -> None:
     settings = VitEncoder(kind="vit", architecture="dino_vits8")
-    assert "RANDOM weights" in vit.label_of(settings, {"source": "random", "file": None, "sha256": None})
-    label = vit.label_of(settings, {"source": "file", "file": "/x/mine.pth", "sha256": "ab" * 32})
+    assert "RANDOM weights" in vit.label_of(settings, Weights(source="random"))
+    label = vit.label_of(settings, Weights(source="file", file="/x/mine.pth", sha256="ab" * 32))
     assert "unverified file mine.pth" in label
 
 
 def test_block_out_of_range_tells_the_range() -> None:
     settings = VitEncoder(kind="vit", architecture="tiny", block=5)
     with pytest.raises(EncoderError, match="-3 to 2"):
-        vit.Vit(tiny(8, 48, 3, 3), settings, {"source": "random", "file": None, "sha256": None}, "cpu")
+        vit.Vit(tiny(8, 48, 3, 3), settings, Weights(source="random"), "cpu")
 
 
 def test_sizes_of_one_grid_share_a_batch_exactly() -> None:
-    encoder = vit.Vit(
-        tiny(8, 48, 3, 3), VitEncoder(kind="vit", architecture="tiny"), {"source": "random", "file": None}, "cpu"
-    )
+    encoder = vit.Vit(tiny(8, 48, 3, 3), VitEncoder(kind="vit", architecture="tiny"), Weights(source="random"), "cpu")
     rng = np.random.default_rng(0)
     photos = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((40, 56), (37, 50), (33, 49), (40, 51))]
     together = encoder.encode(photos)

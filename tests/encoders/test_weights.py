@@ -22,6 +22,7 @@ from heap.encoders import vit, weights
 from heap.encoders.layouts import to_timm
 from heap.encoders.position import Position
 from heap.errors import EncoderError, FetchError
+from heap.receipts import Weights
 from heap.settings.models import VitEncoder
 
 SMALL: dict[str, Any] = {
@@ -80,7 +81,7 @@ def test_an_official_checkpoint_gives_the_official_tokens(tmp_path: Path) -> Non
     state = official_dinov2(noisy(reg(), 1))
     model = load(reg(), state, tmp_path / "official.pth")
     settings = VitEncoder(kind="vit", architecture="tiny", weights="random")
-    encoder = vit.Vit(model, settings, {"source": "random", "file": None, "sha256": None}, "cpu")
+    encoder = vit.Vit(model, settings, Weights(source="random"), "cpu")
     patches = torch.randn(1, 16, 4, 4)
     tokens, _ = encoder.position.tokens(patches)
     flat = patches.flatten(2).transpose(1, 2)
@@ -277,10 +278,10 @@ def test_offline_the_error_says_what_from_where_to_which_path(tmp_path: Path, mo
         weights.locate("dinov2_vits14", "auto", None)
     torch.save({"a": ZEROS}, path)
     receipt = weights.locate("dinov2_vits14", "auto", None)
-    assert receipt["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert receipt["checksum"] == "unverified"
-    assert weights.locate("dinov2_vits14", "auto", receipt["sha256"])["checksum"] == "pinned"
-    assert receipt["source"] == "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"
+    assert receipt.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert receipt.checksum == "unverified"
+    assert weights.locate("dinov2_vits14", "auto", receipt.sha256).checksum == "pinned"
+    assert receipt.source == "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_a_download_gets_its_name_once_it_is_a_checkpoint(
     monkeypatch.setattr("heap.data.download.download", serve)
     monkeypatch.setattr(weights, "published", lambda _: (url, "net.pth"))
     if told is None:
-        assert weights.locate("net", "auto", None)["checksum"] == "unverified"
+        assert weights.locate("net", "auto", None).checksum == "unverified"
     else:
         with pytest.raises(EncoderError, match=told):
             weights.locate("net", "auto", None)
@@ -326,7 +327,7 @@ def test_a_checksum_that_the_publisher_states_in_the_name(tmp_path: Path, monkey
     torch.save({"a": ZEROS}, path)
     digits = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(weights, "published", lambda _: (f"https://x.org/net-{digits[:8]}.pth", "net.pth"))
-    assert weights.locate("net", "auto", None)["checksum"] == "published"
+    assert weights.locate("net", "auto", None).checksum == "published"
     monkeypatch.setattr(weights, "published", lambda _: ("https://x.org/net-00000000.pth", "net.pth"))
     with pytest.raises(EncoderError, match=r"net\.pth has sha256 .*its publisher states 00000000"):
         weights.locate("net", "auto", None)
@@ -350,12 +351,11 @@ def test_a_file_replaced_under_the_same_name_is_noticed(tmp_path: Path, monkeypa
 
 
 def test_labels_carry_how_the_encoder_was_trained() -> None:
-    published: dict[str, str | None] = {
-        "source": "https://x/y.pth", "file": "y.pth", "sha256": "0" * 64, "checksum": "published",
-    }  # fmt: skip
-    assert weights.weights_in_words({**published, "checksum": "pinned"}) == "published weights"
-    for unknown in ({**published, "checksum": "unverified"}, {k: v for k, v in published.items() if k != "checksum"}):
-        assert weights.weights_in_words(unknown) == "published weights, unverified (sha256 000000000000)"
+    published = Weights(source="https://x/y.pth", file="y.pth", sha256="0" * 64, checksum="published")
+    assert weights.weights_in_words(published.model_copy(update={"checksum": "pinned"})) == "published weights"
+    for unknown in ("unverified", None):
+        words = weights.weights_in_words(published.model_copy(update={"checksum": unknown}))
+        assert words == "published weights, unverified (sha256 000000000000)"
     known = VitEncoder(kind="vit", architecture="dino_vits8")
     assert vit.label_of(known, published) == "dino_vits8 keys of block -1, published weights"
     other = VitEncoder(kind="vit", architecture="vit_small_patch16_224")

@@ -94,7 +94,7 @@ def test_a_perfect_method_and_a_trivial_one(bench: Bench) -> None:
 
     assert about["settings"]["benchmark"]["methods"] == METHODS
     assert about["datasets"]["tiny"]["maps"]["heap"]["encoder"] == "planted"
-    assert about["datasets"]["tiny"]["maps"]["heap"]["weights"] == {"sha256": "a" * 64}
+    assert about["datasets"]["tiny"]["maps"]["heap"]["weights"] == {"source": "random", "sha256": "a" * 64}
     assert about["datasets"]["tiny"]["maps"]["heap"]["head_sha256"] == "b" * 64
     assert not list(bench.folder.glob("progress*"))
 

@@ -119,7 +119,8 @@ class Bench:
             receipt,
             {
                 **info, "patch_px": PATCH_PX, "dim": DIM, "heads": 1, "attention_kind": "cls", "skipped": skipped,
-                "weights": {"sha256": "a" * 64}, "rows_per_shard": layout.rows_per_shard, "shards": layout.shards,
+                "weights": {"source": "random", "sha256": "a" * 64}, "rows_per_shard": layout.rows_per_shard,
+                "shards": layout.shards,
             },
         )  # fmt: skip
         return receipt
