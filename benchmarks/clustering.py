@@ -29,6 +29,7 @@ from measuring import in_turns, ratio, show
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_info
 
+from heap.cache.maps import MapReceipt
 from heap.cluster import index as region_index
 from heap.cluster import stage
 from heap.cluster import table as cluster_table
@@ -142,7 +143,7 @@ class EvenMaps:
 
     def __init__(self, photos: npt.NDArray[np.object_]) -> None:
         """Make maps of these photos."""
-        self.receipt = {"dataset": "million", "patch_px": PATCH_PX}
+        self.receipt = MapReceipt.model_construct(dataset="million", patch_px=PATCH_PX)
         self.images = pd.DataFrame({"image_id": photos})
         across = np.arange(GRID) // 8
         self._tokens = (4 * across[:, None] + across[None]).astype(np.int16)

@@ -29,9 +29,11 @@ import pandas as pd
 from measuring import PHOTOS, photo_files, show
 
 from heap.cache.maps import MapReader, write_maps
+from heap.cache.reader import FeatureReceipt
 from heap.cluster.table import Clusters
 from heap.data.manifest import Manifest
 from heap.data.photos import photo_size
+from heap.receipts import Weights
 from heap.report.browse import browse
 from heap.report.photos import Found
 from heap.report.stage import Section, render
@@ -61,10 +63,10 @@ def planted(folder: Path, files: list[Path], count: int) -> Found:
             nearest = np.hypot(y[..., None] - centres[:, 0], x[..., None] - centres[:, 1]).argmin(-1)
             yield np.full(y.size, 0.5, np.float32), nearest.ravel().astype(np.int16)
 
-    receipt = {
-        "dataset": "planted", "encoder": "none", "patch_px": PATCH_PX, "attention_kind": "cls", "skipped": [],
-        "weights": {"source": "random"}, "fingerprint": "0",
-    }  # fmt: skip
+    receipt = FeatureReceipt.model_construct(
+        dataset="planted", encoder="none", patch_px=PATCH_PX, attention_kind="cls", skipped=[],
+        weights=Weights(source="random"), fingerprint="0",
+    )  # fmt: skip
     path = folder / "maps/planted.json"
     write_maps(path, SimpleNamespace(receipt=receipt, images=images), "heap", maps(), {"model": "none"})  # type: ignore[arg-type]
     total = count * REGIONS

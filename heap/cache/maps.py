@@ -33,7 +33,7 @@ _DESCRIBING = (IMAGES, "foreground/zarr.json", "region/zarr.json")
 
 
 class MapReceipt(Receipt):
-    """What is told of a method's patch maps."""
+    """What is known of a method's patch maps; of a head's also its seed, model and sha256."""
 
     store: Annotated[str, Field(pattern=r"^[\w.-]+\.zarr$")]
     method: str
@@ -145,18 +145,18 @@ class MapReader:
     """The maps that a receipt stands for.
 
     Attributes:
-        receipt: method, dataset, encoder (its label), patch_px, fingerprint of the features, skipped, ...
+        receipt: method, dataset, encoder (its label), fingerprint of the features, photos that were skipped, ...
         images: one row a photo, as in `FeatureReader.images`.
     """
 
     def __init__(self, receipt: str | Path) -> None:
         path = Path(receipt)
-        self.receipt = read_receipt(path, MapReceipt, "the receipt of patch maps", CacheError).as_json()
-        self.folder = paths.beside(path) / self.receipt["store"]
-        if set(self.receipt["files"]) != set(_DESCRIBING):
+        self.receipt = read_receipt(path, MapReceipt, "the receipt of patch maps", CacheError)
+        self.folder = paths.beside(path) / self.receipt.store
+        if set(self.receipt.files) != set(_DESCRIBING):
             raise CacheError(f"{path}: not the receipt of patch maps (files: expected {', '.join(_DESCRIBING)})")
-        for name, written in self.receipt["files"].items():
-            if not unchanged(self.folder / name, written):
+        for name, written in self.receipt.files.items():
+            if not unchanged(self.folder / name, written.as_json()):
                 raise CacheError(f"{self.folder / name}: is gone, damaged, or of other maps than {path}; {_AGAIN}")
         self.images: pd.DataFrame = parquet.read(self.folder / IMAGES, "the plan of patch maps").to_pandas()
         self._foreground = open_array(self.folder, "foreground")
@@ -179,14 +179,14 @@ class MapReader:
         Raises:
             CacheError: the method has no regions; or it is damaged, or gone.
         """
-        if not self.receipt["regions"]:
-            raise CacheError(f"{self.folder}: method {self.receipt['method']} has no regions")
+        if not self.receipt.regions:
+            raise CacheError(f"{self.folder}: method {self.receipt.method} has no regions")
         return self._read(self._region, i)
 
     def grid(self, i: int) -> PatchGrid:
         """Return where the patches of photo `i` lie."""
         height, width, input_h, input_w = (int(self.images[name].iat[i]) for name in _SIZES)
-        return PatchGrid((height, width), (input_h, input_w), int(self.receipt["patch_px"]))
+        return PatchGrid((height, width), (input_h, input_w), self.receipt.patch_px)
 
     def _read(self, array: Any, i: int) -> npt.NDArray[Any]:
         start = int(self.images["offset"].iat[i])

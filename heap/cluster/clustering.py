@@ -126,7 +126,7 @@ def _places(
     Raises:
         DataError: a photo has no map.
     """
-    dataset = maps.receipt["dataset"]
+    dataset = maps.receipt.dataset
     row_of = {image_id: row for row, image_id in enumerate(maps.images["image_id"])}
     owner, areas = np.arange(len(out)), np.zeros(len(out), dtype=np.int64)
     boxes = np.zeros((len(out), 4), dtype=np.int32)

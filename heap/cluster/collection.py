@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from heap.cache.maps import MapReader
+from heap.cache.maps import MapReader, MapReceipt
 from heap.errors import DataError
 from heap.grid import PatchGrid
 from heap.group import regions as region_table
@@ -28,7 +28,7 @@ class Maps(Protocol):
     """What is read of a method's patch maps, of one dataset (`heap.cache.maps.MapReader`) or of several."""
 
     @property
-    def receipt(self) -> dict[str, Any]:
+    def receipt(self) -> MapReceipt:
         """Method, dataset, encoder, patch_px."""
 
     @property
@@ -56,14 +56,14 @@ class JoinedMaps:
         Raises:
             DataError: they have patches of different sizes.
         """
-        self.receipt: dict[str, Any] = {**readers[0].receipt, "dataset": name}
+        self.receipt = readers[0].receipt.model_copy(update={"dataset": name})
         frames = []
         for reader in readers:
-            dataset, patch_px = reader.receipt["dataset"], reader.receipt["patch_px"]
-            if patch_px != self.receipt["patch_px"]:
+            dataset, patch_px = reader.receipt.dataset, reader.receipt.patch_px
+            if patch_px != self.receipt.patch_px:
                 raise DataError(
-                    f"collections.{name}: patches of {patch_px} px in {dataset}, of {self.receipt['patch_px']} px in "
-                    f"{readers[0].receipt['dataset']}"
+                    f"collections.{name}: patches of {patch_px} px in {dataset}, of {self.receipt.patch_px} px in "
+                    f"{readers[0].receipt.dataset}"
                 )
             frames.append(reader.images.assign(image_id=dataset + ":" + reader.images["image_id"].astype(object)))
         self.images = pd.concat(frames, ignore_index=True)

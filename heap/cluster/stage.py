@@ -46,7 +46,7 @@ def cluster(frozen: Path, regions: Sequence[Path], maps: Sequence[Path], out_par
     else:
         found, of_dataset, image_ids = collection.read(str(settled["name"]), regions)
         datasets, reader = list(dict.fromkeys(of_dataset)), collection.JoinedMaps(str(settled["name"]), readers)
-    mapped = [str(one.receipt["dataset"]) for one in readers]
+    mapped = [one.receipt.dataset for one in readers]
     if mapped != datasets:
         raise DataError(f"{maps[0]}: maps of {', '.join(mapped)}, but {regions[0]} is of {', '.join(datasets)}")
     check_embeddings(found.embeddings, ", ".join(map(str, regions)))

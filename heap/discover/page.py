@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap import __version__
+from heap.cache.maps import MapReceipt
 from heap.cluster import index as region_index
 from heap.cluster.table import BACKGROUND, FOREGROUND, FOREGROUND_ABOVE, Clusters, lists
 from heap.data.manifest import Manifest
@@ -55,7 +56,7 @@ class _SavedMaps:
     files: list[Path]
     images: pd.DataFrame
     grids: list[PatchGrid]
-    receipt: dict[str, Any]
+    receipt: MapReceipt
 
     def region(self, i: int) -> npt.NDArray[np.int16]:
         with np.load(self.files[i]) as saved:
@@ -125,7 +126,7 @@ def _gather(outputs: Outputs, model: Model, photos: Sequence[Photo], coco: dict[
     grids = [PatchGrid(_size(part["photo_hw"]), _size(part["input_hw"]), patch_px) for part in parts]
     heights, widths = zip(*(grid.photo_hw for grid in grids), strict=True)
     images = pd.DataFrame({"image_id": ids, "height_px": heights, "width_px": widths})
-    maps = _SavedMaps(files, images, grids, {"encoder": model.encoder_label})
+    maps = _SavedMaps(files, images, grids, MapReceipt.model_construct(encoder=model.encoder_label))
     table = images.assign(path=[str(one.file.absolute()) for one in photos])
     table["split"] = ""
     for column in ("mask_path", "class_mask_path", "boxes", "crowd_boxes"):

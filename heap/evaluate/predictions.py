@@ -160,8 +160,8 @@ class Methods:
 
     def why_missing(self, key: Key, photo: Photo) -> str:
         """Say why a photo has no map."""
-        listed = self.maps[key[0]].reader.receipt["skipped"]
-        return next((str(item["reason"]) for item in listed if item["image_id"] == photo.image_id), "has no map")
+        listed = self.maps[key[0]].reader.receipt.skipped
+        return next((item.reason for item in listed if item.image_id == photo.image_id), "has no map")
 
 
 @dataclass(frozen=True)

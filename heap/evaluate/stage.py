@@ -170,7 +170,7 @@ def _told(task: Task, outcome: Outcome) -> dict[str, Any]:
 
 def _about(dataset: Dataset) -> dict[str, Any]:
     """Return what the JSON tells of one dataset: its counts, its encoder, and how its maps were made."""
-    receipts = {method: maps.reader.receipt for method, maps in dataset.maps.items()}
+    receipts = {method: maps.reader.receipt.as_json() for method, maps in dataset.maps.items()}
     return {
         "images": dataset.manifest.info["images"],
         "expected_images": dataset.manifest.info["expected_images"],

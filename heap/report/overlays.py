@@ -92,7 +92,7 @@ def write_pictures(
     remove_stale(folder, names, SUFFIX)
     sync_tree(folder)
     # The receipt last: once it is there, every picture is.
-    told = {"dataset": found.name, "encoder": found.maps.receipt["encoder"], "model": found.clusters.info.get("model")}
+    told = {"dataset": found.name, "encoder": found.maps.receipt.encoder, "model": found.clusters.info.get("model")}
     write_json(out, {**told, "images": len(subjects), "longest_px": settings.longest_px, "version": __version__})
 
 

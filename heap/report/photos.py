@@ -140,8 +140,8 @@ def gather(
     listed = _by_dataset(((p, manifest_table.read(p)) for p in manifests), lambda value: value.info["dataset"])
     readers = [(path, MapReader(path)) for path in maps]
     of_maps = _by_dataset(
-        ((path, (reader, partial(MapReader, path))) for path, reader in readers if reader.receipt["method"] == "heap"),
-        lambda value: value[0].receipt["dataset"],
+        ((path, (reader, partial(MapReader, path))) for path, reader in readers if reader.receipt.method == "heap"),
+        lambda value: value[0].receipt.dataset,
     )
     of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
     of_masks = _by_dataset(

@@ -158,9 +158,9 @@ def how_made(found: Found) -> list[tuple[str, str]]:
     info = found.clusters.info
     k, kmeans = info["k"], info["kmeans"]
     return [
-        ("encoder", str(found.maps.receipt["encoder"])),
+        ("encoder", found.maps.receipt.encoder),
         ("model", str(info.get("model", "?"))),
-        *_seed_words(found.maps.receipt),
+        *_seed_words(found.maps.receipt.as_json()),
         ("photos", f"{len(found.maps.images)} in the dataset"),
         ("regions", f"{len(found.clusters.table)}, by {info.get('tokens', '?')} group tokens"),
         *(

@@ -33,7 +33,7 @@ def method_masks(frozen: Path, maps: Path, out: Path, workers: int | None = None
     """
     settings: SegmentSettings = section(read_frozen(frozen, "segment"), "segment", SegmentSettings)
     reader = MapReader(maps)
-    method, dataset = reader.receipt["method"], reader.receipt["dataset"]
+    method, dataset = reader.receipt.method, reader.receipt.dataset
     image_ids = [str(image_id) for image_id in reader.images["image_id"]]
     names = mask_names(image_ids)
     folder = paths.beside(out)
@@ -45,10 +45,10 @@ def method_masks(frozen: Path, maps: Path, out: Path, workers: int | None = None
     remove_stale(folder, names)
     sync_tree(folder)
     # The receipt last: once it is there, every mask is.
-    keep = ("method", "dataset", "encoder", "fingerprint", "skipped", "notes")
-    told = {key: reader.receipt[key] for key in keep}
+    keep = {"method", "dataset", "encoder", "fingerprint", "skipped", "notes"}
+    known = reader.receipt.model_dump(include=keep, exclude_unset=True)
     counts = {"images": len(image_ids), "empty_masks": empty, "threshold": settings.threshold}
-    write_json(out, {**told, **counts, "version": __version__})
+    write_json(out, {**known, **counts, "version": __version__})
 
 
 @dataclass

@@ -56,7 +56,7 @@ def segment(
     """
     settings: SegmentSettings = section(read_frozen(frozen, "segment"), "segment", SegmentSettings)
     reader, found, listed = MapReader(maps), cluster_table.read(clusters), manifests.read(manifest)
-    dataset = reader.receipt["dataset"]
+    dataset = reader.receipt.dataset
     for path, other in ((clusters, found.info["dataset"]), (manifest, listed.info["dataset"])):
         if other != dataset:
             raise DataError(f"{path}: is of {other}, but {maps} is of {dataset}")
@@ -93,7 +93,7 @@ def segment(
         "description": f"Objects found by HEAP in {dataset}, without labels; categories are cluster numbers",
         "version": __version__,
         "dataset": dataset,
-        "encoder": reader.receipt["encoder"],
+        "encoder": reader.receipt.encoder,
         "model": found.info.get("model"),
         "threshold": settings.threshold,
         "min_area": settings.min_area,

@@ -61,7 +61,7 @@ def test_methods_find_planted_objects(made: Made, method: str, least: float) -> 
     maps = run(made, method)
     found = [iou(maps.foreground(i).ravel() > 0.5, truth) for i, truth in enumerate(made[2])]
     assert np.mean(found) > least
-    assert maps.receipt["notes"] == {}
+    assert maps.receipt.as_json()["notes"] == {}
     assert set(np.unique(maps.foreground(0))) <= {0.0, 1.0}
 
 
@@ -70,7 +70,7 @@ def test_the_number_of_processes_does_not_show(made: Made, method: str) -> None:
     one, two = run(made, method), run(made, method, workers=2, out="two")
     for i in range(len(one)):
         np.testing.assert_array_equal(one.foreground(i), two.foreground(i))
-    assert one.receipt["store"] == two.receipt["store"]
+    assert one.receipt.store == two.receipt.store
 
 
 def test_clusters_that_are_attended_to_are_the_object() -> None:
@@ -105,9 +105,9 @@ def test_notes_are_counted_in_the_receipt(made: Made) -> None:
     raw = raw_config()
     raw["baselines"] = {"tokencut": {"tau": -1.0}}  # every pair is linked
     maps = run(made, "tokencut", parse(raw), out="uncut")
-    assert maps.receipt["notes"] == {"no_cut": 24}
-    assert maps.receipt["settings"]["tau"] == -1.0
-    assert maps.receipt["store"] != run(made, "tokencut").receipt["store"]
+    assert maps.receipt.as_json()["notes"] == {"no_cut": 24}
+    assert maps.receipt.as_json()["settings"]["tau"] == -1.0
+    assert maps.receipt.store != run(made, "tokencut").receipt.store
 
 
 def test_wrong_names_and_settings_are_refused(made: Made) -> None:

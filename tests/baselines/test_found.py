@@ -94,7 +94,7 @@ def test_the_head_finds_what_its_seed_points_at(made: tuple[Path, FeatureReader,
     maps = MapReader(folder / "maps" / "planted.json")
     found = np.mean([iou(maps.foreground(i).ravel() > 0.5, t) for i, t in enumerate(truth)])
     assert found > 0.7
-    assert maps.receipt["settings"]["steps"] == SETTINGS["steps"]
+    assert maps.receipt.as_json()["settings"]["steps"] == SETTINGS["steps"]
     head, description = FoundHead.load(folder / "head.safetensors", reader)
     assert head.weight.size + 1 == reader.dim + 1
     assert description["trained_on"]["photos"] == 20
@@ -104,7 +104,7 @@ def test_the_head_finds_what_its_seed_points_at(made: tuple[Path, FeatureReader,
     assert before["self"].isna().all()
     assert after["seed"].isna().all()
     assert after["self"].notna().all()
-    assert maps.receipt["warnings"] == []
+    assert maps.receipt.as_json()["warnings"] == []
     assert history["solver"].iloc[-1] < history["solver"].iloc[0]
 
 

@@ -12,9 +12,11 @@ import pandas as pd
 from PIL import Image
 
 from heap.cache.maps import write_maps
+from heap.cache.reader import FeatureReceipt
 from heap.data import manifest
 from heap.files import write_json
 from heap.group import regions
+from heap.receipts import Weights
 from heap.settings.freeze import STAGE_VERSION
 
 PATCH = 8
@@ -120,10 +122,10 @@ def make(
         "images": len(rows), "skipped": [], "warnings": [],
     }  # fmt: skip
     manifest.write(world.manifest, manifest.Manifest(pd.DataFrame(rows, dtype=object), info))
-    receipt = {
-        "dataset": name, "encoder": encoder, "patch_px": PATCH, "attention_kind": "cls", "skipped": [],
-        "weights": {}, "fingerprint": "f",
-    }  # fmt: skip
+    receipt = FeatureReceipt.model_construct(
+        dataset=name, encoder=encoder, patch_px=PATCH, attention_kind="cls", skipped=[],
+        weights=Weights(source="random"), fingerprint="f",
+    )  # fmt: skip
     write_maps(world.maps, SimpleNamespace(receipt=receipt, images=pd.DataFrame(images)), "heap", grids, {"model": "m"})  # type: ignore[arg-type]
     frame = pd.DataFrame(table).astype({"token": np.int16, "area_share": np.float32, "foreground": np.float32})
     frame.insert(0, "region_id", np.arange(len(frame), dtype=np.int64))

@@ -82,7 +82,7 @@ def features(receipt: Path) -> None:
     reader = FeatureReader(receipt)
     for i in range(len(reader)):
         reader.features(i), reader.attention(i), reader.cls(i)
-    for shard in range(int(reader.receipt["shards"])):
+    for shard in range(reader.receipt.shards):
         reader.shard(shard)
     reader.rows_of(["train_0001"])
 

@@ -50,7 +50,7 @@ def test_maps_find_the_planted_objects(made: Made) -> None:
     found = [iou(maps.foreground(i).ravel() > 0.5, truth[i]) for i in range(len(maps))]
     assert np.mean(found) > 0.8
     assert maps.foreground(1).shape == GRIDS[1]
-    assert maps.receipt["method"] == "heap"
+    assert maps.receipt.method == "heap"
 
 
 def test_region_table_agrees_with_the_maps(made: Made) -> None:

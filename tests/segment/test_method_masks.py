@@ -30,7 +30,7 @@ def test_masks_are_the_upsampled_maps_above_the_threshold(tmp_path: Path, worker
     for i, row in enumerate(maps.images.itertuples()):
         mask = np.asarray(Image.open(tmp_path / "masks/tokencut/tiny" / f"{row.image_id}.png"))
         input_hw, photo_hw = (row.input_h_px, row.input_w_px), (row.height_px, row.width_px)
-        soft = PatchGrid(photo_hw, input_hw, int(maps.receipt["patch_px"])).saliency(maps.foreground(i))
+        soft = PatchGrid(photo_hw, input_hw, maps.receipt.patch_px).saliency(maps.foreground(i))
         np.testing.assert_array_equal(mask, np.where(soft > 0.6, 255, 0))
         empty += not mask.any()
     assert not stale.exists()
@@ -38,5 +38,5 @@ def test_masks_are_the_upsampled_maps_above_the_threshold(tmp_path: Path, worker
     receipt = json.loads(out.read_text())
     assert receipt["images"] == 4
     assert receipt["empty_masks"] == empty
-    assert receipt["method"] == maps.receipt["method"]
+    assert receipt["method"] == maps.receipt.method
     assert receipt["threshold"] == 0.6
