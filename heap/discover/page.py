@@ -126,7 +126,11 @@ def _gather(outputs: Outputs, model: Model, photos: Sequence[Photo], coco: dict[
     grids = [PatchGrid(_size(part["photo_hw"]), _size(part["input_hw"]), patch_px) for part in parts]
     heights, widths = zip(*(grid.photo_hw for grid in grids), strict=True)
     images = pd.DataFrame({"image_id": ids, "height_px": heights, "width_px": widths})
-    maps = _SavedMaps(files, images, grids, MapReceipt.model_construct(encoder=model.encoder_label))
+    about = MapReceipt(
+        store="none.zarr", method="heap", dataset=NAME, encoder=model.encoder_label, fingerprint="",
+        patch_px=grids[0].patch_px, regions=True, skipped=[], files={},
+    )  # fmt: skip
+    maps = _SavedMaps(files, images, grids, about)
     table = images.assign(path=[str(one.file.absolute()) for one in photos])
     table["split"] = ""
     for column in ("mask_path", "class_mask_path", "boxes", "crowd_boxes"):

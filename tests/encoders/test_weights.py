@@ -317,7 +317,7 @@ def test_a_download_gets_its_name_once_it_is_a_checkpoint(
         monkeypatch.delattr("heap.data.download.download")
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
-        assert weights.locate("net", "auto", None)["file"] == str(kept / "net.pth")
+        assert weights.locate("net", "auto", None).file == str(kept / "net.pth")
 
 
 def test_a_checksum_that_the_publisher_states_in_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
