@@ -29,7 +29,7 @@ PATCH = 8
 def laid(sizes: list[tuple[int, int]]) -> Plan:
     table = pd.DataFrame(
         {
-            "image_id": [f"i{n}" for n in range(len(sizes))], "path": [f"{n}" for n in range(len(sizes))], "split": "",
+            "image_id": [f"i{n:02d}" for n in range(len(sizes))], "path": [f"{n}" for n in range(len(sizes))], "split": "",
             "height_px": [h for h, _ in sizes], "width_px": [w for _, w in sizes],
         }
     )  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_bad_photo_is_skipped_with_its_shard_or_ends_the_work(tmp_path: Path) 
     layout, steps = laid(SIZES), []
     store = made(tmp_path / "a.zarr", layout)
     run(store, read=torn, on_bad_image="skip", step=steps.append)
-    assert sorted(item["image_id"] for item in store.skipped()) == ["i17", "i5"]
+    assert sorted(item["image_id"] for item in store.skipped()) == ["i05", "i17"]
     assert sum(steps) == len(SIZES)
     with pytest.raises(PhotoError, match="torn"):
         run(made(tmp_path / "b.zarr", layout), read=torn)
@@ -244,16 +244,13 @@ def test_the_writer_s_error_is_told_when_another_comes_first(
 
     store = made(tmp_path / "a.zarr", layout)
     # The writer of the first shard blocks until the PhotoError of the last is on its way.
-    original = pipeline._usable
+    original = pipeline._Encoding.finish
 
-    def usable(batch: Any, policy: str) -> Any:
-        try:
-            return original(batch, policy)
-        except PhotoError:
-            stopped.set()
-            raise
+    def finish(encoding: Any) -> None:
+        stopped.set()
+        original(encoding)
 
-    monkeypatch.setattr(pipeline, "_usable", usable)
+    monkeypatch.setattr(pipeline._Encoding, "finish", finish)
     with pytest.raises(PhotoError, match="torn"):
         run(store, read=torn, shards=[0, layout.shards - 1], batch_size=1)
     assert "no space left" in caplog.text
