@@ -14,9 +14,9 @@ options, so a changed photo, or another model, is computed again. The tables are
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from heap.discover.photos import Photo, listed
 from heap.discover.result import Discovery
 from heap.discover.tables import write_tables
 from heap.errors import PhotoError
+from heap.prefetch import Prefetch
 from heap.progress import Progress
 from heap.segment.instances import annotation
 from heap.segment.names import mask_names
@@ -102,22 +103,24 @@ class _Work:
         records: dict[str, dict[str, Any]] = {}
         unreadable: dict[str, str] = {}
         todo: list[tuple[Photo, str]] = []
-        with ThreadPoolExecutor(cores_allowed()) as pool:
-            for photo, (content, record) in zip(photos, pool.map(self.found_before, photos), strict=True):
+        threads, size = cores_allowed(), self.model.batch_size
+        with Prefetch(self.found_before, photos, threads, 2 * threads) as before:
+            for photo, (content, record) in zip(photos, before, strict=True):
                 if isinstance(content, PhotoError):
                     _note(unreadable, photo, content)
                 elif record is not None:
                     records[photo.item.image_id] = record
                 else:
                     todo.append((photo, content))
-            kept = len(records)
-            log.info("%d photos, of which %d are done and %d cannot be read", len(photos), kept, len(unreadable))
-            progress = Progress(len(todo), "photos", "predicting photos") if todo else None
-            try:
-                for batch, opened in _ahead(pool, self.open, todo, self.model.batch_size):
-                    good = [(photo, content, one) for (photo, content), one in zip(batch, opened, strict=True)
-                            if isinstance(one, Opened)]  # fmt: skip
-                    for (photo, _), one in zip(batch, opened, strict=True):
+        kept = len(records)
+        log.info("%d photos, of which %d are done and %d cannot be read", len(photos), kept, len(unreadable))
+        progress = Progress(len(todo), "photos", "predicting photos") if todo else None
+        try:
+            # The next batch is decoded while one is computed.
+            with Prefetch(self.open, todo, threads, 2 * size) as opened:
+                while batch := list(islice(opened, size)):
+                    good = [(photo, content, one) for photo, content, one in batch if isinstance(one, Opened)]
+                    for photo, _, one in batch:
                         if isinstance(one, PhotoError):
                             _note(unreadable, photo, one)
                     found = self.model.discover_opened([one for _, _, one in good])
@@ -125,9 +128,9 @@ class _Work:
                         records[photo.item.image_id] = self.write(photo, content, discovery)
                     if progress is not None:
                         progress.step(len(batch))
-            finally:
-                if progress is not None:
-                    progress.close()
+        finally:
+            if progress is not None:
+                progress.close()
         coco = write_tables(self.outputs, self.model, photos, records, unreadable)
         if self.page:
             write_page(self.outputs, self.model, [p for p in photos if p.item.image_id in records], coco)
@@ -147,11 +150,11 @@ class _Work:
         files = [mask, self.outputs.regions(photo.item.image_id), *([overlay] if self.overlays else [])]
         return content, self.outputs.done(photo.item.image_id, content, files)
 
-    def open(self, job: tuple[Photo, str]) -> Opened | PhotoError:
+    def open(self, job: tuple[Photo, str]) -> tuple[Photo, str, Opened | PhotoError]:
         try:
-            return open_photo(job[0].file, None, self.model.limits(self.max_px))
+            return *job, open_photo(job[0].file, None, self.model.limits(self.max_px))
         except PhotoError as error:
-            return error
+            return *job, error
 
     def write(self, photo: Photo, content: str, found: Discovery) -> dict[str, Any]:
         """Write a photo's pictures, then its record."""
@@ -181,18 +184,3 @@ def _names(photo: Photo) -> tuple[str, str]:
 def _note(unreadable: dict[str, str], photo: Photo, error: PhotoError) -> None:
     log.warning("skipped: %s", error)
     unreadable[photo.item.image_id] = printable(str(error))
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, read: Any, todo: list[tuple[Photo, str]], size: int
-) -> Iterator[tuple[list[tuple[Photo, str]], list[Opened | PhotoError]]]:
-    """Yield batches of jobs with their photos, while the photos of the next batch are decoded."""
-    waiting: list[tuple[list[tuple[Photo, str]], list[Future[Opened | PhotoError]]]] = []
-    for start in range(0, len(todo), size):
-        batch = todo[start : start + size]
-        waiting.append((batch, [pool.submit(read, job) for job in batch]))
-        if len(waiting) == 2:
-            jobs, futures = waiting.pop(0)
-            yield jobs, [future.result() for future in futures]
-    for jobs, futures in waiting:
-        yield jobs, [future.result() for future in futures]

@@ -29,10 +29,13 @@ PATCH = 8
 def laid(sizes: list[tuple[int, int]]) -> Plan:
     table = pd.DataFrame(
         {
-            "image_id": [f"i{n:02d}" for n in range(len(sizes))], "path": [f"{n}" for n in range(len(sizes))], "split": "",
-            "height_px": [h for h, _ in sizes], "width_px": [w for _, w in sizes],
+            "image_id": [f"i{n:02d}" for n in range(len(sizes))],
+            "path": [f"{n}" for n in range(len(sizes))],
+            "split": "",
+            "height_px": [h for h, _ in sizes],
+            "width_px": [w for _, w in sizes],
         }
-    )  # fmt: skip
+    )
     return plan(table, PATCH, 4, lambda h, w: (h, w))
 
 
