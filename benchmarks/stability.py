@@ -21,8 +21,7 @@ from heap.data import manifest as manifests
 from heap.evaluate import semantic
 from heap.evaluate.truth import class_labels, photos_of
 from heap.group import regions as region_table
-from heap.segment.instances import annotation
-from heap.segment.stage import segment_photo
+from heap.segment.instances import annotation, segment_map
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import ClusterSettings, SegmentSettings
 
@@ -58,9 +57,12 @@ class Demo:
         for photo in self.photos:
             of = of_photo[photo.image_id]
             tokens = dict(zip(of["token"].tolist(), of["foreground_cluster"].tolist(), strict=True))
-            _, objects = segment_photo(self.segment, self.maps, row[photo.image_id], tokens)
-            told = [annotation(one, 1, one.cluster + 1) for one in objects]
-            described.append(semantic.describe(told, class_labels(photo), self.classes))
+            i = row[photo.image_id]
+            _, _, objects = segment_map(
+                self.segment, self.maps.foreground(i), self.maps.region(i), tokens, self.maps.grid(i)
+            )
+            listed = [annotation(one, 1, one.cluster + 1) for one in objects]
+            described.append(semantic.describe(listed, class_labels(photo), self.classes))
         found = semantic.summary(described)
         inertia = clusters.info["kmeans"]["foreground"]["inertia"]
         return {"clusters": what, "inertia": inertia, **{key: found[key] for key in ("nmi", "miou_8", "miou_objects")}}

@@ -116,7 +116,7 @@ class Progress:
 
 
 def track(items: Iterable[T], total: int, what: str, doing: str, file: Path | None = None) -> Iterator[T]:
-    """Yield `items` and report each as one unit of work."""
+    """Yield `items` and report each as one unit of work; after the last one the file is removed."""
     progress = Progress(total, what, doing, file)
     try:
         for item in items:
@@ -124,3 +124,5 @@ def track(items: Iterable[T], total: int, what: str, doing: str, file: Path | No
             progress.step()
     finally:
         progress.close()
+    if file is not None:
+        file.unlink(missing_ok=True)

@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+F = TypeVar("F")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -39,8 +42,8 @@ def cores_allowed() -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux: respects cgroups' and Slurm's pinning
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(told)) if told.isdigit() else cores)
+    ours = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(ours)) if ours.isdigit() else cores)
 
 
 @contextmanager
@@ -126,16 +129,39 @@ class Crew(Generic[T, R]):
             yield from waiting.popleft().result()
 
 
-def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None) -> Iterator[R]:
+@dataclass
+class Reading(Generic[F, T, R]):
+    """A job on files that are read for every item: each process opens them once, where it first works.
+
+    Attributes:
+        open_files: opens them; picklable.
+        work: what is done with them and an item; picklable.
+    """
+
+    open_files: Callable[[], F]
+    work: Callable[[F, T], R]
+
+    @cached_property
+    def files(self) -> F:
+        """What is open."""
+        return self.open_files()
+
+    def __call__(self, item: T) -> R:
+        """Work on an item."""
+        return self.work(self.files, item)
+
+
+def spread(job: Callable[[T], R], items: Sequence[T], workers: int | None = None, chunk: int = _CHUNK) -> Iterator[R]:
     """Yield `job(item)` in the order of the items.
 
     Args:
         job: picklable, see `Crew`.
         items: picklable.
         workers: processes; 1 works in this one, None chooses by the number of items.
+        chunk: items that are sent to a worker at once.
     """
     with Crew(job, workers_for(len(items)) if workers is None else workers) as crew:
-        yield from crew.map(items)
+        yield from crew.map(items, chunk)
 
 
 def _start(job: bytes) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
-from heap import paths
 from heap.baselines.methods import Method, make
 from heap.baselines.patches import Answer, Floats, Patches
 from heap.cache.maps import write_maps
@@ -19,7 +17,7 @@ from heap.locks import alone
 from heap.progress import track
 from heap.settings import read_frozen
 from heap.settings.baselines import BASELINES
-from heap.workers import spread, workers_for
+from heap.workers import Reading, spread, workers_for
 
 log = logging.getLogger("heap")
 
@@ -61,30 +59,19 @@ def baseline(
     count = workers_for(len(reader), made.photos_per_worker, cores) if workers is None else workers
     name = reader.receipt.dataset
     notes: Counter[str] = Counter()
-    progress_file = paths.beside(out_maps).parent / f"progress.{name}.json"
-    answers = spread(_Job(made.run, features), range(len(reader)), count)
+    job = Reading(partial(FeatureReader, features), partial(_map_of, made.run))
+    answers = spread(job, range(len(reader)), count)
+    progress = out_maps.with_name(f"progress.{name}.json")
 
     def maps() -> Iterator[tuple[Floats, None]]:
-        for foreground, note in track(answers, len(reader), "photos", f"{method} on {name}", progress_file):
+        for foreground, note in track(answers, len(reader), "photos", f"{method} on {name}", progress):
             notes.update([note] if note else [])
             yield foreground, None
 
     write_maps(out_maps, reader, method, maps(), made.info, notes)
-    progress_file.unlink(missing_ok=True)
     for note, photos in notes.items():
         log.warning("%s on %s: %s on %d of %d photos", method, name, note, photos, len(reader))
 
 
-@dataclass
-class _Job:
-    """One photo's map; each process opens the store for itself."""
-
-    method: Method
-    features: Path
-
-    @cached_property
-    def reader(self) -> FeatureReader:
-        return FeatureReader(self.features)
-
-    def __call__(self, i: int) -> Answer:
-        return self.method(Patches.read(self.reader, i))
+def _map_of(method: Method, reader: FeatureReader, i: int) -> Answer:
+    return method(Patches.read(reader, i))

@@ -27,8 +27,7 @@ from heap.grid import NO_EXTENT, PatchGrid
 from heap.group.apply import Grouped, group_photos
 from heap.head.batches import make_photo
 from heap.head.folder import load as load_head
-from heap.segment.instances import UNCLUSTERED
-from heap.segment.photo import segment_map
+from heap.segment.instances import UNCLUSTERED, segment_map
 
 log = logging.getLogger("heap")
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from heap import paths
 from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReader
 from heap.encoders.open import choose_device
@@ -79,10 +78,9 @@ def group(
     name = reader.receipt.dataset
     sha256 = file_sha256(weights)
     made_by = {"head_sha256": sha256, "model": description["model"], "seed": description["seed"], **choice}
-    progress_file = paths.beside(out_maps).parent / f"progress.{name}.json"
-    maps = track(mapped(), len(reader), "photos", f"grouping {name}", progress_file)
+    progress = out_maps.with_name(f"progress.{name}.json")
+    maps = track(mapped(), len(reader), "photos", f"grouping {name}", progress)
     write_maps(out_maps, reader, "heap", maps, made_by)
-    progress_file.unlink(missing_ok=True)
     listed = [len(tokens) for tokens in columns["token"]]
     table = pd.DataFrame(
         {

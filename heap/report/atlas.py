@@ -10,7 +10,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from heap.cluster.collection import Maps
 from heap.data.photos import read_photo
 from heap.progress import track
 from heap.report import pictures
-from heap.workers import Crew, workers_for
+from heap.workers import Reading, spread, workers_for
 
 # Below this a thumbnail shows nothing; then photos go without one instead.
 LEAST_PX = 64
@@ -97,46 +97,35 @@ class Sheet:
     sizes: list[tuple[int, int, int, int]]
 
 
-@dataclass
-class _Job:
-    """One sheet's work; each process opens the maps for itself."""
+def _sheet(layout: Layout, maps: Maps, entries: Sequence[Entry]) -> Sheet:
+    side, per_row = layout.side_px, layout.per_row
+    rows = -(-len(entries) // per_row)
+    thumbnails = np.zeros((rows * side, per_row * side, 3), dtype=np.uint8)
+    cells = np.full((rows * MAP_CELLS, per_row * MAP_CELLS), NO_REGION, dtype=np.uint8)
+    sizes = []
+    for number, entry in enumerate(entries):
+        y, x = divmod(number, per_row)
+        photo = read_photo(entry.path, max_px=side)
+        own = _cells(maps, entry)
+        thumbnails[y * side :, x * side :][: photo.shape[0], : photo.shape[1]] = photo
+        cells[y * MAP_CELLS :, x * MAP_CELLS :][: own.shape[0], : own.shape[1]] = own
+        sizes.append((photo.shape[1], photo.shape[0], own.shape[1], own.shape[0]))
+    return Sheet(_base64(pictures.webp(thumbnails, QUALITY)), _base64(_png(cells)), sizes)
 
-    open_maps: Callable[[], Maps]
-    layout: Layout
 
-    @cached_property
-    def reader(self) -> Maps:
-        return self.open_maps()
-
-    def __call__(self, entries: Sequence[Entry]) -> Sheet:
-        side, per_row = self.layout.side_px, self.layout.per_row
-        rows = -(-len(entries) // per_row)
-        thumbnails = np.zeros((rows * side, per_row * side, 3), dtype=np.uint8)
-        maps = np.full((rows * MAP_CELLS, per_row * MAP_CELLS), NO_REGION, dtype=np.uint8)
-        sizes = []
-        for number, entry in enumerate(entries):
-            y, x = divmod(number, per_row)
-            photo = read_photo(entry.path, max_px=side)
-            cells = self.cells(entry)
-            thumbnails[y * side :, x * side :][: photo.shape[0], : photo.shape[1]] = photo
-            maps[y * MAP_CELLS :, x * MAP_CELLS :][: cells.shape[0], : cells.shape[1]] = cells
-            sizes.append((photo.shape[1], photo.shape[0], cells.shape[1], cells.shape[0]))
-        return Sheet(_base64(pictures.webp(thumbnails, QUALITY)), _base64(_png(maps)), sizes)
-
-    def cells(self, entry: Entry) -> npt.NDArray[np.uint8]:
-        """Return the region map of a photo, its longer side at most `MAP_CELLS`."""
-        grid = self.reader.grid(entry.row)
-        height, width = grid.photo_hw
-        tokens = self.reader.region(entry.row)
-        # One cell a patch where they fit: then no border of a region moves.
-        scale = min(1.0, MAP_CELLS / max(tokens.shape)) * max(tokens.shape) / max(height, width)
-        small = (max(1, round(height * scale)), max(1, round(width * scale)))
-        tokens = grid.at(small).enlarge(tokens)
-        cells = np.full(tokens.shape, NO_REGION, dtype=np.uint8)
-        # With 256 tokens the last region of a photo has no number left; it is listed and has no outline.
-        for position, token in enumerate(entry.tokens[:NO_REGION]):
-            cells[tokens == token] = position
-        return cells
+def _cells(maps: Maps, entry: Entry) -> npt.NDArray[np.uint8]:
+    """Return the region map of a photo, its longer side at most `MAP_CELLS`."""
+    grid, tokens = maps.grid(entry.row), maps.region(entry.row)
+    height, width = grid.photo_hw
+    # One cell a patch where they fit: then no border of a region shifts.
+    scale = min(1.0, MAP_CELLS / max(tokens.shape)) * max(tokens.shape) / max(height, width)
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    tokens = grid.at(small).enlarge(tokens)
+    cells = np.full(tokens.shape, NO_REGION, dtype=np.uint8)
+    # With 256 tokens the last region of a photo has no number left; it is listed and has no outline.
+    for position, token in enumerate(entry.tokens[:NO_REGION]):
+        cells[tokens == token] = position
+    return cells
 
 
 def sheets(
@@ -163,10 +152,10 @@ def sheets(
     parts = [entries[first : first + layout.per_sheet] for first in range(0, len(entries), layout.per_sheet)]
     workers = workers_for(len(entries)) if workers is None else workers
     made: list[Sheet] = []
-    with Crew(_Job(open_maps, layout), workers) as crew:
-        for sheet in track(crew.map(parts, chunk=1), len(parts), "sheets", doing):
-            room -= len(sheet.thumbnails) + len(sheet.maps)
-            made.append(sheet if room >= 0 else Sheet("", sheet.maps, sheet.sizes))
+    done = spread(Reading(open_maps, partial(_sheet, layout)), parts, workers, chunk=1)
+    for sheet in track(done, len(parts), "sheets", doing):
+        room -= len(sheet.thumbnails) + len(sheet.maps)
+        made.append(sheet if room >= 0 else Sheet("", sheet.maps, sheet.sizes))
     return made
 
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from pycocotools import mask as coco
 
-from heap import __version__, paths
+from heap import __version__
 from heap.cache.maps import MapReader
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.data.photos import read_photo
 from heap.evaluate.truth import photos_of
-from heap.files import atomic_path, make_folder, sync_tree, write_json
+from heap.files import atomic_path, write_json
 from heap.progress import track
 from heap.report import pictures
 from heap.report.photos import gather, resized
 from heap.segment.instances import UNCLUSTERED, clusters_of_patches
-from heap.segment.names import mask_names, mask_path, remove_stale
+from heap.segment.names import folder_of, mask_path
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import PicturesSettings
-from heap.workers import spread
+from heap.workers import Reading, spread
 
 SUFFIX = ".jpg"
 QUALITY = 88
@@ -80,39 +80,22 @@ def write_pictures(
         for photo in photos_of(found.manifest.table, found.manifest.root)
         if photo.image_id in found.row_of
     ]
-    names = mask_names((subject.image_id for subject in subjects), SUFFIX)
-    folder = paths.beside(out)
-    make_folder(folder)
     colours = pictures.cluster_colours(k[FOREGROUND], k[BACKGROUND])
-    progress_file = folder.parent / f"progress.{found.name}.json"
-    done = spread(_Job(maps, folder, settings.longest_px, colours), subjects, workers)
-    for _ in track(done, len(subjects), "photos", f"pictures of {found.name}", progress_file):
-        pass
-    progress_file.unlink(missing_ok=True)
-    remove_stale(folder, names, SUFFIX)
-    sync_tree(folder)
+    with folder_of(out, (subject.image_id for subject in subjects), SUFFIX) as folder:
+        work = partial(_write_picture, folder, settings.longest_px, colours)
+        done = spread(Reading(partial(MapReader, maps), work), subjects, workers)
+        progress = out.with_name(f"progress.{found.name}.json")
+        for _ in track(done, len(subjects), "photos", f"pictures of {found.name}", progress):
+            pass
     # The receipt last: once it is there, every picture is.
-    told = {"dataset": found.name, "encoder": found.maps.receipt.encoder, "model": found.clusters.info.get("model")}
-    write_json(out, {**told, "images": len(subjects), "longest_px": settings.longest_px, "version": __version__})
+    known = {"dataset": found.name, "encoder": found.maps.receipt.encoder, "model": found.clusters.info.get("model")}
+    write_json(out, {**known, "images": len(subjects), "longest_px": settings.longest_px, "version": __version__})
 
 
-@dataclass
-class _Job:
-    """One photo's picture; each process opens the maps for itself."""
-
-    maps: Path
-    folder: Path
-    longest_px: int
-    colours: pictures.Pixels
-
-    @cached_property
-    def reader(self) -> MapReader:
-        return MapReader(self.maps)
-
-    def __call__(self, subject: Subject) -> None:
-        sheet = draw(self.reader, subject, self.longest_px, self.colours)
-        with atomic_path(mask_path(self.folder, subject.image_id, SUFFIX), durable=False) as temporary:
-            Image.fromarray(sheet).save(temporary, format="JPEG", quality=QUALITY)
+def _write_picture(folder: Path, longest_px: int, colours: pictures.Pixels, maps: MapReader, subject: Subject) -> None:
+    sheet = draw(maps, subject, longest_px, colours)
+    with atomic_path(mask_path(folder, subject.image_id, SUFFIX), durable=False) as temporary:
+        Image.fromarray(sheet).save(temporary, format="JPEG", quality=QUALITY)
 
 
 def draw(maps: MapReader, subject: Subject, longest_px: int, colours: pictures.Pixels) -> pictures.Pixels:

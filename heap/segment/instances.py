@@ -10,6 +10,10 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 from scipy import ndimage
 
+from heap.components import bounding_box
+from heap.grid import PatchGrid
+from heap.settings.stages import SegmentSettings
+
 Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, slice]
 
@@ -33,8 +37,8 @@ class Instance:
     @property
     def box(self) -> tuple[int, int, int, int]:
         """(x1, y1, x2, y2), half open: all its pixels are in `mask[y1:y2, x1:x2]`."""
-        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
-        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        rows, columns = bounding_box(self.mask)
+        return columns.start, rows.start, columns.stop, rows.stop
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,28 @@ class _Part:
     box: Box
     filled: Mask  # inside the box
     area: int
+
+
+def segment_map(
+    settings: SegmentSettings,
+    foreground: npt.NDArray[np.float32],
+    tokens: npt.NDArray[np.integer],
+    cluster_of_token: dict[int, int],
+    grid: PatchGrid,
+) -> tuple[npt.NDArray[np.float32], Mask, list[Instance]]:
+    """Return saliency `(H, W)` float32 in 0..1, foreground `(H, W)` bool and the objects of a photo.
+
+    Args:
+        settings: threshold and least area.
+        foreground: `(grid_h, grid_w)`, probability of each patch.
+        tokens: `(grid_h, grid_w)`, the region of each patch.
+        cluster_of_token: the foreground cluster of each listed region.
+        grid: where the patches lie.
+    """
+    soft = grid.saliency(foreground)
+    mask: Mask = np.asarray(soft > settings.threshold)
+    cluster = grid.enlarge(clusters_of_patches(tokens, cluster_of_token))
+    return soft, mask, instances(mask, cluster, soft, settings.min_area)
 
 
 def clusters_of_patches(tokens: npt.NDArray[np.integer], cluster_of_token: dict[int, int]) -> npt.NDArray[np.int32]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
-from heap import __version__, paths
+from heap import __version__
 from heap.cache.maps import MapReader
-from heap.files import make_folder, sync_tree, write_json
+from heap.files import write_json
 from heap.locks import alone
 from heap.progress import track
-from heap.segment.names import mask_names, mask_path, remove_stale
-from heap.segment.stage import soft_mask, write_mask
+from heap.segment.names import folder_of, mask_path
+from heap.segment.stage import write_mask
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import SegmentSettings
-from heap.workers import spread
+from heap.workers import Reading, spread
 
 
 @alone("out")
@@ -35,15 +34,11 @@ def method_masks(frozen: Path, maps: Path, out: Path, workers: int | None = None
     reader = MapReader(maps)
     method, dataset = reader.receipt.method, reader.receipt.dataset
     image_ids = [str(image_id) for image_id in reader.images["image_id"]]
-    names = mask_names(image_ids)
-    folder = paths.beside(out)
-    make_folder(folder)
-    progress_file = folder.parent / f"progress.{dataset}.json"
-    done = spread(_Job(settings.threshold, maps, folder), list(enumerate(image_ids)), workers)
-    empty = sum(track(done, len(image_ids), "photos", f"masks of {method} on {dataset}", progress_file))
-    progress_file.unlink(missing_ok=True)
-    remove_stale(folder, names)
-    sync_tree(folder)
+    with folder_of(out, image_ids) as folder:
+        job = Reading(partial(MapReader, maps), partial(_write_mask_of, settings.threshold, folder))
+        done = spread(job, list(enumerate(image_ids)), workers)
+        progress = out.with_name(f"progress.{dataset}.json")
+        empty = sum(track(done, len(image_ids), "photos", f"masks of {method} on {dataset}", progress))
     # The receipt last: once it is there, every mask is.
     keep = {"method", "dataset", "encoder", "fingerprint", "skipped", "notes"}
     known = reader.receipt.model_dump(include=keep, exclude_unset=True)
@@ -51,21 +46,9 @@ def method_masks(frozen: Path, maps: Path, out: Path, workers: int | None = None
     write_json(out, {**known, **counts, "version": __version__})
 
 
-@dataclass
-class _Job:
-    """One photo's mask; each process opens the maps for itself."""
-
-    threshold: float
-    maps: Path
-    folder: Path
-
-    @cached_property
-    def reader(self) -> MapReader:
-        return MapReader(self.maps)
-
-    def __call__(self, photo: tuple[int, str]) -> bool:
-        """Write the mask of a photo (row, image_id); return whether it is empty."""
-        i, image_id = photo
-        mask = soft_mask(self.reader, i) > self.threshold
-        write_mask(mask_path(self.folder, image_id), mask, durable=False)
-        return not mask.any()
+def _write_mask_of(threshold: float, folder: Path, maps: MapReader, photo: tuple[int, str]) -> bool:
+    """Write the mask of a photo (row, image_id); return whether it is empty."""
+    i, image_id = photo
+    mask = maps.grid(i).saliency(maps.foreground(i)) > threshold
+    write_mask(mask_path(folder, image_id), mask, durable=False)
+    return not mask.any()

@@ -1,11 +1,14 @@
-"""Which file holds the mask of which photo."""
+"""One file a photo in the folder of an output: its name, and what else may stand there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from heap import paths
 from heap.errors import DataError
+from heap.files import make_folder, sync_tree
 
 
 def mask_name(image_id: str, suffix: str = ".png") -> PurePosixPath:
@@ -51,24 +54,31 @@ def mask_names(image_ids: Iterable[str], suffix: str = ".png") -> set[PurePosixP
     return names
 
 
-def remove_stale(folder: Path, names: set[PurePosixPath], suffix: str = ".png") -> int:
-    """Remove masks of photos that are no longer in the dataset (and temporary files of a killed run); return how many.
+@contextmanager
+def folder_of(receipt: Path, image_ids: Iterable[str], suffix: str = ".png") -> Iterator[Path]:
+    """Yield the folder of an output, to be filled with one file a photo.
 
-    Folders that become empty go too.
+    Afterwards files of photos that are no longer in the dataset are gone and the rest is on the disk, so the receipt
+    may be written.
+
+    Raises:
+        DataError: as `mask_names`; nothing was written.
     """
-    if not folder.is_dir():
-        return 0
-    stale = [
-        path for path in folder.rglob("*" + suffix) if PurePosixPath(path.relative_to(folder).as_posix()) not in names
-    ]
-    removed = 0
-    for path in stale:
-        if path.is_dir() and not path.is_symlink():
-            continue
-        path.unlink()
-        removed += 1
+    names = mask_names(image_ids, suffix)
+    folder = paths.beside(receipt)
+    make_folder(folder)
+    yield folder
+    remove_stale(folder, names, suffix)
+    sync_tree(folder)
+
+
+def remove_stale(folder: Path, names: set[PurePosixPath], suffix: str = ".png") -> None:
+    """Remove files of photos that are no longer in the dataset, temporary ones of a killed run, and empty folders."""
+    below = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    for path in below:
+        if path.name.endswith(suffix) and PurePosixPath(path.relative_to(folder).as_posix()) not in names:
+            path.unlink()
     # Deepest first, so that a folder of empty folders goes as well.
     for path in sorted((p for p in folder.rglob("*") if p.is_dir() and not p.is_symlink()), reverse=True):
         if not any(path.iterdir()):
             path.rmdir()
-    return removed

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from heap import __version__, paths
+from heap import __version__
 from heap.cache.maps import MapReader
 from heap.cluster import table as cluster_table
 from heap.cluster.table import BACKGROUND, FOREGROUND, Clusters
 from heap.data import manifest as manifests
 from heap.errors import DataError
-from heap.files import atomic_path, make_folder, sync_tree, write_json
+from heap.files import atomic_path, write_json
 from heap.locks import alone
 from heap.progress import track
-from heap.segment.instances import UNCLUSTERED, Instance, Mask, annotation
-from heap.segment.names import mask_names, mask_path, remove_stale
-from heap.segment.photo import segment_map
+from heap.segment.instances import UNCLUSTERED, Mask, annotation, segment_map
+from heap.segment.names import folder_of, mask_path
 from heap.segment.table import MOST_VALUES, indexed, write_indexed, write_table
 from heap.settings.freeze import read_frozen, section
 from heap.settings.stages import SegmentSettings
-from heap.workers import spread
+from heap.workers import Reading, spread
 
 
 @alone("out_json")
@@ -61,7 +60,6 @@ def segment(
         if other != dataset:
             raise DataError(f"{path}: is of {other}, but {maps} is of {dataset}")
     image_ids = [str(image_id) for image_id in reader.images["image_id"]]
-    names = mask_names(image_ids)
     files = _files(listed, reader, str(manifest))
     categories = Categories(int(found.info["k"][FOREGROUND]), int(found.info["k"][BACKGROUND]))
     if categories.number(UNCLUSTERED) > MOST_VALUES:
@@ -69,25 +67,17 @@ def segment(
             f"{clusters}: has {categories.foreground} foreground and {categories.background} background clusters, "
             f"expected at most {MOST_VALUES - 1} together: an indexed PNG holds no more"
         )
-    folder, indexed_folder = paths.beside(out_json), paths.beside(out_table)
-    for new in (folder, indexed_folder):
-        make_folder(new)
-
     tokens = _tokens(found)
     photos = [
         (i, image_id, int(file["id"]), tokens.get(image_id, {}))
         for i, (image_id, file) in enumerate(zip(image_ids, files, strict=True))
     ]
-    annotations: list[dict[str, Any]] = []
-    progress_file = folder.parent / f"progress.{dataset}.json"
-    done = spread(_Job(settings, maps, folder, indexed_folder, categories), photos, workers)
-    for objects in track(done, len(photos), "photos", f"segmenting {dataset}", progress_file):
-        annotations += [{"id": number, **one} for number, one in enumerate(objects, start=len(annotations) + 1)]
-    progress_file.unlink(missing_ok=True)
-    remove_stale(folder, names)
-    remove_stale(indexed_folder, names)
-    for new in (folder, indexed_folder):
-        sync_tree(new)
+    with folder_of(out_json, image_ids) as folder, folder_of(out_table, image_ids) as indexed_folder:
+        work = partial(_segment_photo, settings, categories, folder, indexed_folder)
+        done = spread(Reading(partial(MapReader, maps), work), photos, workers)
+        progress = out_json.with_name(f"progress.{dataset}.json")
+        objects = chain.from_iterable(track(done, len(photos), "photos", f"segmenting {dataset}", progress))
+        annotations = [{"id": number, **one} for number, one in enumerate(objects, start=1)]
     # The JSON last: once it is there, every mask is.
     info = {
         "description": f"Objects found by HEAP in {dataset}, without labels; categories are cluster numbers",
@@ -125,48 +115,21 @@ class Categories:
         return [{"id": self.number(c), "name": name, "supercategory": "foreground"} for c, name in named]
 
 
-@dataclass
-class _Job:
-    """One photo's work; each process opens the maps for itself."""
-
-    settings: SegmentSettings
-    maps: Path
-    folder: Path
-    indexed_folder: Path
-    categories: Categories
-
-    @cached_property
-    def reader(self) -> MapReader:
-        return MapReader(self.maps)
-
-    def __call__(self, photo: tuple[int, str, int, dict[int, int]]) -> list[dict[str, Any]]:
-        """Write mask and indexed map of a photo (row, image_id, COCO id, cluster of each token); return annotations."""
-        i, image_id, number, cluster_of_token = photo
-        mask, objects = segment_photo(self.settings, self.reader, i, cluster_of_token)
-        write_mask(mask_path(self.folder, image_id), mask, durable=False)
-        values = [self.categories.number(one.cluster) for one in objects]
-        write_indexed(mask_path(self.indexed_folder, image_id), indexed(objects, values, mask.shape))
-        return [annotation(one, number, value) for one, value in zip(objects, values, strict=True)]
-
-
-def soft_mask(maps: MapReader, i: int) -> npt.NDArray[np.float32]:
-    """Return the probability of being foreground `(H, W)` of each pixel of photo `i`, at the photo's own size."""
-    return maps.grid(i).saliency(maps.foreground(i))
-
-
-def segment_photo(
-    settings: SegmentSettings, maps: MapReader, i: int, cluster_of_token: dict[int, int]
-) -> tuple[Mask, list[Instance]]:
-    """Return the foreground `(H, W)` and the objects of photo `i` of the maps.
-
-    Args:
-        settings: threshold and least area.
-        maps: HEAP's patch maps.
-        i: the photo's row.
-        cluster_of_token: the foreground cluster of each of its listed regions.
-    """
-    found = segment_map(settings, maps.foreground(i), maps.region(i), cluster_of_token, maps.grid(i))
-    return found[1], found[2]
+def _segment_photo(
+    settings: SegmentSettings,
+    categories: Categories,
+    folder: Path,
+    indexed_folder: Path,
+    maps: MapReader,
+    photo: tuple[int, str, int, dict[int, int]],
+) -> list[dict[str, Any]]:
+    """Write mask and indexed map of a photo (row, image_id, COCO id, cluster of each token); return annotations."""
+    i, image_id, number, cluster_of_token = photo
+    _, mask, objects = segment_map(settings, maps.foreground(i), maps.region(i), cluster_of_token, maps.grid(i))
+    write_mask(mask_path(folder, image_id), mask, durable=False)
+    values = [categories.number(one.cluster) for one in objects]
+    write_indexed(mask_path(indexed_folder, image_id), indexed(objects, values, mask.shape))
+    return [annotation(one, number, value) for one, value in zip(objects, values, strict=True)]
 
 
 def write_mask(path: Path, mask: Mask, durable: bool = True) -> None:
