@@ -3,7 +3,7 @@
 #   results/{benchmark}_table.md        the same figures as a table for people
 #   results/{benchmark}_seeds.csv       mean and deviation over the seeds of the training; nothing else asks for it
 #   results/ablation.csv                the same over variants of the training (losses off, tokens), section `ablation`
-#   results/report/{benchmark}.html     the same figures with pictures
+#   results/report/{benchmark}.html     pictures, and the same figures; {dataset}.html: pictures of any dataset
 #   results/pictures/{dataset}.json     a picture of each photo: saliency, regions, objects; nothing else asks for it
 #   results/head/{model}_curves.svg     the curves of a training
 #   results/models/{model}.json         a trained model as one folder beside it (heap.load, heap predict)

@@ -293,15 +293,15 @@ def evaluate(
 @app.command()
 def report(
     settings: Frozen,
-    metrics: Annotated[Path, typer.Option("--metrics", help="The benchmark's CSV.")],
     manifest: Annotated[list[Path], typer.Option("--manifest", help="Manifests of the datasets.")],
     maps: Annotated[list[Path], typer.Option("--maps", help="Receipts of HEAP's patch maps.")],
     clusters: Annotated[list[Path], typer.Option("--clusters", help="Clustered regions.")],
     masks: Annotated[list[Path], typer.Option("--masks", help="COCO instances.")],
     history: Annotated[list[Path], typer.Option("--history", help="Training histories.")],
     out: Out,
+    metrics: Annotated[Path | None, typer.Option("--metrics", help="The benchmark's CSV; a dataset has none.")] = None,
 ) -> None:
-    """Write the benchmark's page: tables, training curves, photos with masks, a gallery by cluster."""
+    """Write the page of a benchmark or a dataset: photos with masks, a gallery by cluster, tables, training curves."""
     from heap.report.stage import report as run
 
     run(settings, metrics, manifest, maps, clusters, masks, history, out)

@@ -174,7 +174,7 @@ def comparison(benchmark: str) -> str:
 
 
 def report(benchmark: str) -> str:
-    """Self-contained page with tables, curves and pictures."""
+    """Self-contained page with pictures, tables and curves; of a dataset that is no benchmark, without tables."""
     return f"{RESULTS}/report/{benchmark}.html"
 
 

@@ -167,6 +167,11 @@ class _Builder:
         needs += [self.head(self.model_of(name)) for name in datasets]
         return self.add("report", benchmark, "report", benchmark, paths.report(benchmark), needs)
 
+    def report_photos(self, dataset: str) -> Job:
+        needs = [self.manifest(dataset), self.group(dataset), self.clusters(dataset), self.masks(dataset)]
+        needs.append(self.head(self.model_of(dataset)))
+        return self.add("report", dataset, "report", dataset, paths.report(dataset), needs)
+
     def seeds(self, benchmark: str) -> Job:
         datasets, needs = self.datasets_of(benchmark), []
         needs += [self.manifest(name) for name in datasets]
@@ -203,6 +208,8 @@ def everything(config: Config) -> Graph:
         build.ablation(config.ablation)
     for name in config.datasets:
         build.pictures(name)
+        if name not in config.benchmarks:
+            build.report_photos(name)
         for method in BASELINES:
             build.method_masks(method, name)
     return build.graph

@@ -50,7 +50,7 @@ class Section:
 
 def report(
     frozen: Path,
-    metrics: Path,
+    metrics: Path | None,
     manifests: Sequence[Path],
     maps: Sequence[Path],
     clusters: Sequence[Path],
@@ -58,11 +58,12 @@ def report(
     histories: Sequence[Path],
     out_html: Path,
 ) -> None:
-    """Write the page of a benchmark. Files come in any order: each says itself which dataset it is of.
+    """Write the page of a benchmark, or of one dataset. Files come in any order: each says which dataset it is of.
 
     Args:
         frozen: frozen settings of the stage.
-        metrics: the benchmark's table; the JSON beside it is shown where there is one.
+        metrics: the benchmark's table; the JSON beside it is shown where there is one. None where the page is of a
+            dataset, with ground truth or without.
         manifests: of the datasets.
         maps: receipts of patch maps; those of other methods than HEAP are passed over.
         clusters: tables of clusters.
@@ -75,9 +76,9 @@ def report(
     """
     settings = read_frozen(frozen, "report")
     wanted: ReportSettings = section(settings, "report", ReportSettings)
-    benchmark: BenchmarkSettings = section(settings, "benchmark", BenchmarkSettings)
-    beside = metrics.with_suffix(".json")
-    about = read_json(beside) if beside.is_file() else None
+    benchmark: BenchmarkSettings | None = section(settings, "benchmark", BenchmarkSettings | None)
+    beside = None if metrics is None else metrics.with_suffix(".json")
+    about = read_json(beside) if beside is not None and beside.is_file() else None
     datasets = gather(manifests, maps, clusters, masks)
     # Each dataset has its share of the room, by its photos.
     bytes_a_photo = 1e6 * wanted.gallery_mb / max(1, sum(len(found.maps.images) for found in datasets))
@@ -92,7 +93,7 @@ def report(
         name=str(settings["name"]),
         version=__version__,
         encoders=[(label, encoder_note(label)) for label in encoders],
-        tables=comparison.compare([comparison.Source.read(metrics)]),
+        tables=[] if metrics is None else comparison.compare([comparison.Source.read(metrics)]),
         histories=[read_history(path) for path in sorted(set(histories))],
         sections=sections,
         warnings=each_once(
@@ -103,8 +104,10 @@ def report(
     write_text(out_html, page)
 
 
-def _splits(benchmark: BenchmarkSettings, dataset: str) -> list[str | None]:
+def _splits(benchmark: BenchmarkSettings | None, dataset: str) -> list[str | None]:
     """Return the splits of a dataset that the benchmark measures; photos are shown from these."""
+    if benchmark is None:
+        return [None]
     return [
         task.query if isinstance(task, RetrievalTask) else task.split
         for task in benchmark.tasks

@@ -110,7 +110,7 @@ _HOLDS: dict[str, dict[str, Any]] = {
     "segment": {"segment": SegmentSettings},
     "model": {"reading": dict[str, Any], "group": GroupSettings, "segment": SegmentSettings},
     "evaluate": {"benchmark": BenchmarkSettings, "evaluate": EvaluateSettings, "smoothing": NotNegative},
-    "report": {"benchmark": BenchmarkSettings, "report": ReportSettings},
+    "report": {"benchmark": BenchmarkSettings | None, "report": ReportSettings},
     "pictures": {"pictures": PicturesSettings},
     "ablation": {"benchmark": BenchmarkSettings, "ablation": AblationSettings},
 }  # fmt: skip
@@ -208,7 +208,12 @@ def _settings(config: Config, stage: str, name: str) -> dict[str, Any]:
             "ablation": config.ablation.model_dump(mode="json"),
         }
     if stage == "report":
-        return {"benchmark": config.benchmarks[name].model_dump(mode="json"), "report": config.report.model_dump()}
+        measured = config.benchmarks.get(name)
+        if measured is None and name not in config.datasets:
+            raise KeyError(name)
+        # Of a dataset that has no benchmark of its name, without tables.
+        of = None if measured is None else measured.model_dump(mode="json")
+        return {"benchmark": of, "report": config.report.model_dump()}
     raise SettingsError(f"{stage}: unknown stage (there are: {', '.join(STAGE_VERSION)})")
 
 

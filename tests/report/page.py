@@ -39,17 +39,18 @@ def prepared(folder: Path, **world: Any) -> World:
     return made
 
 
-def write(world: World, photos: int = 6, **files: list[Path]) -> str:
+def write(world: World, photos: int = 6, alone: bool = False, **files: list[Path]) -> str:
     tasks = [{"task": "saliency", "dataset": "tiny"}]
     frozen = freeze(
         world.folder,
         "report",
         report={"photos": photos, "thumbnail_px": 128},
-        benchmark={"tasks": tasks},
+        benchmark=None if alone else {"tasks": tasks},
     )
+    metrics = None if alone else world.folder / "metrics.csv"
     given = {
         "manifests": [world.manifest], "maps": [world.maps], "clusters": [world.folder / "c.parquet"],
         "masks": [world.folder / "masks/tiny.json"], "histories": [world.folder / "<model>.csv"],
     }  # fmt: skip
-    report(frozen, world.folder / "metrics.csv", **{**given, **files}, out_html=world.folder / "page.html")
+    report(frozen, metrics, **{**given, **files}, out_html=world.folder / "page.html")
     return (world.folder / "page.html").read_text(encoding="utf-8")

@@ -182,3 +182,15 @@ def test_clusters_of_one_or_two_regions_are_folded_away(world: World) -> None:
 def test_pictures_come_first(page: str) -> None:
     places = [page.index(f'id="{name}"') for name in ("photos-1", "gallery", "tables", "training")]
     assert places == sorted(places)
+
+
+def test_the_page_of_a_dataset_has_no_tables(world: World) -> None:
+    text = write(world, photos=18, alone=True)
+    read = Reader(text)
+    ids = [attributes["id"] for _, attributes in read.tags if "id" in attributes]
+    assert "photos-1" in ids
+    assert "gallery" in ids
+    assert "training" in ids
+    assert "tables" not in ids
+    assert len(read.all("article")) > 18
+    assert "IoU" in text, "its ground truth ranks the photos all the same"

@@ -247,3 +247,11 @@ def test_frozen_settings_are_read_back_and_checked(raw: dict[str, Any], tmp_path
     write_json(path, {**settings_of(parse(raw), "train", "demo"), "version": 0})
     with pytest.raises(SettingsError, match="version 0 of train"):
         read_frozen(path, "train")
+
+
+def test_a_report_is_of_a_benchmark_or_of_any_dataset(raw: dict[str, Any]) -> None:
+    config = parse(raw)
+    assert settings_of(config, "report", "demo")["benchmark"] is not None
+    assert settings_of(config, "report", "photos")["benchmark"] is None
+    with pytest.raises(SettingsError, match="nobody"):
+        settings_of(config, "report", "nobody")

@@ -119,6 +119,35 @@ rule report:
         " --out {output.page:q} 2>&1 | tee {log:q}"
 
 
+# The same page of any dataset that no benchmark has the name of, with ground truth or without. Asked for by name only.
+rule report_photos:
+    input:
+        settings=paths.settings("report", "{dataset}"),
+        manifest=paths.manifest("{dataset}"),
+        maps=paths.maps("heap", "{dataset}"),
+        clusters=paths.clusters("{dataset}"),
+        masks=paths.masks("{dataset}"),
+        history=lambda wildcards: paths.history(model_of(wildcards.dataset)),
+    output:
+        page=paths.report("{dataset}"),
+    log:
+        paths.log("report", "{dataset}"),
+    benchmark:
+        paths.bench("report", "{dataset}")
+    wildcard_constraints:
+        dataset="|".join(sorted(set(CONFIG.datasets) - set(CONFIG.benchmarks))) or "(?!)",
+    conda:
+        "../../envs/heap.yaml"
+    threads: 8
+    resources:
+        mem_mb=grows(8000),
+        runtime=120,
+    shell:
+        "python -m heap report --settings {input.settings:q} --manifest {input.manifest:q} --maps {input.maps:q}"
+        " --clusters {input.clusters:q} --masks {input.masks:q} --history {input.history:q}"
+        " --out {output.page:q} 2>&1 | tee {log:q}"
+
+
 # How much the figures hang on the seed of the training: mean and deviation over every seed's head. Asked for by name only
 # (results/{benchmark}_seeds.csv): it groups as often as there are seeds.
 rule seeds:
