@@ -135,7 +135,8 @@ rule report_photos:
     benchmark:
         paths.bench("report", "{dataset}")
     wildcard_constraints:
-        dataset="|".join(sorted(set(CONFIG.datasets) - set(CONFIG.benchmarks))) or "(?!)",
+        dataset="|".join(sorted(set(CONFIG.datasets) - set(CONFIG.benchmarks)))
+        or "(?!)",
     conda:
         "../../envs/heap.yaml"
     threads: 8
