@@ -14,7 +14,7 @@ import numpy as np
 
 from heap.data.items import some
 from heap.errors import DataError
-from heap.evaluate import bootstrap, discovery, instances, retrieval, saliency, semantic
+from heap.evaluate import bootstrap, discovery, instances, levels, retrieval, saliency, semantic
 from heap.evaluate.bootstrap import Interval, Statistic
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def warnings_of(notes: Mapping[str, Any]) -> list[str]:
 
 
 def of_saliency(
-    kept: Kept[saliency.Photo], variants: Sequence[str], reading: saliency.Reading, mark: str, resampling: Resampling
+    kept: Kept[saliency.Photo], variants: Sequence[str], reading: levels.Reading, mark: str, resampling: Resampling
 ) -> Measured:
     """Return iou, acc, max_f_found and max_f of each variant; `mark` is added to the variants' names.
 
@@ -82,10 +82,10 @@ def of_saliency(
     about the true masks.
 
     Raises:
-        DataError: the true masks cannot be meant as they are, see `saliency.check_levels`.
+        DataError: the true masks cannot be meant as they are, see `levels.check_levels`.
     """
     photos = _sorted(kept)
-    notes = saliency.check_levels([one.truth for _, one in photos], reading)
+    notes = levels.check_levels([one.truth for _, one in photos], reading)
     notes["highest"] = max(one.highest for _, one in photos)
     notes["empty_maps"] = sum(one.highest <= saliency.FOREGROUND_ABOVE for _, one in photos)
     figures: dict[Key, float] = {}

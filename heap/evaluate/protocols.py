@@ -11,7 +11,7 @@ from heap.bilateral import BilateralGrid, Parts
 from heap.components import Mask
 from heap.data.photos import photo_frame, read_photo
 from heap.errors import DataError
-from heap.evaluate import discovery, instances, measures, retrieval, saliency, semantic
+from heap.evaluate import discovery, instances, levels, measures, retrieval, saliency, semantic
 from heap.evaluate.measures import Measured, Resampling
 from heap.evaluate.pairs import Pair, Protocol, Skip
 from heap.evaluate.retrieval import Weighted
@@ -34,7 +34,7 @@ class Saliency(Protocol):
         variants: what the table names of all that.
     """
 
-    reading: saliency.Reading
+    reading: levels.Reading
     refined: Mapping[str, Parts] = field(default_factory=dict)
     tokencut: bool = False
     variants: Sequence[str] = saliency.VARIANTS
@@ -44,10 +44,10 @@ class Saliency(Protocol):
         """A photo with the bilateral solver takes four times as long (benchmarks/evaluation.py, two methods)."""
         return 4 if self.refined else 1
 
-    def truth(self, photo: Photo) -> tuple[Mask, saliency.Levels, BilateralGrid | None]:
+    def truth(self, photo: Photo) -> tuple[Mask, levels.Levels, BilateralGrid | None]:
         """Return the true foreground, its file's levels, and the solver's grid where it is asked."""
-        mask, levels = saliency_truth(photo, self.reading)
-        return mask, levels, self.grid(photo, mask) if self.refined or self.tokencut else None
+        mask, saved = saliency_truth(photo, self.reading)
+        return mask, saved, self.grid(photo, mask) if self.refined or self.tokencut else None
 
     def grid(self, photo: Photo, mask: Mask) -> BilateralGrid:
         """Return the bilateral grid of a photo.
@@ -65,14 +65,14 @@ class Saliency(Protocol):
 
     def score(self, one: Any, photo: Photo, truth: Any) -> saliency.Photo:
         """Return the figures of every variant."""
-        foreground, levels, grid = truth
+        foreground, saved, grid = truth
         soft = one.pixels(foreground.shape)
         scores = saliency.score(soft, foreground)
         if grid is not None and self.refined:
             scores |= saliency.score_refined(soft > saliency.FOREGROUND_ABOVE, foreground, grid, self.refined)
         if grid is not None and self.tokencut and not one.smoothed:
             scores |= saliency.score_tokencut(one.nearest(foreground.shape), foreground, grid)
-        return saliency.Photo(scores, levels, float(soft.max()))
+        return saliency.Photo(scores, saved, float(soft.max()))
 
     def measured(self, kept: Kept, mark: str, resampling: Resampling) -> Measured:
         """Return iou, acc and both readings of max F of the variants."""

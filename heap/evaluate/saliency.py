@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -34,8 +33,7 @@ import numpy.typing as npt
 
 from heap.bilateral import BilateralGrid, Parts, refine
 from heap.components import Mask, largest_component
-from heap.data.items import some
-from heap.errors import DataError
+from heap.evaluate.levels import Levels, Reading
 
 Floats = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
@@ -56,29 +54,6 @@ PEERS_VARIANTS: dict[str, Parts] = {"multi+bs-peers": "all_peers", "single+bs-pe
 
 # TokenCut's own reading, without and with the solver, see `score_tokencut`.
 TOKENCUT_VARIANTS = ("multi-tokencut", "multi+bs-tokencut")
-
-Reading = Literal["255", "nonzero"]
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """What the values of a true mask say of how it was saved.
-
-    Attributes:
-        file: the mask's.
-        highest: its largest value.
-        grey: pixels that are neither 0 nor 255.
-        pixels: all pixels.
-        jpeg: the file is a JPEG, which changes the values near every border.
-        ignored: every pixel is ignored (255 of a class mask).
-    """
-
-    file: str
-    highest: int
-    grey: int = 0
-    pixels: int = 0
-    jpeg: bool = False
-    ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,51 +102,6 @@ class Scores:
 def solver_variants(asked: bool | Literal["peers"]) -> dict[str, Parts]:
     """Return the variants with the bilateral solver: none, as meant, or (`peers`) also as the peers' code has them."""
     return {**(SOLVER_VARIANTS if asked else {}), **(PEERS_VARIANTS if asked == "peers" else {})}
-
-
-def levels_of(path: Path, values: npt.NDArray[np.uint8]) -> Levels:
-    """Return the levels of a true mask `(H, W)` that was read from a file."""
-    counts = np.bincount(values.ravel(), minlength=256)
-    with path.open("rb") as stream:
-        jpeg = stream.read(2) == b"\xff\xd8"
-    return Levels(str(path), int(values.max()), int(counts[1:255].sum()), values.size, jpeg)
-
-
-def check_levels(levels: Sequence[Levels], reading: Reading) -> dict[str, Any]:
-    """Return what is worth knowing of the true masks: `grey_share`, and `truth_warnings` where there are any.
-
-    Raises:
-        DataError: a mask has pixels above 0 but none of 255, where only 255 is foreground, or no mask has any
-            foreground; names the first files.
-    """
-    if reading == "255":
-        low = [one for one in levels if 0 < one.highest < 255]
-        if low:
-            raise DataError(
-                f"{len(low)} of {len(levels)} true masks have pixels above 0 but none of 255, and 255 alone is "
-                f"foreground: {some(f'{one.file} (highest {one.highest})' for one in low)}. Save them as 0 "
-                "and 255, or count every pixel above 0 (`truth: nonzero` of the task, --truth-reading nonzero)"
-            )
-    empty = [one for one in levels if one.highest == 0]
-    if len(empty) == len(levels):
-        raise DataError(f"none of the {len(levels)} true masks has any foreground: {some(one.file for one in empty)}")
-    warnings = []
-    jpegs, grey = [one.file for one in levels if one.jpeg], [one for one in levels if one.grey]
-    if empty:
-        ignored = sum(one.ignored for one in empty)
-        also = f" ({ignored} of them are ignored, 255, everywhere)" if ignored else ""
-        files = some(one.file for one in empty)
-        warnings.append(f"{len(empty)} true masks have no foreground{also}, so the IoU of their photos is 0: {files}")
-    if jpegs:
-        warnings.append(f"{len(jpegs)} true masks are JPEGs, which change values near borders: {some(jpegs)}")
-    share = sum(one.grey for one in grey) / max(1, sum(one.pixels for one in levels))
-    if grey:
-        counted = "not foreground (`truth: nonzero` counts it)" if reading == "255" else "foreground"
-        warnings.append(
-            f"{len(grey)} true masks have grey pixels, {100 * share:.2g} % of all; grey is {counted}: "
-            f"{some(one.file for one in grey)}"
-        )
-    return {"grey_share": share, **({"truth_warnings": warnings} if warnings else {})}
 
 
 def truth_of(values: npt.NDArray[np.uint8], reading: Reading) -> Mask:

@@ -14,8 +14,9 @@ from heap.components import Mask
 from heap.data.masks import paint, read_class_mask, read_mask
 from heap.errors import DataError
 from heap.evaluate.instances import Box, Objects
+from heap.evaluate.levels import Levels, Reading, levels_of
 from heap.evaluate.retrieval import BACKGROUND, IGNORED
-from heap.evaluate.saliency import Levels, Reading, levels_of, truth_of
+from heap.evaluate.saliency import truth_of
 
 Labels = npt.NDArray[np.uint8]
 

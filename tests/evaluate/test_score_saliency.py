@@ -273,7 +273,7 @@ ANTIALIASED = np.asarray(Image.fromarray(T).resize((120, 80)).resize((60, 40)))
     ],
 )
 def test_levels_of_the_ground_truth(tmp_path: Path, second: Any, format: str, refused: str, warned: str) -> None:
-    """The benchmark's side of this is in test_evaluate_stage.py: both go through `saliency.check_levels`."""
+    """The benchmark's side of this is in test_evaluate_stage.py: both go through `levels.check_levels`."""
     for name, values in (("a", T), ("b", second.astype(np.uint8))):
         save(tmp_path / "pred" / f"{name}.png", T)
         (tmp_path / "truth").mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heap.errors import DataError
-from heap.evaluate import instances, protocols, saliency
+from heap.evaluate import instances, levels, protocols, saliency
 from heap.evaluate.measures import NO_INTERVALS, Resampling
 from heap.evaluate.pairs import Given, Outcome, Pair, Protocol, Run, Task
 from heap.evaluate.retrieval import IGNORED
@@ -60,7 +60,7 @@ class Inputs:
 
 
 def score_saliency(
-    inputs: Inputs, reading: saliency.Reading, variants: Sequence[str], photos_folder: Path | None = None
+    inputs: Inputs, reading: levels.Reading, variants: Sequence[str], photos_folder: Path | None = None
 ) -> Outcome:
     """Score maps at image resolution against masks of the same stems.
 
