@@ -42,7 +42,7 @@ def planted(patches: int, seed: int, dim: int = 384, heads: int = 6) -> Patches:
     features = np.tensordot(np.concatenate([kinds, 3 * blob[None]]), directions, (0, 0)).reshape(-1, dim)
     features += 1.5 * rng.normal(size=features.shape) / dim**0.5
     attention = np.exp(blob.reshape(-1, 1) + 0.5 * rng.normal(size=(blob.size, heads)))
-    return Patches(features.astype(np.float32), attention.astype(np.float32), grid_h, grid_w)
+    return Patches(features.astype(np.float32), attention.astype(np.float32), (grid_h, grid_w))
 
 
 def stored(receipt: Path, patches: int, photos: int) -> list[Patches]:

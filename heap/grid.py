@@ -8,12 +8,15 @@ boxes and masks agree to the pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from heap.upsample import Floats, logits_of, resize, sigmoid
+
+if TYPE_CHECKING:  # workers that score photos start without pandas
+    import pandas as pd
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
@@ -22,6 +25,7 @@ Label = TypeVar("Label", bound=np.integer[Any])
 
 # An infinite logit times a weight of 0 is NaN. At +-200 the float32 sigmoid is exactly 1 or 0 already.
 LOGIT_LIMIT = 200.0
+_SIZES = ("height_px", "width_px", "input_h_px", "input_w_px")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class PatchGrid:
     photo_hw: Size
     input_hw: Size
     patch_px: int
+
+    @classmethod
+    def of(cls, images: pd.DataFrame, i: int, patch_px: int) -> PatchGrid:
+        """Return the patches of photo `i` of a cache's plan."""
+        height, width, input_h, input_w = (int(images[name].iat[i]) for name in _SIZES)
+        return cls((height, width), (input_h, input_w), patch_px)
 
     @property
     def shape(self) -> Size:

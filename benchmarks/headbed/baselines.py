@@ -85,7 +85,7 @@ def _found(bed: Bed, seen: list[Patches], seed_steps: int) -> list[np.ndarray]:
     """Train FOUND's head on the bed's photos, as the stage does, and run it."""
     settings = FoundSettings(seed_steps=seed_steps)
     progress = Progress(settings.steps, "iterations", f"training FOUND on {bed.name}")
-    with Crew(Refine(bed.pictures, 8), 1) as crew:
+    with Crew(Refine(bed.pictures), 1) as crew:
         targets = Targets(bed.reader, crew)
         head, _ = fit(bed.reader, bed.train, targets, settings, progress)
     progress.close()

@@ -13,7 +13,7 @@ from benchmarks.headbed.bed import Bed
 from benchmarks.headbed.recipes import smoothing
 from heap.group.apply import Grouped, group_photos
 from heap.head import losses
-from heap.head.batches import TrainingSet, collate, photo_of
+from heap.head.batches import TrainingSet, collate, sample_of
 from heap.head.diagnose import orient
 from heap.head.fit import fit
 from heap.head.model import Head
@@ -33,7 +33,7 @@ def apply(head: Head, bed: Bed, photos: list[int], width: float, batch_size: int
     """Group photos as the stage does, with this smoothing."""
     settings, out = GroupSettings(smoothing=width), []
     for start in range(0, len(photos), batch_size):
-        loaded = [photo_of(bed.reader, i, "no_seed") for i in photos[start : start + batch_size]]
+        loaded = [sample_of(bed.reader, i, "no_seed") for i in photos[start : start + batch_size]]
         out += group_photos(head, loaded, settings, "cpu")
     return out
 

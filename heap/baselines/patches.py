@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from heap.cache.reader import FeatureReader
+from heap.grid import Size
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -17,25 +18,22 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Patches:
-    """One photo of the cache. N = grid_h * grid_w patches in row-major order.
+    """One photo of the cache. N patches in row-major order.
 
     Attributes:
         features: `(N, D)` float32, not centred, not normalised.
         attention: `(N, heads)` float32.
-        grid_h: rows of patches.
-        grid_w: columns of patches.
+        shape: rows and columns of patches.
     """
 
     features: Floats
     attention: Floats
-    grid_h: int
-    grid_w: int
+    shape: Size
 
     @classmethod
     def read(cls, reader: FeatureReader, i: int) -> Patches:
         """Return photo `i` of a store."""
-        row = reader.images.iloc[i]
-        return cls(reader.features(i), reader.attention(i), int(row["grid_h"]), int(row["grid_w"]))
+        return cls(reader.features(i), reader.attention(i), reader.grid(i).shape)
 
     @property
     def centred(self) -> Floats:
@@ -57,7 +55,7 @@ class Answer(NamedTuple):
 
 def component_of(seed: int, mask: Mask, photo: Patches) -> Mask:
     """Return the 4-connected component of a mask `(N,)` that holds a patch, `(N,)`; the patch must be in the mask."""
-    labels, _ = ndimage.label(mask.reshape(photo.grid_h, photo.grid_w))
+    labels, _ = ndimage.label(mask.reshape(photo.shape))
     flat = labels.ravel()
     assert flat[seed], "the seed lies in the background"
     component: Mask = flat == flat[seed]

@@ -13,6 +13,7 @@ from heap.baselines.patches import Mask
 from heap.bilateral import BilateralGrid, training_target
 from heap.cache.reader import FeatureReader
 from heap.data.photos import read_photo
+from heap.grid import PatchGrid, Size
 from heap.workers import Crew
 
 # Bilateral grids a worker keeps, 0.5 to 1 MB each: small datasets then build each of them once.
@@ -20,32 +21,26 @@ _GRIDS = 512
 # Few, so that the workers end a batch together.
 _CHUNK = 4
 
-# A mask to be refined: path of its photo below the root, (height, width) the encoder saw, the mask `(grid_h, grid_w)`.
-Asked = tuple[str, tuple[int, int], Mask]
+# A mask to be refined: path of its photo below the root, where its patches lie, the mask `(grid_h, grid_w)`.
+Asked = tuple[str, PatchGrid, Mask]
 Refined = tuple[Mask, bool]
 
 
 @dataclass(frozen=True)
 class Refine:
-    """The bilateral solver on one mask at patch resolution.
-
-    Attributes:
-        root: folder of the photos.
-        patch_px: side of a patch.
-    """
+    """The bilateral solver on one mask at patch resolution; `root` is the folder of the photos."""
 
     root: Path
-    patch_px: int
 
     def __call__(self, asked: Asked) -> Refined:
         """Return the refined mask, and whether the solver's output was accepted."""
-        path, input_hw, mask = asked
-        refined = training_target(_grid(self.root / path, input_hw), mask, self.patch_px)
+        path, grid, mask = asked
+        refined = training_target(_bilateral(self.root / path, grid.input_hw), mask, grid.patch_px)
         return refined.mask, refined.accepted
 
 
 @lru_cache(maxsize=_GRIDS)
-def _grid(path: Path, input_hw: tuple[int, int]) -> BilateralGrid:
+def _bilateral(path: Path, input_hw: Size) -> BilateralGrid:
     return BilateralGrid.of(read_photo(path, resize_px=input_hw))
 
 
@@ -66,6 +61,5 @@ class Targets:
         return [self._known[key] for key in keys]
 
     def _ask(self, i: int, mask: Mask) -> Asked:
-        row = self.reader.images.iloc[i]
-        size = int(row["input_h_px"]), int(row["input_w_px"])
-        return str(row["path"]), size, mask.reshape(int(row["grid_h"]), int(row["grid_w"]))
+        grid = self.reader.grid(i)
+        return str(self.reader.images["path"].iat[i]), grid, mask.reshape(grid.shape)

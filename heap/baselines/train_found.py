@@ -57,7 +57,7 @@ def train_found(
     Args:
         frozen: frozen settings of the stage.
         features: receipt of the training features.
-        manifest: of the same dataset, which says where the photos are: the solver looks at them.
+        manifest: of the same dataset, which says where the photos are: the solver reads them.
         out: safetensors file.
         history: CSV of the losses.
         cores: that may be used; None asks.
@@ -72,7 +72,7 @@ def train_found(
     photos = photos_to_train_on(reader, manifest, stage["train_split"], stage["min_train_images"], stage["name"])
     log.info("training FOUND's head of %s on %d photos, %s", stage["name"], len(photos), reader.receipt.encoder)
     batch = min(settings.batch_size, len(photos))
-    refine = Refine(Path(manifests.read(manifest).root), reader.receipt.patch_px)
+    refine = Refine(Path(manifests.read(manifest).root))
     out.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(
         settings.steps, "iterations", f"training FOUND on {reader.receipt.dataset}",

@@ -23,7 +23,7 @@ def centred_box(photo: Patches) -> Answer:
     def inside(n: int) -> npt.NDArray[np.bool_]:
         return np.abs((np.arange(n) + 0.5) / n - 0.5) <= _BOX_SIDE / 2
 
-    box = inside(photo.grid_h)[:, None] & inside(photo.grid_w)[None]
+    box = inside(photo.shape[0])[:, None] & inside(photo.shape[1])[None]
     return Answer(box.astype(np.float32).ravel())
 
 

@@ -27,7 +27,6 @@ from heap.receipts import Positive, Receipt, Skipped, Stamp, read_receipt
 # Patches a chunk: 256 kB of float32, a few dozen photos.
 _CHUNK = 65536
 _AGAIN = "delete the receipt and run snakemake again"
-_SIZES = ("height_px", "width_px", "input_h_px", "input_w_px")
 # What says where a photo's values stand and how they are read. The values bear checksums of their own.
 _DESCRIBING = (IMAGES, "foreground/zarr.json", "region/zarr.json")
 
@@ -185,8 +184,7 @@ class MapReader:
 
     def grid(self, i: int) -> PatchGrid:
         """Return where the patches of photo `i` lie."""
-        height, width, input_h, input_w = (int(self.images[name].iat[i]) for name in _SIZES)
-        return PatchGrid((height, width), (input_h, input_w), self.receipt.patch_px)
+        return PatchGrid.of(self.images, i, self.receipt.patch_px)
 
     def _read(self, array: Any, i: int) -> npt.NDArray[Any]:
         start = int(self.images["offset"].iat[i])

@@ -16,6 +16,7 @@ from heap.cache.quantise import restore
 from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows, require_whole
 from heap.errors import CacheError
+from heap.grid import PatchGrid
 from heap.receipts import Number, Positive, Receipt, Skipped, Weights, read_receipt
 
 # A name of one part: `../x` would lead out of the folder of stores.
@@ -107,6 +108,10 @@ class FeatureReader:
     def patches(self, i: int) -> int:
         """Return N of photo `i`."""
         return int(self._stop[i] - self._start[i])
+
+    def grid(self, i: int) -> PatchGrid:
+        """Return where the patches of photo `i` lie."""
+        return PatchGrid.of(self.images, i, self.receipt.patch_px)
 
     def features(self, i: int) -> npt.NDArray[np.float32]:
         """Return the features `(N, D)` float32 of photo `i`, restored where the store holds codes."""

@@ -25,7 +25,7 @@ from heap.encoders.open import choose_device
 from heap.errors import ModelError, TrainingError
 from heap.grid import NO_EXTENT, PatchGrid
 from heap.group.apply import Grouped, group_photos
-from heap.head.batches import make_photo
+from heap.head.batches import make_sample
 from heap.head.folder import load as load_head
 from heap.segment.instances import UNCLUSTERED, segment_map
 
@@ -163,13 +163,11 @@ class Model:
             return grids[number].shape
 
         found: dict[int, Discovery] = {}
-        for (grid_h, grid_w), group in groupby(sorted(range(len(photos)), key=shape), key=shape):
+        for grid_hw, group in groupby(sorted(range(len(photos)), key=shape), key=shape):
             numbers = list(group)
             encoded = self.encoder.encode([photos[number].pixels for number in numbers])
             inputs = [
-                make_photo(
-                    as_stored(features, self._storage, photos[number].name), attention, grid_h, grid_w, "no_seed", 0
-                )
+                make_sample(as_stored(features, self._storage, photos[number].name), attention, grid_hw, "no_seed", 0)
                 for number, features, attention in zip(numbers, encoded.features, encoded.attention, strict=True)
             ]
             grouped = group_photos(self._head, inputs, self.parts.group, self.device)

@@ -18,7 +18,7 @@ from heap.cluster.table import BACKGROUND, FOREGROUND, FOREGROUND_ABOVE, Cluster
 from heap.data.manifest import Manifest
 from heap.discover.model import Model
 from heap.discover.outputs import PAGE, Outputs
-from heap.discover.photos import Photo
+from heap.discover.photos import PhotoFile
 from heap.discover.result import Discovery
 from heap.files import write_text
 from heap.grid import PatchGrid
@@ -76,7 +76,7 @@ class _SavedMaps:
         return self
 
 
-def write_page(outputs: Outputs, model: Model, photos: Sequence[Photo], coco: dict[str, Any]) -> None:
+def write_page(outputs: Outputs, model: Model, photos: Sequence[PhotoFile], coco: dict[str, Any]) -> None:
     """Write the page; without a photo there is none.
 
     Args:
@@ -117,7 +117,7 @@ def write_page(outputs: Outputs, model: Model, photos: Sequence[Photo], coco: di
     outputs.place(PAGE, lambda path: write_text(path, page))
 
 
-def _gather(outputs: Outputs, model: Model, photos: Sequence[Photo], coco: dict[str, Any]) -> Found:
+def _gather(outputs: Outputs, model: Model, photos: Sequence[PhotoFile], coco: dict[str, Any]) -> Found:
     """Return photos, maps and regions in the form in which the report takes a dataset's."""
     ids = [photo.item.image_id for photo in photos]
     files = [outputs.folder / outputs.regions(image_id) for image_id in ids]

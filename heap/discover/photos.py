@@ -16,7 +16,7 @@ log = logging.getLogger("heap")
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoFile:
     """A photo to predict.
 
     Attributes:
@@ -33,7 +33,7 @@ class Photo:
         return self.root / self.item.path
 
 
-def listed(inputs: Sequence[Path], out: Path) -> list[Photo]:
+def listed(inputs: Sequence[Path], out: Path) -> list[PhotoFile]:
     """Return the photos of files and folders, in order, each file once, each with an id of its own.
 
     Args:
@@ -43,7 +43,7 @@ def listed(inputs: Sequence[Path], out: Path) -> list[Photo]:
     Raises:
         DataError: nothing there, no photo, or two of one name in different folders.
     """
-    photos: list[Photo] = []
+    photos: list[PhotoFile] = []
     files: dict[Path, Path] = {}
     for path in inputs:
         if path.is_dir():
@@ -53,18 +53,18 @@ def listed(inputs: Sequence[Path], out: Path) -> list[Photo]:
             listing = folder.read(root)
             for warning in listing.warnings:
                 log.warning("%s: %s", path, warning)
-            photos += [Photo(root, item) for item in listing.items if not (root / item.path).is_relative_to(below)]
+            photos += [PhotoFile(root, item) for item in listing.items if not (root / item.path).is_relative_to(below)]
         elif path.is_file():
             files.setdefault(_place(path), path)
         else:
             what = "is neither a regular file nor a folder" if path.exists() else "no such photo or folder"
             raise DataError(f"{path}: {what}")
     ids = folder.image_ids([path.name for path in files.values()])
-    photos += [Photo(path.parent, Item(name, path.name)) for name, path in zip(ids, files.values(), strict=True)]
+    photos += [PhotoFile(path.parent, Item(name, path.name)) for name, path in zip(ids, files.values(), strict=True)]
     if not photos:
         raise DataError(f"{', '.join(map(str, inputs))}: no photo there ({', '.join(sorted(SUFFIXES))})")
-    once: dict[Path, Photo] = {}
-    seen: dict[str, Photo] = {}
+    once: dict[Path, PhotoFile] = {}
+    seen: dict[str, PhotoFile] = {}
     for photo in photos:
         if once.setdefault(_place(photo.file), photo) is not photo:
             continue

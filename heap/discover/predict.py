@@ -26,7 +26,7 @@ from heap.discover.images import Opened, open_photo
 from heap.discover.model import Model
 from heap.discover.outputs import PAGE, Outputs
 from heap.discover.page import save_regions, write_page
-from heap.discover.photos import Photo, listed
+from heap.discover.photos import PhotoFile, listed
 from heap.discover.result import Discovery
 from heap.discover.tables import write_tables
 from heap.errors import PhotoError
@@ -99,10 +99,10 @@ class _Work:
     overlays: bool
     page: bool
 
-    def run(self, photos: Sequence[Photo]) -> Outcome:
+    def run(self, photos: Sequence[PhotoFile]) -> Outcome:
         records: dict[str, dict[str, Any]] = {}
         unreadable: dict[str, str] = {}
-        todo: list[tuple[Photo, str]] = []
+        todo: list[tuple[PhotoFile, str]] = []
         threads, size = cores_allowed(), self.model.batch_size
         with Prefetch(self.found_before, photos, threads, 2 * threads) as before:
             for photo, (content, record) in zip(photos, before, strict=True):
@@ -140,7 +140,7 @@ class _Work:
                    if photo.item.image_id in unreadable]  # fmt: skip
         return Outcome(len(photos), len(records) - kept, kept, reasons, len(coco["annotations"]))
 
-    def found_before(self, photo: Photo) -> tuple[str | PhotoError, dict[str, Any] | None]:
+    def found_before(self, photo: PhotoFile) -> tuple[str | PhotoError, dict[str, Any] | None]:
         """Return the hash of a photo, and its record where an earlier run finished it."""
         try:
             content = measure(photo.root, photo.item)[2]
@@ -150,13 +150,13 @@ class _Work:
         files = [mask, self.outputs.regions(photo.item.image_id), *([overlay] if self.overlays else [])]
         return content, self.outputs.done(photo.item.image_id, content, files)
 
-    def open(self, job: tuple[Photo, str]) -> tuple[Photo, str, Opened | PhotoError]:
+    def open(self, job: tuple[PhotoFile, str]) -> tuple[PhotoFile, str, Opened | PhotoError]:
         try:
             return *job, open_photo(job[0].file, None, self.model.limits(self.max_px))
         except PhotoError as error:
             return *job, error
 
-    def write(self, photo: Photo, content: str, found: Discovery) -> dict[str, Any]:
+    def write(self, photo: PhotoFile, content: str, found: Discovery) -> dict[str, Any]:
         """Write a photo's pictures, then its record."""
         mask, overlay = _names(photo)
         regions = self.outputs.regions(photo.item.image_id)
@@ -176,11 +176,11 @@ class _Work:
         })  # fmt: skip
 
 
-def _names(photo: Photo) -> tuple[str, str]:
+def _names(photo: PhotoFile) -> tuple[str, str]:
     """Return the paths of a photo's mask and overlay below the folder of results."""
     return f"{MASKS}/{photo.item.image_id}.png", f"{OVERLAYS}/{photo.item.image_id}.jpg"
 
 
-def _note(unreadable: dict[str, str], photo: Photo, error: PhotoError) -> None:
+def _note(unreadable: dict[str, str], photo: PhotoFile, error: PhotoError) -> None:
     log.warning("skipped: %s", error)
     unreadable[photo.item.image_id] = printable(str(error))

@@ -11,7 +11,7 @@ from heap import __version__, parquet
 from heap.data.manifest import printable
 from heap.discover.model import Model
 from heap.discover.outputs import INSTANCES, OBJECTS, PHOTOS, Outputs
-from heap.discover.photos import Photo
+from heap.discover.photos import PhotoFile
 from heap.files import write_json
 from heap.segment.stage import Categories
 from heap.spreadsheet import write_csv
@@ -23,7 +23,7 @@ _PHOTO_COLUMNS = ["photo", "file", "state", "height_px", "width_px", "foreground
 def write_tables(
     outputs: Outputs,
     model: Model,
-    photos: Sequence[Photo],
+    photos: Sequence[PhotoFile],
     records: dict[str, dict[str, Any]],
     unreadable: dict[str, str],
 ) -> dict[str, Any]:

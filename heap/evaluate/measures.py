@@ -74,7 +74,7 @@ def warnings_of(notes: Mapping[str, Any]) -> list[str]:
 
 
 def of_saliency(
-    kept: Kept[saliency.Photo], variants: Sequence[str], reading: levels.Reading, mark: str, resampling: Resampling
+    kept: Kept[saliency.Scored], variants: Sequence[str], reading: levels.Reading, mark: str, resampling: Resampling
 ) -> Measured:
     """Return iou, acc, max_f_found and max_f of each variant; `mark` is added to the variants' names.
 

@@ -63,7 +63,7 @@ class Saliency(Protocol):
             raise DataError(f"{photo.file}: {pixels.shape[:2]} px{exif}, but its ground truth has {mask.shape}")
         return BilateralGrid.of(pixels)
 
-    def score(self, one: Any, photo: Photo, truth: Any) -> saliency.Photo:
+    def score(self, one: Any, photo: Photo, truth: Any) -> saliency.Scored:
         """Return the figures of every variant."""
         foreground, saved, grid = truth
         soft = one.pixels(foreground.shape)
@@ -72,7 +72,7 @@ class Saliency(Protocol):
             scores |= saliency.score_refined(soft > saliency.FOREGROUND_ABOVE, foreground, grid, self.refined)
         if grid is not None and self.tokencut and not one.smoothed:
             scores |= saliency.score_tokencut(one.nearest(foreground.shape), foreground, grid)
-        return saliency.Photo(scores, saved, float(soft.max()))
+        return saliency.Scored(scores, saved, float(soft.max()))
 
     def measured(self, kept: Kept, mark: str, resampling: Resampling) -> Measured:
         """Return iou, acc and both readings of max F of the variants."""

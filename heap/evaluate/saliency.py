@@ -57,7 +57,7 @@ TOKENCUT_VARIANTS = ("multi-tokencut", "multi+bs-tokencut")
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class Scored:
     """What is kept of one photo: its figures by variant, the levels of its true mask, the map's highest value."""
 
     scores: Mapping[str, Scores]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from heap.group.smooth import smooth
-from heap.head.batches import Photo, collate
+from heap.head.batches import Sample, collate
 from heap.head.model import Head
 from heap.settings.stages import GroupSettings
 
@@ -39,7 +39,7 @@ class Grouped:
     embeddings: Floats
 
 
-def group_photos(head: Head, photos: Sequence[Photo], settings: GroupSettings, device: str) -> list[Grouped]:
+def group_photos(head: Head, photos: Sequence[Sample], settings: GroupSettings, device: str) -> list[Grouped]:
     """Group the patches of a batch of photos.
 
     Args:

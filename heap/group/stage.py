@@ -17,7 +17,7 @@ from heap.errors import TrainingError
 from heap.files import file_sha256
 from heap.group.apply import group_photos
 from heap.group.regions import Regions, write
-from heap.head.batches import photo_of
+from heap.head.batches import sample_of
 from heap.head.folder import load, weights_of
 from heap.locks import alone
 from heap.progress import track
@@ -69,7 +69,7 @@ def group(
     def mapped() -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
         for start in range(0, len(reader), _BATCH):
             indices = list(range(start, min(start + _BATCH, len(reader))))
-            photos = [photo_of(reader, i, "no_seed") for i in indices]
+            photos = [sample_of(reader, i, "no_seed") for i in indices]
             for found in group_photos(head, photos, settings, chosen):
                 for column, values in columns.items():
                     values.append(getattr(found, _COLUMNS.get(column, column)))

@@ -18,6 +18,7 @@ from torch import Tensor
 from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
 from heap.errors import DataError, TrainingError
+from heap.grid import Size
 from heap.head import priors
 from heap.prefetch import Prefetch
 
@@ -33,7 +34,7 @@ _READERS = 2
 
 
 @dataclass(frozen=True)
-class Photo:
+class Sample:
     """What training needs of one photo. N patches.
 
     Attributes:
@@ -120,7 +121,7 @@ class TrainingSet:
         self.patches = sum(reader.patches(i) for i in self.photos)
         self.resident = self.patches * reader.dim * 2 <= resident_gb * 1e9
         self.waited_s = 0.0
-        self._kept: dict[int, Photo] = {}
+        self._kept: dict[int, Sample] = {}
         if self.resident:
             with ThreadPoolExecutor(_READERS) as pool:
                 for some in pool.map(self._read, ([shard] for shard in sorted(self._photos_of))):
@@ -153,7 +154,7 @@ class TrainingSet:
                 ahead.waited_s = 0.0
                 yield batch
 
-    def _groups(self, seed: int, size: int, start: int) -> Generator[list[Photo], None, None]:
+    def _groups(self, seed: int, size: int, start: int) -> Generator[list[Sample], None, None]:
         """Yield the photos of each batch; while one pool of photos is used, the next is read."""
         orders, seen = self.orders(seed, size, start)
         with Prefetch(self.pool, orders, 1, 1) as pools:
@@ -165,24 +166,24 @@ class TrainingSet:
         epoch, seen = divmod(start * size, len(self))
         return chain.from_iterable(self.order(seed, later) for later in count(epoch)), seen
 
-    def load(self, indices: list[int]) -> list[Photo]:
+    def load(self, indices: list[int]) -> list[Sample]:
         """Return a few photos by their position in the store; streamed ones are read alone, not by whole shards."""
-        return [self._kept[i] if self.resident else photo_of(self.reader, i, self.variant) for i in indices]
+        return [self._kept[i] if self.resident else sample_of(self.reader, i, self.variant) for i in indices]
 
-    def pool(self, indices: list[int]) -> list[Photo]:
+    def pool(self, indices: list[int]) -> list[Sample]:
         """Return the photos of one pool of `order`; streamed ones by whole shards, which the pool uses up."""
         kept = self._kept if self.resident else self._read(sorted({self.shard_of[i] for i in indices}))
         return [kept[i] for i in indices]
 
-    def _read(self, shards: list[int]) -> dict[int, Photo]:
-        photos: dict[int, Photo] = {}
+    def _read(self, shards: list[int]) -> dict[int, Sample]:
+        photos: dict[int, Sample] = {}
         offset, grid_h, grid_w = self._columns.values()
         for shard in shards:
             features, attention, start = self.reader.shard(shard)
             for i in self._photos_of[shard]:
                 rows = slice(int(offset[i]) - start, int(offset[i]) - start + self.reader.patches(i))
                 grid = int(grid_h[i]), int(grid_w[i])
-                photos[i] = make_photo(features[rows], attention[rows], *grid, self.variant, i)
+                photos[i] = make_sample(features[rows], attention[rows], grid, self.variant, i)
         return photos
 
 
@@ -193,29 +194,27 @@ def regrouped(pools: Iterable[list[T]], size: int, skip: int) -> Iterator[list[T
         yield group
 
 
-def photo_of(reader: FeatureReader, i: int, variant: str) -> Photo:
+def sample_of(reader: FeatureReader, i: int, variant: str) -> Sample:
     """Return photo `i` of a store, read alone."""
-    row = reader.images.iloc[i]
     features = reader.features(i).astype(np.float16)  # as it is stored
-    return make_photo(features, reader.attention(i), int(row["grid_h"]), int(row["grid_w"]), variant, i)
+    return make_sample(features, reader.attention(i), reader.grid(i).shape, variant, i)
 
 
-def make_photo(
+def make_sample(
     features: npt.NDArray[np.float16],
     attention: npt.NDArray[np.float32],
-    grid_h: int,
-    grid_w: int,
+    shape: Size,
     variant: str,
     index: int,
-) -> Photo:
+) -> Sample:
     """Return what training needs of photo `index` with features `(N, D)` and attention `(N, heads)`."""
-    border = np.ones((grid_h, grid_w), bool)
+    border = np.ones(shape, bool)
     border[1:-1, 1:-1] = False
     target = priors.target(variant, features, attention, border.ravel())
-    return Photo(features, attention.mean(axis=1), target, border.ravel(), index)
+    return Sample(features, attention.mean(axis=1), target, border.ravel(), index)
 
 
-def collate(photos: list[Photo]) -> Batch:
+def collate(photos: list[Sample]) -> Batch:
     """Pad photos to the longest of them; padding is zero and masked."""
     longest = max(len(photo.features) for photo in photos)
     size = (len(photos), longest)

@@ -19,5 +19,4 @@ def cases(golden: Path) -> Iterator[tuple[dict[str, Any], Patches]]:
         keys = np.load(folder / case["keys"])["keys"]
         if case["variant"] == "centred":
             keys = keys - keys.mean(axis=0)
-        grid_h, grid_w = case["grid_hw"]
-        yield case, Patches(keys, np.ones((len(keys), 1), np.float32), grid_h, grid_w)
+        yield case, Patches(keys, np.ones((len(keys), 1), np.float32), tuple(case["grid_hw"]))

@@ -77,17 +77,17 @@ def test_clusters_that_are_attended_to_are_the_object() -> None:
     # Three kinds of patches at right angles, in rows; only the middle kind is attended to more than the mean (0.4).
     features = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0) * np.float32(5)
     attention = np.repeat(np.array([[0.1], [0.9], [0.2]], np.float32), 4, axis=0)
-    answer = kmeans(Patches(features, attention, 3, 4), KmeansSettings(clusters=3))
+    answer = kmeans(Patches(features, attention, (3, 4)), KmeansSettings(clusters=3))
     assert answer.foreground.tolist() == [0] * 4 + [1] * 4 + [0] * 4
 
 
 def test_more_clusters_than_patches_are_as_many_as_patches() -> None:
-    photo = Patches(np.eye(3, dtype=np.float32), np.array([[0.1], [0.9], [0.2]], np.float32), 1, 3)
+    photo = Patches(np.eye(3, dtype=np.float32), np.array([[0.1], [0.9], [0.2]], np.float32), (1, 3))
     assert kmeans(photo, KmeansSettings(clusters=8)).foreground.tolist() == [0, 1, 0]
 
 
 def test_the_component_of_a_patch() -> None:
-    photo = Patches(np.zeros((6, 1), np.float32), np.zeros((6, 1), np.float32), 2, 3)
+    photo = Patches(np.zeros((6, 1), np.float32), np.zeros((6, 1), np.float32), (2, 3))
     mask = np.array([1, 0, 1, 0, 0, 1], bool)  # the corner at the left, and two in the right column
     assert component_of(2, mask, photo).tolist() == [0, 0, 1, 0, 0, 1]
     assert component_of(0, mask, photo).tolist() == [1, 0, 0, 0, 0, 0]
@@ -96,9 +96,9 @@ def test_the_component_of_a_patch() -> None:
 def test_founds_seed_needs_features_made_of_heads() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(12, 10)).astype(np.float32)
-    assert found_seed(Patches(features, rng.random((12, 1)).astype(np.float32), 3, 4)).foreground.shape == (12,)
+    assert found_seed(Patches(features, rng.random((12, 1)).astype(np.float32), (3, 4))).foreground.shape == (12,)
     with pytest.raises(CacheError, match="10 values a patch and 3 heads"):
-        found_seed(Patches(features, rng.random((12, 3)).astype(np.float32), 3, 4))
+        found_seed(Patches(features, rng.random((12, 3)).astype(np.float32), (3, 4)))
 
 
 def test_notes_are_counted_in_the_receipt(made: Made) -> None:

@@ -23,6 +23,7 @@ from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
 from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
+from heap.grid import PatchGrid
 from heap.progress import Progress
 from heap.settings import frozen_text, parse
 from heap.settings.baselines import FoundSettings
@@ -75,13 +76,15 @@ def train(folder: Path, reader: FeatureReader, name: str) -> None:
 def test_targets_equal_founds_own_code(golden: Path) -> None:
     folder = golden / "bilateral_solver"
     stored = np.load(folder / "train_targets.npz")
-    refine = Refine(folder, 8)
+    refine = Refine(folder)
     seen = 0
     for case in json.loads((folder / "train_targets.json").read_text())["cases"]:
         if not case["get_all_cc"]:
             continue  # FOUND trains on all components
         name = case["mask"]
-        mask, accepted = refine((case["image"], (224, 224), stored[f"mask_{name}"].astype(bool)))
+        mask, accepted = refine(
+            (case["image"], PatchGrid((224, 224), (224, 224), 8), stored[f"mask_{name}"].astype(bool))
+        )
         np.testing.assert_array_equal(mask, stored[f"target_{name}_all"], err_msg=name)
         assert accepted == case["used"]
         seen += 1
@@ -143,7 +146,7 @@ def test_a_mask_is_refined_once(made: tuple[Path, FeatureReader, list[np.ndarray
         first = targets.of([0, 1, 0], [truth[0], truth[1], truth[0]])
         second = targets.of([1, 1], [truth[1], ~truth[1]])
     assert len(asked) == 3
-    assert asked[1][:2] == ("p0001.jpg", (80, 128))
+    assert asked[1][:2] == ("p0001.jpg", PatchGrid((80, 128), (80, 128), 8))
     for (mask, accepted), expected in zip([*first, *second], [0, 1, 0, 1, None], strict=True):
         assert accepted
         np.testing.assert_array_equal(mask, ~truth[expected] if expected is not None else truth[1])
@@ -191,7 +194,7 @@ def test_an_epoch_is_every_photo_once_and_its_last_batch_is_short() -> None:
 
 
 def test_the_map_is_the_sigmoid_of_a_line() -> None:
-    photo = Patches(np.array([[1, 0], [0, 2]], np.float32), np.ones((2, 1), np.float32), 1, 2)
+    photo = Patches(np.array([[1, 0], [0, 2]], np.float32), np.ones((2, 1), np.float32), (1, 2))
     answer = FoundHead(np.array([1, -1], np.float32), 0.5)(photo)
     np.testing.assert_allclose(answer.foreground, [1 / (1 + np.exp(-1.5)), 1 / (1 + np.exp(1.5))], rtol=1e-6)
 

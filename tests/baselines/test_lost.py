@@ -38,7 +38,7 @@ def test_degrees_seeds_and_boxes_equal_losts_own_code(golden: Path) -> None:
 
 def photo_of(rows: list[list[float]], grid_h: int, grid_w: int) -> Patches:
     features = np.array(rows, np.float32)
-    return Patches(features, np.ones((len(features), 1), np.float32), grid_h, grid_w)
+    return Patches(features, np.ones((len(features), 1), np.float32), (grid_h, grid_w))
 
 
 def test_the_rule_by_hand() -> None:

@@ -53,7 +53,7 @@ def two_kinds(grid_h: int, grid_w: int, inside: np.ndarray, seed: int = 0) -> Pa
     rng = np.random.default_rng(seed)
     features = np.where(inside.ravel()[:, None], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
     features += 0.02 * rng.normal(size=features.shape)
-    return Patches(features.astype(np.float32), np.ones((inside.size, 1), np.float32), grid_h, grid_w)
+    return Patches(features.astype(np.float32), np.ones((inside.size, 1), np.float32), (grid_h, grid_w))
 
 
 def test_two_kinds_of_patches_are_the_two_sides() -> None:
@@ -88,7 +88,7 @@ def test_a_graph_without_sides_is_one_object_and_told(tau: float) -> None:
 
 
 def test_one_patch_is_one_object() -> None:
-    photo = Patches(np.ones((1, 3), np.float32), np.ones((1, 1), np.float32), 1, 1)
+    photo = Patches(np.ones((1, 3), np.float32), np.ones((1, 1), np.float32), (1, 1))
     assert tokencut(photo, TokenCutSettings()) == (np.ones(1), "no_cut")
 
 

@@ -17,7 +17,7 @@ from tiny_cache import Tiny
 from heap.data.photos import read_photo
 from heap.encoders.open import open_encoder
 from heap.files import read_json
-from heap.head.batches import collate, make_photo, photo_of
+from heap.head.batches import collate, make_sample, sample_of
 from heap.head.model import Head
 from heap.settings.models import HeadSettings
 
@@ -47,8 +47,8 @@ def test_the_heads_output_from_the_cache_is_that_on_the_live_encoder(tmp_path: P
         np.testing.assert_array_equal(reader.features(i), features.astype(np.float16).astype(np.float32))
         np.testing.assert_array_equal(reader.attention(i), attention)
         grid = (int(row["grid_h"]), int(row["grid_w"]))
-        rounded = make_photo(features.astype(np.float16), attention, *grid, "no_seed", i)
-        a, b = collate([photo_of(reader, i, "no_seed")]), collate([rounded])
+        rounded = make_sample(features.astype(np.float16), attention, grid, "no_seed", i)
+        a, b = collate([sample_of(reader, i, "no_seed")]), collate([rounded])
         with torch.inference_mode():
             cached, exact = head(a.features, a.mask), head(b.features, b.mask)
         assert torch.equal(cached.foreground, exact.foreground), "bit for bit, as group runs it"

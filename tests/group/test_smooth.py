@@ -8,7 +8,7 @@ import torch
 
 from heap.group.apply import group_photos
 from heap.group.smooth import smooth
-from heap.head.batches import Photo
+from heap.head.batches import Sample
 from heap.head.model import Head
 from heap.head.priors import over_alike
 from heap.settings.models import HeadSettings
@@ -68,7 +68,7 @@ def test_regions_are_on_the_side_of_the_smoothed_map(monkeypatch: pytest.MonkeyP
         head.score.weight.copy_(torch.tensor([[8.0, -8.0]]))
     features = np.random.default_rng(1).normal(size=(24, 2)).astype(np.float32)
     flat = np.zeros(24, np.float32)
-    photo = Photo(features, flat, flat, np.zeros(24, bool), 0)
+    photo = Sample(features, flat, flat, np.zeros(24, bool), 0)
     monkeypatch.setattr("heap.group.apply.smooth", lambda foreground, features, width: 1 - foreground)
     (found,) = group_photos(head, [photo], GroupSettings(), "cpu")
     assert set(found.foreground > 0.5) == {True, False}
