@@ -150,7 +150,7 @@ def _number_of_clusters(
 ) -> int:
     """Return k of a kind, within the objects there are; adds to the warnings and to the record of choices."""
     k = bounded_k(kind.name, kind.wanted, len(vectors), dataset)
-    if k != kind.wanted:
+    if k != kind.wanted and not isinstance(kind.wanted, ChosenK):  # a range is bounded in any case
         warnings.append(f"cluster.{kind.name}: only {len(vectors)} objects, so at most {most_of(k)} clusters")
         log.warning("%s: %s", dataset, warnings[-1])
     if isinstance(k, ChosenK):

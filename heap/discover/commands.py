@@ -34,7 +34,7 @@ LAST = Path("results/head")
 def model(
     settings: Annotated[Path, typer.Option("--settings", help="Frozen settings: results/settings/model/NAME.json.")],
     head: Annotated[Path, typer.Option("--head", help="Receipt of the training.")],
-    out: Annotated[Path, typer.Option("--out", help="Receipt; the model lies in the folder of its name beside it.")],
+    out: Annotated[Path, typer.Option("--out", help="Receipt; the model lies in the folder of its name next to it.")],
     clusters: Annotated[
         Path | None, typer.Option("--clusters", help="Clustered regions of the photos that it was trained on.")
     ] = None,

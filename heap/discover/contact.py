@@ -1,4 +1,4 @@
-"""The picture of a search: the photo with the regions asked for, and beside it the nearest regions in their photos."""
+"""The picture of a search: the photo with the regions asked for, and next to it the nearest regions in their photos."""
 
 from __future__ import annotations
 

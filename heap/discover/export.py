@@ -29,11 +29,11 @@ def make_model(frozen: Path, head: Path, clusters: Path | None, out: Path) -> No
     """
     parts = of_stage(read_frozen(frozen, "model"), head, clusters)
     place = paths.beside(out)
-    told = folder.save(place, parts)
+    saved = folder.save(place, parts)
     files = {file.name: file.stat().st_size for file in sorted(place.iterdir())}
     keep = ("model", "identity", "encoder", "weights", "trained_on", "head_sha256", "clusters", "warnings")
     # The receipt last: where it stands, the folder is whole.
-    write_json(out, {**{key: told[key] for key in keep}, "files": files})
+    write_json(out, {**{key: saved[key] for key in keep}, "files": files})
 
 
 def export(model: Path, out: Path) -> None:

@@ -40,9 +40,9 @@ def find(path: str | Path) -> Parts:
     if folder.is_model(path):
         return folder.read(path)
     if path.suffix == ".json" and path.is_file():
-        # A receipt of the workflow's stands beside the folder of its name, whatever kind it is.
-        beside = paths.beside(path)
-        return folder.read(beside) if folder.is_model(beside) else of_training(path)
+        # A receipt of the workflow's stands next to the folder of its name, whatever kind it is.
+        place = paths.beside(path)
+        return folder.read(place) if folder.is_model(place) else of_training(path)
     receipt = path.parent / f"{path.name}.json"
     if receipt.is_file():
         return of_training(receipt)
@@ -69,7 +69,7 @@ def _is_receipt(file: Path) -> bool:
 
 
 def of_training(receipt: Path) -> Parts:
-    """Return the chosen head of a training, with the clusters and settings that lie beside it in `results/`.
+    """Return the chosen head of a training, with the clusters and settings that lie next to it in `results/`.
 
     Settings of stages that have not run yet are the shipped ones; without a table of clusters there are none.
     """
@@ -129,7 +129,7 @@ def centroids(table: Path, head_sha256: str, receipt: Path) -> Centroids:
             f"({head_sha256[:12]}); `snakemake {table}` makes them again"
         )
     k = found.info["k"]
-    views = {kind: View.from_json(told) for kind, told in found.info["views"].items()}
+    views = {kind: View.from_json(view) for kind, view in found.info["views"].items()}
     return Centroids(found.centroids, int(k[FOREGROUND]), int(k[BACKGROUND]), str(found.info["dataset"]), views)
 
 

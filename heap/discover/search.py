@@ -57,8 +57,8 @@ class Collection:
         Raises:
             DataError: it is missing, damaged, or of other regions.
         """
-        told = self.clusters.info["index"].get("sha256")  # tables before version 3 of the stage have none
-        return region_index.read(self.path(paths.index(self.name)), str(told))
+        sha256 = self.clusters.info["index"].get("sha256")  # tables before version 3 of the stage have none
+        return region_index.read(self.path(paths.index(self.name)), str(sha256))
 
     @cached_property
     def manifest_of(self) -> dict[str, manifests.Manifest]:
@@ -100,7 +100,7 @@ class Collection:
 def collections(results: Path, names: Sequence[str], model: Model) -> list[Collection]:
     """Return the collections to search in: those named, or all whose regions are by the model's head.
 
-    Tables of single datasets come before those of several where none is named, so that a region found in both is told
+    Tables of single datasets come before those of several where none is named, so that a region found in both is listed
     with its number in its own dataset.
 
     Raises:
@@ -199,8 +199,8 @@ def nearest(
         own = one.photos_with(content) if content is not None else set()
         skip = one.rows_of(own)
         if own:
-            told = ", ".join(image_id for _, image_id in sorted(own))
-            log.info("%s: holds this photo itself (%s), left out", one.name, told)
+            names = ", ".join(image_id for _, image_id in sorted(own))
+            log.info("%s: holds this photo itself (%s), left out", one.name, names)
         rows, cosine, query = _search(one.index, vectors, top, skip)
         if not len(rows):
             continue

@@ -64,7 +64,7 @@ def pictures(
     maps: Annotated[Path, typer.Option("--maps", help="Receipt of HEAP's patch maps.")],
     clusters: Annotated[Path, typer.Option("--clusters", help="Clustered regions.")],
     masks: Annotated[Path, typer.Option("--masks", help="COCO instances.")],
-    out: Annotated[Path, typer.Option("--out", help="Receipt; the pictures lie in the folder of its name beside it.")],
+    out: Annotated[Path, typer.Option("--out", help="Receipt; the pictures lie in the folder of its name next to it.")],
 ) -> None:
     """Write a picture of each photo for people: photo, saliency, regions by cluster, objects found."""
     from heap.report.overlays import write_pictures

@@ -17,7 +17,7 @@ function element(name, attributes = {}, ...children) {
 const percent = (share) => (share < 0.0995 ? (100 * share).toFixed(1) : Math.round(100 * share)) + " %";
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
-// Buttons for pages; `go` is told the page that is wanted.
+// Buttons for pages; `go` is called with the page that is wanted.
 function pager(nav, page, pages, go) {
   nav.hidden = pages < 2;
   const button = (text, to, label) => {
@@ -143,10 +143,10 @@ class Gallery {
   }
 
   // A heading with the way back to it, and a line that says what is shown.
-  title(way, text, told, colour) {
+  title(way, text, line, colour) {
     this.part("crumbs").replaceChildren(...way.flatMap(([name, href]) => [element("a", { href }, name), " \u203a "]));
     this.part("title").replaceChildren(...(colour ? [element("i", { class: "key", style: `background: ${colour}` })] : []), text);
-    this.part("told").textContent = told;
+    this.part("summary").textContent = line;
   }
 
   // The regions that a state asks for, in its order.

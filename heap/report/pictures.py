@@ -16,7 +16,7 @@ Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Colour = tuple[int, int, int]
 
-# Okabe and Ito's vermillion and blue: told apart with every common colour blindness, seen on light and dark photos.
+# Okabe and Ito's vermillion and blue: distinct with every common colour blindness, seen on light and dark photos.
 FOUND: Colour = (213, 94, 0)
 TRUE: Colour = (0, 158, 235)
 # Lightness alone orders it, so it reads in grey and with any colour blindness (Nunez et al. 2018).
@@ -126,7 +126,7 @@ def draw_boxes(photo: Pixels, boxes: Sequence[Sequence[float]], colour: Colour, 
         photo: `(H, W, 3)`.
         boxes: in its pixels; what lies outside is clipped.
         colour: of the line.
-        dashed: so that truth and result are told apart without colour.
+        dashed: so that ground truth and result differ without colour.
     """
     picture = Image.fromarray(photo)
     pen = ImageDraw.Draw(picture)

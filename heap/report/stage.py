@@ -62,12 +62,12 @@ def report(
 
     Args:
         frozen: frozen settings of the stage.
-        metrics: the benchmark's table; the JSON beside it is shown where there is one. None where the page is of a
+        metrics: the benchmark's table; the JSON next to it is shown where there is one. None where the page is of a
             dataset, with ground truth or without.
         manifests: of the datasets.
         maps: receipts of patch maps; those of other methods than HEAP are passed over.
         clusters: tables of clusters.
-        masks: COCO instances, with the masks beside them.
+        masks: COCO instances, with the masks next to them.
         histories: of the models' trainings, each called by the name of its file.
         out_html: the page.
 
@@ -77,8 +77,8 @@ def report(
     settings = read_frozen(frozen, "report")
     wanted: ReportSettings = section(settings, "report", ReportSettings)
     benchmark: BenchmarkSettings | None = section(settings, "benchmark", BenchmarkSettings | None)
-    beside = None if metrics is None else metrics.with_suffix(".json")
-    about = read_json(beside) if beside is not None and beside.is_file() else None
+    details = None if metrics is None else metrics.with_suffix(".json")
+    about = read_json(details) if details is not None and details.is_file() else None
     datasets = gather(manifests, maps, clusters, masks)
     # Each dataset has its share of the room, by its photos.
     bytes_a_photo = 1e6 * wanted.gallery_mb / max(1, sum(len(found.maps.images) for found in datasets))
@@ -115,10 +115,10 @@ def _splits(benchmark: BenchmarkSettings | None, dataset: str) -> list[str | Non
     ]
 
 
-def each_once(measured: Sequence[Any], told: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the warnings of the evaluation and those `told` of a dataset, which the evaluation repeats by its name."""
-    known = {f"{name}: {word}" for name, word in told}
-    return [("", str(word)) for word in measured if str(word) not in known] + told
+def each_once(measured: Sequence[Any], own: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the warnings of the evaluation and a dataset's `own`, which the evaluation repeats by its name."""
+    known = {f"{name}: {word}" for name, word in own}
+    return [("", str(word)) for word in measured if str(word) not in known] + own
 
 
 def make_section(

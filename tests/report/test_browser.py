@@ -147,12 +147,12 @@ def test_from_cluster_to_region_to_neighbour_and_back(page: Page) -> None:
     page.click(".overview .cluster h3 a")
     page.goes_to("#tiny/cluster-0")
     page.until("document.querySelectorAll('#gallery .list .tiles li').length === 6")
-    assert page.texts(".told") == ["Foreground. 6 regions in 6 photos."]
+    assert page.texts(".summary") == ["Foreground. 6 regions in 6 photos."]
     page.click("#gallery .list .tiles a")
     page.until("location.hash.includes('region-')")
     region, name = page.hash, page.title
     assert name in EVIL
-    assert page.texts(".told") == ["Region 1 of 6"]
+    assert page.texts(".summary") == ["Region 1 of 6"]
     near = page.texts(".nearest .name")
     # Six photos show each planted kind: the five others are nearest, and never the photo itself.
     assert sorted([*near, name]) == sorted(EVIL[EVIL.index(name) % 3 :: 3])
@@ -175,7 +175,7 @@ def test_regions_are_filtered_and_paged_and_the_address_says_so(page: Page) -> N
     page.open("#tiny/clusters")
     page.set("#gallery form", "kind", "background")
     page.goes_to("#tiny/regions?kind=background")
-    assert page.texts(".told") == ["36 regions in 18 photos."]
+    assert page.texts(".summary") == ["36 regions in 18 photos."]
     page.set("#gallery form", "kind", "")
     page.goes_to("#tiny/regions")
     assert len(page.texts("#gallery .list .tiles li")) == 48
