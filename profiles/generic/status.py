@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tell Snakemake how a job stands: `status.py ID` prints running, success or failed.
+"""Report to Snakemake how a job stands: `status.py ID` prints running, success or failed.
 
 Asks the scheduler whose commands are there: LSF (bjobs), SGE (qacct), else PBS (qstat). Where the scheduler itself does
 not answer, the job counts as running and is asked for again: a server that restarts must not fail a week's jobs.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 
-def told(*command: str) -> tuple[int, str, str]:
+def asked(*command: str) -> tuple[int, str, str]:
     """Run a command; return its exit status, output and complaints."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
@@ -21,7 +21,7 @@ def told(*command: str) -> tuple[int, str, str]:
 
 def of_lsf(job: str) -> str:
     """`bjobs -noheader -o stat` says DONE, EXIT, or a state of a job that has not ended."""
-    _, text, complaint = told("bjobs", "-noheader", "-o", "stat", job)
+    _, text, complaint = asked("bjobs", "-noheader", "-o", "stat", job)
     if not text.strip():
         return unsure(complaint, "is not found")
     return {"DONE": "success", "EXIT": "failed"}.get(text.strip(), "running")
@@ -29,9 +29,9 @@ def of_lsf(job: str) -> str:
 
 def of_sge(job: str) -> str:
     """`qstat -j` knows waiting and running jobs, `qacct -j` those that have ended."""
-    if told("qstat", "-j", job)[0] == 0:
+    if asked("qstat", "-j", job)[0] == 0:
         return "running"
-    status, text, complaint = told("qacct", "-j", job)
+    status, text, complaint = asked("qacct", "-j", job)
     if status:
         return unsure(complaint, None)  # between the two, for some seconds, neither knows it
     fields = dict(re.findall(r"^(failed|exit_status)\s+(\d+)", text, re.MULTILINE))
@@ -40,7 +40,7 @@ def of_sge(job: str) -> str:
 
 def of_pbs(job: str) -> str:
     """`qstat -x -f` says job_state F for a job that has ended, its Exit_status unless deleted in the queue."""
-    _, text, complaint = told("qstat", "-x", "-f", job)
+    _, text, complaint = asked("qstat", "-x", "-f", job)
     fields = dict(re.findall(r"^\s*(job_state|Exit_status) = (\S+)", text, re.MULTILINE))
     if "job_state" not in fields:
         return unsure(complaint, "Unknown Job Id")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tell Snakemake how a Kubernetes Job stands: `status.py NAME` prints running, success or failed.
+"""Report to Snakemake how a Kubernetes Job stands: `status.py NAME` prints running, success or failed.
 
 A Job that is not there any more has failed (somebody deleted it). Where the API does not answer, the job counts as
 running and is asked for again.

@@ -2,7 +2,7 @@
 """Submit one of Snakemake's job scripts as a Kubernetes Job: `submit.py SCRIPT` prints the Job's name.
 
 The script lies on the volume that all pods mount. Its second line, `# properties = {...}`, is Snakemake's description
-of the job; `job.yaml` beside this file is the Job with places for it.
+of the job; `job.yaml` next to this file is the Job with places for it.
 """
 
 from __future__ import annotations
