@@ -73,9 +73,9 @@ def write_maps(
         put_in_place(work, final)
     keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
     known = reader.receipt.model_dump(include=set(keep), exclude_unset=True)
-    told = {"store": final.name, "regions": has_regions, "images": images, "notes": dict(notes or {}),
-            "files": {name: stamp(final / name) for name in _DESCRIBING}}  # fmt: skip
-    write_json(receipt, {**known, **identity, **told})
+    files = {name: stamp(final / name) for name in _DESCRIBING}
+    about = {"store": final.name, "regions": has_regions, "images": images, "notes": dict(notes or {}), "files": files}
+    write_json(receipt, {**known, **identity, **about})
     for old in folder.glob("*.zarr"):
         if old != final:
             shutil.rmtree(old)

@@ -71,13 +71,13 @@ class View:
         }
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> View:
+    def from_json(cls, known: dict[str, Any]) -> View:
         """Return the view that `as_json` described."""
-        join_above, turn = told["join_above"], told["turn"]
+        join_above, turn = known["join_above"], known["turn"]
         return cls(
-            first=int(told["first"]),
-            last=int(told["last"]),
-            centre=np.asarray(told["centre"], np.float32),
+            first=int(known["first"]),
+            last=int(known["last"]),
+            centre=np.asarray(known["centre"], np.float32),
             turn=None if turn is None else np.asarray(turn, np.float32),
             join_above=None if join_above is None else float(join_above),
         )
@@ -103,7 +103,7 @@ def view_of(
 
     Args:
         embeddings: `(n, D)` of length 1.
-        appearance: first value and one past the last that say what a patch looks like; None: all do.
+        appearance: first value and one past the last that say how a patch appears; None: all do.
         join: whether touching regions are joined.
         join_above: cosine, or `auto`.
         photos: `(n,)`, the photo of each region.

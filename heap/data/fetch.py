@@ -206,8 +206,10 @@ def _marked(marker: Path, archive: Archive, folder: Path, label: str) -> Brought
             sizes.setdefault(folder / one.into / entry, set()).add(size)
     wrong = [path for entry in done.members if _size(path := folder / done.into / entry) not in sizes[path]]
     if wrong:
-        log.warning("%s was unpacked, but %d of %d files are gone or cut, the first: %s; bringing it again",
-                    label, len(wrong), len(done.members), wrong[0])  # fmt: skip
+        count = f"{len(wrong)} of {len(done.members)}"
+        log.warning(
+            "%s was unpacked, but %s files are gone or cut, the first: %s; bringing it again", label, count, wrong[0]
+        )
     return None if wrong else done
 
 

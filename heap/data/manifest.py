@@ -149,9 +149,15 @@ def build(
     for warning in warnings:
         log.warning("%s: %s", name, warning)
     info = {
-        "dataset": name, "layout": settings.layout, "root": str(root), "classes": listing.classes,
-        "expected_images": settings.expected_images, "images": len(rows), "skipped": skipped, "warnings": warnings,
-    }  # fmt: skip
+        "dataset": name,
+        "layout": settings.layout,
+        "root": str(root),
+        "classes": listing.classes,
+        "expected_images": settings.expected_images,
+        "images": len(rows),
+        "skipped": skipped,
+        "warnings": warnings,
+    }
     return Manifest(_frame(rows), info)
 
 
