@@ -28,11 +28,12 @@ from heap import __version__
 from heap.cluster.objects import View
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.discover.card import CARD, card
+from heap.discover.model_json import ModelJson
 from heap.errors import DAMAGE, ModelError
 from heap.evaluate.comparison import Source
 from heap.files import digest, file_sha256, named, read_json, sync, write_durable, write_json, write_text
 from heap.head.folder import HEAD
-from heap.receipts import Number, Positive, Receipt, Weights, check, in_words
+from heap.receipts import check, in_words
 from heap.settings.base import Count, Settings, Sides
 from heap.settings.stages import GroupSettings, SegmentSettings
 
@@ -46,54 +47,6 @@ _OF_HEAD = (
     "model", "seed", "dim", "encoder", "encoder_settings", "attention_kind", "weights", "trained_on", "train",
     "polarity_flipped", "diagnostics", "warnings",
 )  # fmt: skip
-
-
-class _View(Receipt):
-    first: Number
-    last: Positive
-    centre: list[float]
-    turn: list[list[float]] | None
-    join_above: Annotated[float, Field(ge=-1, le=1)] | None
-
-
-class _Views(Receipt):
-    foreground: _View
-    background: _View
-
-
-class _OfClusters(Receipt):
-    views: _Views
-    dataset: str
-    foreground: Number
-    background: Number
-    sha256: str
-
-
-class _TrainedOn(Receipt):
-    dataset: str
-
-
-class ModelJson(Receipt):
-    """What is relied on in a model's `model.json`; settings are checked by their own types."""
-
-    identity: str
-    head_sha256: str
-    clusters: _OfClusters | None
-    reading: dict[str, Any]
-    group: dict[str, Any]
-    segment: dict[str, Any]
-    model: str
-    seed: Number
-    dim: Positive
-    encoder: str
-    encoder_settings: dict[str, Any]
-    attention_kind: str
-    weights: Weights
-    trained_on: _TrainedOn
-    train: dict[str, Any]
-    polarity_flipped: bool
-    diagnostics: dict[str, Any]
-    warnings: list[str]
 
 
 # More patches than any machine's memory takes at once: attention over them is 24 kB each.
