@@ -97,13 +97,13 @@ def qstat(arguments: list[str]) -> None:
     job = arguments[-1]
     if not (FOLDER / f"{job}.json").exists():
         sys.exit(f"qstat: Unknown Job Id {job}")
-    (FOLDER / f"{job}.asked-for").touch()
     status = ended(job)
     started = (FOLDER / f"{job}.pid").exists()
     state = "F" if status is not None else "R" if started else "Q"
     print(f"Job Id: {job}\n    Job_Name = heap\n    job_state = {state}")
     if status is not None and started:
         print(f"    Exit_status = {status}")
+    (FOLDER / f"{job}.asked-for").touch()
 
 
 def kubectl(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,18 @@ def jobs(queue: Path) -> list[dict[str, Any]]:
 
 
 def test_ctrl_c_cancels_what_waits(pbs: Submitted, queue: Path) -> None:
-    (queue / "paused").touch()
+    paused = queue / "paused"
+    paused.touch()
+    # While Snakemake asks for the state of its jobs it knows of none that it could cancel: so it asks seldom, and Ctrl-C
+    # comes after its first question.
+    pbs.command += ["--seconds-between-status-checks", "30"]
     with pbs.submitting(paths.manifest("scenes")) as snakemake:
-        # Not only queued: a Ctrl-C before Snakemake has heard the job's id would leave it there.
         await_("a status", lambda: snakemake.poll() is not None or list(queue.glob("*.asked-for")))
+        time.sleep(5)
+    del pbs.command[-2:]
+    paused.unlink()
     (waiting,) = jobs(queue)
     assert (queue / f"{waiting['id']}.exit").read_text() == "271"
-    (queue / "paused").unlink()
     assert not (pbs.folder / paths.manifest("scenes")).exists()
 
 
