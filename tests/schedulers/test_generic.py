@@ -57,8 +57,8 @@ def jobs(queue: Path) -> list[dict[str, Any]]:
 def test_ctrl_c_cancels_what_waits(pbs: Submitted, queue: Path) -> None:
     paused = queue / "paused"
     paused.touch()
-    # While Snakemake asks for the state of its jobs it knows of none that it could cancel: so it asks seldom, and Ctrl-C
-    # comes after its first question.
+    # While Snakemake asks for the state of its jobs it knows of none that it could cancel: so it asks seldom, and
+    # Ctrl-C comes after its first question.
     pbs.command += ["--seconds-between-status-checks", "30"]
     with pbs.submitting(paths.manifest("scenes")) as snakemake:
         await_("a status", lambda: snakemake.poll() is not None or list(queue.glob("*.asked-for")))
