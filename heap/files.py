@@ -21,7 +21,7 @@ from typing import Any
 
 from heap.errors import DataError, HeapError
 
-# What a disk or its owner refuses; the user mends it, and the same command then goes on.
+# What a disk or its owner refuses; the user puts it right, and the same command then goes on.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
@@ -192,6 +192,24 @@ def sealed(text: str) -> str:
     return f'{{\n "{_SEAL}": "{hashlib.sha256(text.encode()).hexdigest()}",\n{text[2:]}'
 
 
+def unsealed(text: str, source: str | Path, required: bool = False) -> str:
+    """Return the text that `sealed` was given; one without a checksum, of another program, as it is unless `required`.
+
+    Raises:
+        DataError: the checksum does not hold; names `source`.
+    """
+    seal = _SEALED.match(text)
+    if seal is None and not required:
+        return text
+    content = "{\n" + text[seal.end() :] if seal else ""
+    if seal is None or hashlib.sha256(content.encode()).hexdigest() != seal[1]:
+        raise DataError(
+            f"{source}: is damaged, or was edited (its checksum does not hold); make it again, or delete its line "
+            f'"{_SEAL}" if the edit was meant'
+        )
+    return content
+
+
 def write_json(path: str | Path, value: Any, durable: bool = True) -> None:
     """Write `value` as canonical JSON, sealed by a checksum that `read_json` compares; see `atomic_path`."""
     write_text(path, sealed(dump_json(value)), durable)
@@ -216,16 +234,8 @@ def read_json(path: str | Path) -> Any:
             names it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
-        seal = _SEALED.match(text)
-        if seal is not None:
-            text = "{\n" + text[seal.end() :]
-            if hashlib.sha256(text.encode()).hexdigest() != seal[1]:
-                raise DataError(
-                    f"{path}: is damaged, or was edited (its checksum does not hold); make it again, or delete its "
-                    f'line "{_SEAL}" if the edit was meant'
-                )
-        return parse_json(text)
+        # Windows editors write a byte order mark.
+        return parse_json(unsealed(Path(path).read_text(encoding="utf-8-sig"), path))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: JSON, UTF-8, or 5,000 digits
@@ -266,8 +276,8 @@ def check_csv(path: str | Path) -> None:
         DataError: the table was changed since it was written; or the JSON is damaged.
     """
     note = Path(path).with_suffix(".json")
-    told = read_json(note) if note.is_file() and Path(path).is_file() else None
-    if isinstance(told, dict) and CSV_SHA256 in told and told[CSV_SHA256] != file_sha256(path):
+    content = read_json(note) if note.is_file() and Path(path).is_file() else None
+    if isinstance(content, dict) and CSV_SHA256 in content and content[CSV_SHA256] != file_sha256(path):
         raise DataError(
             f"{path}: is damaged, or was edited ({note} has the checksum of another table); make it again, or give an "
             "edited table another name"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heap.errors import DataError, HeapError
-from heap.files import digest, read_json
+from heap.files import read_json
 
 # Counts of this size fit every array and every float; larger ones are damage.
 Number = Annotated[int, Field(ge=0, le=2**53)]
@@ -76,23 +76,6 @@ def check(content: Any, kind: type[R], problem: str, error: type[HeapError] = Da
         return kind.model_validate(content)
     except ValidationError as found:
         raise error(f"{problem} ({in_words(found)})") from None
-
-
-_SEAL = "digest"
-
-
-def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON object with a digest of all its values, by which `is_whole` notices a later change."""
-    return {**content, _SEAL: _digest(content)}
-
-
-def is_whole(content: dict[str, Any]) -> bool:
-    """Return whether a JSON object is as `sealed` made it."""
-    return content.get(_SEAL) == _digest(content)
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return digest({key: value for key, value in content.items() if key != _SEAL}, 32)
 
 
 def in_words(error: ValidationError) -> str:

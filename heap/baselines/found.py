@@ -17,14 +17,10 @@ from safetensors.numpy import save_file
 from scipy.special import expit
 
 from heap.baselines.patches import Answer, Floats, Patches
-from heap.cache.reader import FeatureReader
-from heap.errors import CacheError, TrainingError
-from heap.files import atomic_path, dump_json, parse_json
+from heap.cache.reader import FeatureReader, check_encoder
+from heap.errors import CacheError, DataError, TrainingError
+from heap.files import atomic_path, dump_json, parse_json, sealed, unsealed
 from heap.head import priors
-from heap.receipts import is_whole, sealed
-
-# What a head must have in common with features it is run on.
-_SAME = ("encoder", "weights", "dim")
 
 
 def found_seed(photo: Patches) -> Answer:
@@ -60,9 +56,9 @@ class FoundHead:
     def save(self, path: Path, description: Mapping[str, Any]) -> None:
         """Write the head as safetensors with its description as metadata, sealed together."""
         bias = np.array([self.bias], np.float32)
-        described = sealed({**description, "weights_sha256": _sha256(self.weight, bias)})
+        described = sealed(dump_json({**description, "weights_sha256": _sha256(self.weight, bias)}))
         with atomic_path(path) as temporary:
-            save_file({"weight": self.weight, "bias": bias}, temporary, metadata={"found": dump_json(described)})
+            save_file({"weight": self.weight, "bias": bias}, temporary, metadata={"found": described})
 
     @classmethod
     def load(cls, path: Path, reader: FeatureReader) -> tuple[FoundHead, dict[str, Any]]:
@@ -77,21 +73,17 @@ class FoundHead:
         """
         try:
             with safe_open(path, framework="np") as file:
-                description: dict[str, Any] = parse_json((file.metadata() or {})["found"])
+                description: dict[str, Any] = parse_json(
+                    unsealed((file.metadata() or {})["found"], path, required=True)
+                )
                 weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
-            if not is_whole(description) or description["weights_sha256"] != _sha256(weight, bias):
-                raise ValueError("its checksum does not hold")
+            if description["weights_sha256"] != _sha256(weight, bias):
+                raise ValueError("the checksum of its weights does not hold")
         except FileNotFoundError:
             raise TrainingError(f"{path}: no trained head of FOUND; run train-found first") from None
-        except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+        except (SafetensorError, DataError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise TrainingError(f"{path}: not a head of FOUND ({error})") from error
-        known = reader.receipt.as_json()
-        for key in _SAME:
-            if description[key] != known[key]:
-                raise TrainingError(
-                    f"{path}: was trained on features of another encoder ({key}: {description[key]}) "
-                    f"than {reader.path} holds ({known[key]})"
-                )
+        check_encoder(path, description, reader)
         return cls(weight, float(bias[0])), description
 
 

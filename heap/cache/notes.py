@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heap.errors import CacheError
-from heap.files import digest, dump_json, read_json, write_durable
+from heap.files import dump_json, read_json, sealed, write_durable
 
 DESCRIPTION = "store.json"
 IMAGES = "images.parquet"
@@ -65,42 +65,28 @@ def note_path(folder: Path, shard: int) -> Path:
 
 
 def write_note(path: Path, content: dict[str, Any]) -> None:
-    """Write a small JSON file with a digest of its own: damage to it is told from damage to what it speaks of."""
-    write_durable(path, dump_json({**content, "digest": digest(content)}).encode())
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Read what `write_note` wrote.
-
-    Raises:
-        CacheError: it was changed since.
-        DataError: it is missing or no JSON.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict) or digest({k: v for k, v in content.items() if k != "digest"}) != content.get(
-        "digest"
-    ):
-        raise CacheError(f"{path}: is damaged (its digest does not hold)")
-    del content["digest"]
-    return content
+    """Write a small JSON file with a checksum, so that damage to it is not taken for damage to what it speaks of."""
+    write_durable(path, sealed(dump_json(content)).encode())
 
 
 def read_note(folder: Path, shard: int) -> dict[str, Any] | None:
     """Return the note of a shard, None where there is none.
 
     Raises:
-        CacheError, DataError: the note is damaged.
+        DataError: the note is damaged.
     """
     path = note_path(folder, shard)
-    return read_sealed(path) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return `store.json` of a store: dataset, fingerprint, encoder, dim, heads, rows, slots, shards, files.
 
     Raises:
-        CacheError: there is no store, or its description is damaged.
+        CacheError: there is no store.
+        DataError: its description is damaged.
     """
     if not (folder / DESCRIPTION).is_file():
         raise CacheError(f"{folder}: no feature store ({DESCRIPTION} is missing); run extract again")
-    return read_sealed(folder / DESCRIPTION)
+    description: dict[str, Any] = read_json(folder / DESCRIPTION)
+    return description

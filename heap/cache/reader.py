@@ -15,7 +15,7 @@ from heap import paths
 from heap.cache.quantise import restore
 from heap.cache.raw import fast
 from heap.cache.store import open_array, read_images, read_rows, require_whole
-from heap.errors import CacheError
+from heap.errors import CacheError, TrainingError
 from heap.grid import PatchGrid
 from heap.receipts import Number, Positive, Receipt, Skipped, Weights, read_receipt
 
@@ -164,3 +164,23 @@ class FeatureReader:
 def store_folder(folder: Path, fingerprint: str) -> Path:
     """Return the folder of the store with this fingerprint."""
     return folder / f"{fingerprint}.zarr"
+
+
+def check_encoder(head: Path, description: dict[str, Any], reader: FeatureReader) -> None:
+    """Refuse a head on features of another encoder than those it was trained on.
+
+    Args:
+        head: the file, for the message.
+        description: of the head: encoder, weights, dim.
+        reader: the features.
+
+    Raises:
+        TrainingError: names the first thing that differs.
+    """
+    known = reader.receipt.as_json()
+    for key in ("encoder", "weights", "dim"):
+        if description[key] != known[key]:
+            raise TrainingError(
+                f"{head}: was trained on features of another encoder ({key}: {description[key]}) than {reader.path} "
+                f"holds ({known[key]})"
+            )

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap.cache.maps import write_maps
-from heap.cache.reader import FeatureReader
+from heap.cache.reader import FeatureReader, check_encoder
 from heap.encoders.open import choose_device
-from heap.errors import TrainingError
 from heap.files import file_sha256
 from heap.group.apply import group_photos
 from heap.group.regions import Regions, write
 from heap.head.batches import sample_of
 from heap.head.folder import load, weights_of
+from heap.head.model import Head
 from heap.locks import alone
 from heap.progress import track
 from heap.settings import read_frozen, section
@@ -56,30 +56,16 @@ def group(
     chosen = choose_device(device)
     weights, choice = weights_of(head_path)
     head, description = load(weights, chosen)
-    known = reader.receipt.as_json()
-    for key in ("encoder", "weights", "dim"):
-        if description[key] != known[key]:
-            raise TrainingError(
-                f"{head_path}: was trained on features of another encoder ({key}: {description[key]}) "
-                f"than {features} holds ({known[key]})"
-            )
-    # Plain arrays until the end: a data frame a photo would take more memory than all that is in it.
-    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in (*_COLUMNS, "embeddings")}
-
-    def mapped() -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
-        for start in range(0, len(reader), _BATCH):
-            indices = list(range(start, min(start + _BATCH, len(reader))))
-            photos = [sample_of(reader, i, "no_seed") for i in indices]
-            for found in group_photos(head, photos, settings, chosen):
-                for column, values in columns.items():
-                    values.append(getattr(found, _COLUMNS.get(column, column)))
-                yield found.foreground, found.region
-
+    check_encoder(head_path, description, reader)
     name = reader.receipt.dataset
     sha256 = file_sha256(weights)
     made_by = {"head_sha256": sha256, "model": description["model"], "seed": description["seed"], **choice}
-    progress = out_maps.with_name(f"progress.{name}.json")
-    maps = track(mapped(), len(reader), "photos", f"grouping {name}", progress)
+    # Plain arrays until the end: a data frame a photo would take more memory than all that is in it.
+    columns: dict[str, list[npt.NDArray[Any]]] = {column: [] for column in (*_COLUMNS, "embeddings")}
+    maps = track(
+        _mapped(reader, head, settings, chosen, columns), len(reader), "photos", f"grouping {name}",
+        out_maps.with_name(f"progress.{name}.json"),
+    )  # fmt: skip
     write_maps(out_maps, reader, "heap", maps, made_by)
     listed = [len(tokens) for tokens in columns["token"]]
     table = pd.DataFrame(
@@ -90,13 +76,23 @@ def group(
         }
     )
     info = {
+        **{key: description[key] for key in ("model", "seed", "warnings")},
         "dataset": name,
-        "model": description["model"],
         "encoder": reader.receipt.encoder,
         "appearance": reader.receipt.appearance,
         "tokens": head.settings.num_groups,
         "head_sha256": sha256,
-        "seed": description["seed"],
-        "warnings": description["warnings"],
     }
     write(out_regions, Regions(table, np.concatenate(columns["embeddings"]), info))
+
+
+def _mapped(
+    reader: FeatureReader, head: Head, settings: GroupSettings, device: str, columns: dict[str, list[npt.NDArray[Any]]]
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
+    """Yield the map and the regions of each photo; what the region table has of them is added to the columns."""
+    for start in range(0, len(reader), _BATCH):
+        indices = range(start, min(start + _BATCH, len(reader)))
+        for found in group_photos(head, [sample_of(reader, i, "no_seed") for i in indices], settings, device):
+            for column, values in columns.items():
+                values.append(getattr(found, _COLUMNS.get(column, column)))
+            yield found.foreground, found.region
