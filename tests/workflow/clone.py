@@ -119,7 +119,8 @@ def environment(folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     packages = next(folder.glob("lib/python*/site-packages"))
     # The line order is the order on sys.path; the last line is run, which is how coverage tools start too.
-    lines = [sysconfig.get_paths()["purelib"], str(LOGGER), "import killing; killing.arm()"]
+    packages_of_ours = f"import site; site.addsitedir({sysconfig.get_paths()['purelib']!r})"
+    lines = [packages_of_ours, str(LOGGER), "import killing; killing.arm()"]
     shutil.copy(killing.__file__, packages / "killing.py")
     (packages / "killing.pth").write_text("\n".join(lines) + "\n")
     snakemake = folder / "bin/snakemake"

@@ -141,7 +141,7 @@ def test_pictures_for_people_and_snakemakes_own_report(done: Run) -> None:
 
 def test_a_forced_training_that_fails_takes_nothing_away(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     scatter = ("--set-scatter", "extract=3")
-    before = {path: path.read_bytes() for path in (done.folder / "results").glob("head*/**/head.safetensors")}
+    before = {path: path.read_bytes() for path in (done.folder / "results").glob("head*/demo/**/head.safetensors")}
     assert len(before) == 3  # of two seeds, and the chosen one's copy
     monkeypatch.setenv("HEAP_DEVICE", "mps" if torch.cuda.is_available() else "cuda")
     text = done.snakemake(DEMO, *scatter, "--forcerun", "train", ok=False)
@@ -179,7 +179,7 @@ def test_an_edit_reruns_what_depends_on_it(done: Run, key: str, value: Any, rule
     *parents, last = key.split(".")
     place = changed
     for name in parents:
-        place = place[name]
+        place = place.setdefault(name, {})
     place[last] = value
     done.edit(changed)
     try:
