@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from heap.terminal import Console, echo, echo_json
+from heap.terminal import echo, echo_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,7 +24,7 @@ app = typer.Typer(
 
 Datasets = Annotated[list[str] | None, typer.Argument(help="Datasets; all where none is named.", show_default=False)]
 Root = Annotated[Path, typer.Option("--folder", help="Folder of receipts and stores.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not a table for people.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not lines for people.")]
 _ROOT = Path("results/features")
 
 
@@ -41,15 +41,13 @@ def list_stores(datasets: Datasets = None, folder: Root = _ROOT, as_json: Json =
     if as_json:
         echo_json([as_record(store) for store in stores])
         return
-    from rich.table import Table
-
-    table = Table("dataset", "encoder", "photos", "patches", "size", "age", "state", "store")
     for store in stores:
-        table.add_row(
-            store.dataset, store.encoder, f"{store.photos:,}", f"{store.patches:,}", size_text(store.size_bytes),
-            age_text(time.time() - store.written), store.state, store.fingerprint,
-        )  # fmt: skip
-    Console().print(table)
+        size, age = size_text(store.size_bytes), age_text(time.time() - store.written)
+        echo(
+            f"{store.dataset}/{store.fingerprint}: {store.state}",
+            f"  {store.encoder}" if store.encoder else "  encoder unknown",
+            f"  {store.photos:,} photos, {store.patches:,} patches, {size}, {age} old",
+        )
     echo(f"{counted(len(stores), 'store')}, {size_text(sum(store.size_bytes for store in stores))}")
 
 
@@ -58,10 +56,10 @@ def verify(
     datasets: Datasets = None,
     folder: Root = _ROOT,
     checksums_only: Annotated[
-        bool, typer.Option("--checksums-only", help="Encode nothing anew: needs neither weights nor a GPU.")
+        bool, typer.Option("--checksums-only", help="Encode nothing: needs neither weights nor a GPU.")
     ] = False,
     photos: Annotated[bool, typer.Option(help="Compare every photo's hash too; reads all photos.")] = True,
-    sample: Annotated[int, typer.Option(min=1, help="Photos of each dataset that are encoded anew.")] = 8,
+    sample: Annotated[int, typer.Option(min=1, help="Photos of each dataset that are encoded again.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
     repair: Annotated[
         bool, typer.Option("--repair", help="Forget what is damaged; the next extract computes just that again.")
@@ -74,30 +72,17 @@ def verify(
     Finds and names a flipped byte, a shard that is cut or gone, a damaged description, photos that changed or went,
     other weights, and features that are not what the encoder gives. Exit code 1 with findings, repaired or not.
 
-    A damaged shard is mended by `heap cache verify --repair DATASET` and then
+    A damaged shard is repaired by `heap cache verify --repair DATASET` and then
     `snakemake --cores all results/features/DATASET.json`, which computes this shard alone.
     """
     from heap.cache import verify as check
-    from heap.cache.reader import FeatureReader, read_features_receipt
     from heap.cache.repair import repair as forget
-    from heap.cache.stores import datasets_in, receipt_of
+    from heap.cache.stores import datasets_in
 
     every: list[check.Finding] = []
     done: list[str] = []
     for dataset in datasets_in(folder, datasets or []):
-        path = receipt_of(folder, dataset)
-        receipt = read_features_receipt(path) if path.is_file() else None
-        found: list[check.Finding] = []
-        for store in check.targets(folder, dataset):
-            own = receipt if receipt is not None and receipt.fingerprint == store.stem else None
-            of_files = list(check.verify_files(store, dataset, own))
-            found += of_files
-            if own is None or any(finding.shard is None for finding in of_files):
-                continue
-            if photos:
-                found += check.verify_photos(store, dataset, Path(own.root))
-            if not checksums_only and not of_files:
-                found += check.verify_sample(FeatureReader(path), sample, seed, device)
+        found = check.verify(folder, dataset, photos, 0 if checksums_only else sample, seed, device)
         every += found
         if not as_json:
             echo(f"{dataset}: {counted(len(found), 'finding') if found else 'whole'}")
@@ -106,15 +91,10 @@ def verify(
         if repair and found:
             done += forget(folder, dataset, found)
     if as_json:
-        echo_json(
-            {
-                "findings": [
-                    {"dataset": f.dataset, "where": str(f.where), "what": f.what, "todo": f.todo, "shard": f.shard}
-                    for f in every
-                ],
-                "repaired": done,
-            }
-        )
+        records = [{**vars(finding), "where": str(finding.where)} for finding in every]
+        for record in records:
+            del record["store"]
+        echo_json({"findings": records, "repaired": done})
     elif done:
         echo(*done)
         names = " ".join(f"{folder / dataset}.json" for dataset in sorted({finding.dataset for finding in every}))
@@ -127,7 +107,7 @@ def verify(
 def prune(
     datasets: Datasets = None,
     folder: Root = _ROOT,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it only tell what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it only say what would go.")] = False,
     keep_days: Annotated[float, typer.Option(min=0, help="Keep stores written in the last so many days.")] = 0.0,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Remove interrupted stores too, and those without a receipt yet.")
@@ -135,7 +115,7 @@ def prune(
 ) -> None:
     """Remove the stores that no receipt points to, and what killed writers left.
 
-    Tells what would go; `--yes` removes it. A store that a process is writing is never touched, and a store whose
+    Says what would go; `--yes` removes it. A store that a process is writing is never touched, and a store whose
     extraction was interrupted stays unless `--unfinished`.
     """
     import shutil
@@ -148,7 +128,7 @@ def prune(
     rest = leftovers(folder, names, now)
     freed = 0
     for store in chosen:
-        if yes and not remove(store):
+        if yes and not remove(store.folder):
             echo(f"left {store.folder}: a process has begun to write it")
             continue
         freed += store.size_bytes

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
 from heap.cache.reader import StoreReceipt, store_folder
 from heap.cache.store import FeatureStore, read_images
 from heap.data import manifest as manifests
+from heap.data.manifest import Manifest
 from heap.data.photos import input_size, read_photo
 from heap.encoders.base import Encoder
 from heap.encoders.open import choose_device, open_encoder
@@ -39,7 +39,7 @@ log = logging.getLogger("heap")
 _NO_FEATURE = ("batch_size", "weights", "sha256", "patch_px", "supervision")
 # A shard takes minutes; asking more often would only load the file server.
 SECONDS_BETWEEN_TRIES = 2.0
-# What reading tells of a file whose disk vanished.
+# Errors of reading a file whose disk vanished.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
 
 
@@ -89,35 +89,18 @@ def extract(
     chosen = choose_device(device)
     encoder = open_encoder(encoder_settings, read_weights(weights), chosen)
     photos = manifests.read(manifest)
-    max_px, resize_px = settings["max_px"], settings["resize_px"]
-
-    def sized(height_px: int, width_px: int) -> tuple[int, int]:
-        return input_size(height_px, width_px, max_px, resize_px)
-
-    table, refused = refuse_large(photos.table, encoder.patch_px, sized, settings["max_patches"])
-    if refused and (settings["on_bad_image"] == "fail" or table.empty):
-        raise PhotoError(f"{photos.root}: {len(refused)} photos are too large, the first: {refused[0]['reason']}")
-    storage = encoder_settings.storage
-    layout = plan(table, encoder.patch_px, encoder.dim * np.dtype(storage).itemsize, sized)
-    name = _fingerprint(settings, encoder, table)
-    info = {
-        "dataset": photos.info["dataset"],
-        "fingerprint": name,
-        "encoder": encoder.label,
-        "patch_px": encoder.patch_px,
-        "weights_sha256": encoder.weights.sha256,
-    }
-    store = FeatureStore.create(store_folder(folder, name), layout, encoder.dim, encoder.heads, info, storage)
+    layout, refused = _lay_out(photos, encoder, settings)
+    about = _about(photos, encoder, settings, layout)
+    info = {key: about[key] for key in ("dataset", "fingerprint", "encoder", "patch_px", "weights_sha256")}
+    where = store_folder(folder, about["fingerprint"])
+    store = FeatureStore.create(where, layout, encoder.dim, encoder.heads, info, encoder_settings.storage)
     mine = layout.part(number, parts)
     todo = [shard for shard in mine if store.done(shard) is None]
     log.info("%s on %s: %d of %d shards to do, %s", encoder.label, chosen, len(todo), len(mine), store.folder)
-    total = sum(len(layout.of_shard(shard)) for shard in mine)
-    left = sum(len(layout.of_shard(shard)) for shard in todo)
-    # Progress lies beside the store, not in it: a store holds features alone.
-    progress = Progress(
-        total, "photos", f"extracting {photos.info['dataset']}", folder / f"progress.{part}.json", total - left
-    )
-    batch = int(read_means(means, "extract").get("batch_size", getattr(encoder_settings, "batch_size", 1)))
+    total, left = layout.photos(mine), layout.photos(todo)
+    file = folder / f"progress.{part}.json"  # next to the store, not in it: a store holds features alone
+    progress = Progress(total, "photos", f"extracting {about['dataset']}", file, total - left)
+    batch = int(read_means(means, "extract").get("batch_size", encoder_settings.batch_size))
     started = time.monotonic()
     try:
         if settings["on_bad_image"] == "fail" and (bad := store.skipped()):  # left out while the config said `skip`
@@ -125,35 +108,55 @@ def extract(
         taken: list[int] = []
         read = partial(_read, photos.root, settings)
         encode_shards(store, claim(store, todo, taken), encoder, read, batch, settings["on_bad_image"], progress.step)
-        encoded = sum(len(layout.of_shard(shard)) for shard in taken)
+        encoded = layout.photos(taken)
         progress.step(left - encoded)  # what another process did meanwhile
     finally:
         progress.close()
-    write_json(
-        out,
-        {
-            **info,
-            "part": part,
-            "dim": encoder.dim,
-            "heads": encoder.heads,
-            "attention_kind": encoder.attention_kind,
-            "appearance": encoder.appearance,
-            "weights": encoder.weights.as_json(),
-            "storage": storage,
-            "encoder_settings": settings["encoder"],
-            "max_px": max_px,
-            "resize_px": resize_px,
-            "root": str(photos.root),
-            "rows_per_shard": layout.rows_per_shard,
-            "shards": layout.shards,
-            "device": chosen,
-            "precision_error": encoder.precision_error,
-            "photos_encoded": encoded,
-            "refused": refused,
-            "seconds": round(time.monotonic() - started, 2),
-        },
-    )
+    seconds = round(time.monotonic() - started, 2)
+    run = {"part": part, "device": chosen, "photos_encoded": encoded, "refused": refused, "seconds": seconds}
+    write_json(out, {**about, **run, "precision_error": encoder.precision_error})
     store.lock.close()  # after the receipt: until then nothing points to the store
+
+
+def _lay_out(photos: Manifest, encoder: Encoder, settings: dict[str, Any]) -> tuple[Plan, list[dict[str, str]]]:
+    """Return where each photo's features go, and the photos that are too large for it.
+
+    Raises:
+        PhotoError: some are, and must not be, or all are.
+    """
+    sized = partial(input_size, max_px=settings["max_px"], resize_px=settings["resize_px"])
+    table, refused = refuse_large(photos.table, encoder.patch_px, sized, settings["max_patches"])
+    if refused and (settings["on_bad_image"] == "fail" or table.empty):
+        raise PhotoError(f"{photos.root}: {len(refused)} photos are too large, the first: {refused[0]['reason']}")
+    bytes_per_row = encoder.dim * np.dtype(settings["encoder"]["storage"]).itemsize
+    return plan(table, encoder.patch_px, bytes_per_row, sized), refused
+
+
+def _about(photos: Manifest, encoder: Encoder, settings: dict[str, Any], layout: Plan) -> dict[str, Any]:
+    """Return what every part's receipt says of the store, see `StoreReceipt`."""
+    encoding = {key: value for key, value in settings["encoder"].items() if key not in _NO_FEATURE}
+    encoding["patch_px"] = encoder.patch_px
+    decides = {"encoder": encoding, "resize_px": settings["resize_px"], "max_px": settings["max_px"]}
+    source = encoder.weights.sha256 or encoder.weights.source
+    return {
+        "dataset": photos.info["dataset"],
+        "fingerprint": fingerprint(decides, source, layout.images, settings["version"]),
+        "encoder": encoder.label,
+        "patch_px": encoder.patch_px,
+        "weights_sha256": encoder.weights.sha256,
+        "dim": encoder.dim,
+        "heads": encoder.heads,
+        "attention_kind": encoder.attention_kind,
+        "appearance": encoder.appearance,
+        "weights": encoder.weights.as_json(),
+        "storage": settings["encoder"]["storage"],
+        "encoder_settings": settings["encoder"],
+        "max_px": settings["max_px"],
+        "resize_px": settings["resize_px"],
+        "root": str(photos.root),
+        "rows_per_shard": layout.rows_per_shard,
+        "shards": layout.shards,
+    }
 
 
 def claim(
@@ -167,7 +170,7 @@ def claim(
     Before each wait None is yielded: write what you have, because the other process may be waiting for that.
     What is yielded is added to `taken`.
     """
-    waiting, told = shards, False
+    waiting, logged = shards, False
     while waiting:
         held: list[int] = []
         for shard in waiting:
@@ -179,9 +182,9 @@ def claim(
                 taken.append(shard)
                 yield shard
         if held:
-            if not told:
+            if not logged:
                 log.info("%s: another process writes shards %s; waiting for it", store.folder, held)
-                told = True
+                logged = True
             yield None
             time.sleep(wait_s)
         waiting = held
@@ -232,14 +235,6 @@ def _parse_part(part: str) -> tuple[int, int]:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise SettingsError(f"part {part!r}: expected NUMBER-of-PARTS, as 2-of-4")
     return int(match[1]), int(match[2])
-
-
-def _fingerprint(settings: dict[str, Any], encoder: Encoder, table: pd.DataFrame) -> str:
-    encoding = {key: value for key, value in settings["encoder"].items() if key not in _NO_FEATURE}
-    encoding["patch_px"] = encoder.patch_px
-    decides = {"encoder": encoding, "resize_px": settings["resize_px"], "max_px": settings["max_px"]}
-    source = encoder.weights.sha256 or encoder.weights.source
-    return fingerprint(decides, source, table, settings["version"])
 
 
 def _read(root: Path, settings: dict[str, Any], photo: Any) -> npt.NDArray[np.uint8]:

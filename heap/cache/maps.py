@@ -61,7 +61,7 @@ def write_maps(
         method: whose maps they are.
         maps: for each photo the foreground probability `(N,)` and the region of each patch `(N,)`, or None.
         info: what else the receipt says (head, settings).
-        notes: counts that the receipt tells too, read after the last map: `maps` may fill it on its way.
+        notes: counts that the receipt holds too, read after the last map: `maps` may fill it on its way.
     """
     receipt = Path(receipt)
     identity = {"method": method, "fingerprint": reader.receipt.fingerprint, **info}
@@ -71,8 +71,8 @@ def write_maps(
     with _work(work, receipt):
         has_regions, images = _write(work, receipt, reader.images.copy(), maps)
         put_in_place(work, final)
-    keep = ("dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights")
-    known = reader.receipt.model_dump(include=set(keep), exclude_unset=True)
+    keep = {"dataset", "encoder", "patch_px", "attention_kind", "skipped", "weights"}
+    known = reader.receipt.model_dump(include=keep, exclude_unset=True)
     files = {name: stamp(final / name) for name in _DESCRIBING}
     about = {"store": final.name, "regions": has_regions, "images": images, "notes": dict(notes or {}), "files": files}
     write_json(receipt, {**known, **identity, **about})
@@ -109,13 +109,12 @@ def _write(
     counts = (images["grid_h"] * images["grid_w"]).to_numpy(dtype=np.int64)
     images["offset"] = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
     rows = int(counts.sum())
+    options: dict[str, Any] = {"shape": (rows,), "chunks": (min(_CHUNK, rows),), "compressors": [Crc32cCodec()]}
+    options |= {"filters": None, "dimension_names": ("patch",), "config": {"write_empty_chunks": True}}
     arrays = {
-        name: zarr.create_array(
-            work / name, shape=(rows,), chunks=(min(_CHUNK, rows),), dtype=dtype, compressors=[Crc32cCodec()],
-            filters=None, fill_value=fill, dimension_names=("patch",), config={"write_empty_chunks": True},
-        )
-        for name, dtype, fill in (("foreground", "float32", float("nan")), ("region", "int16", -1))
-    }  # fmt: skip
+        "foreground": zarr.create_array(work / "foreground", dtype="float32", fill_value=float("nan"), **options),
+        "region": zarr.create_array(work / "region", dtype="int16", fill_value=-1, **options),
+    }
     buffers: dict[str, list[npt.NDArray[Any]]] = {"foreground": [], "region": []}
     written = waiting = 0
     has_regions = False

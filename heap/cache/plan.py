@@ -59,6 +59,10 @@ class Plan:
         """Return the photos of one shard."""
         return self.images[self.images["shard"] == shard]
 
+    def photos(self, shards: list[int]) -> int:
+        """Return how many photos stand in these shards."""
+        return int(self.images["shard"].isin(shards).sum())
+
     def part(self, number: int, parts: int) -> list[int]:
         """Return the shards that part `number` (from 1) of `parts` owns; together the parts own each shard once."""
         if not 1 <= number <= parts:

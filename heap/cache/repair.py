@@ -8,10 +8,9 @@ from heap.cache.lock import StoreLock
 from heap.cache.notes import note_path
 from heap.cache.reader import store_folder
 from heap.cache.store import ARRAYS, open_array
-from heap.cache.stores import look_at, receipt_of, remove
+from heap.cache.stores import fingerprint_of, receipt_of, remove
 from heap.cache.verify import Finding
 from heap.errors import CacheError
-from heap.files import read_json
 
 
 def repair(root: Path, dataset: str, findings: list[Finding]) -> list[str]:
@@ -23,13 +22,13 @@ def repair(root: Path, dataset: str, findings: list[Finding]) -> list[str]:
     Raises:
         CacheError: the store is being written.
     """
-    told: list[str] = []
+    done: list[str] = []
     whole = {finding.store for finding in findings if finding.store is not None and finding.shard is None}
     for folder in sorted(whole):
         if folder.exists():
-            if not remove(look_at(folder, dataset, current=False)):
+            if not remove(folder):
                 raise CacheError(f"{folder}: is being written; repair it afterwards")
-            told.append(f"removed {folder}")
+            done.append(f"removed {folder}")
     shards = {(f.store, f.shard) for f in findings if f.store is not None and f.shard is not None}
     for folder, shard in sorted(shards):
         if folder in whole:
@@ -40,12 +39,11 @@ def repair(root: Path, dataset: str, findings: list[Finding]) -> list[str]:
             note_path(folder, shard).unlink(missing_ok=True)
             for name in ARRAYS:
                 (folder / name / open_array(folder, name).metadata.encode_chunk_key((shard, 0))).unlink(missing_ok=True)
-        told.append(f"forgot shard {shard} of {folder}")
-    if told:
-        for path in (receipt_of(root, dataset), *sorted((root / f"{dataset}.parts").glob("*.json"))):
-            if path.is_file() and store_folder(root / dataset, read_json(path)["fingerprint"]) in {
-                finding.store for finding in findings
-            }:
-                path.unlink()
-                told.append(f"removed the receipt {path}")
-    return told
+        done.append(f"forgot shard {shard} of {folder}")
+    damaged = {finding.store for finding in findings}
+    receipts = [receipt_of(root, dataset), *sorted((root / f"{dataset}.parts").glob("*.json"))] if done else []
+    for path in receipts:
+        if path.is_file() and store_folder(root / dataset, fingerprint_of(path)) in damaged:
+            path.unlink()
+            done.append(f"removed the receipt {path}")
+    return done

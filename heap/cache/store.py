@@ -74,17 +74,15 @@ class FeatureStore:
         """
         store = cls(folder, plan)
         store.storage = storage
-        shape = {
-            "fingerprint": folder.stem, **info, "storage": storage, "dim": dim, "heads": heads, "rows": plan.rows,
-            "rows_per_shard": plan.rows_per_shard, "slots": plan.slots, "shards": plan.shards,
-        }  # fmt: skip
+        shape = {"fingerprint": folder.stem, **info, "storage": storage, "dim": dim, "heads": heads}
+        shape |= {"rows": plan.rows, "rows_per_shard": plan.rows_per_shard, "slots": plan.slots, "shards": plan.shards}
         with naming(folder, "its lock"):
             store.lock.use()
         if not (folder / DESCRIPTION).is_file():
             with naming(folder, "its description"), store.lock.description():
                 if not (folder / DESCRIPTION).is_file():
                     store._describe(shape)
-        # The label names the weights' file, which may have moved since; the fingerprint says that it is the same one.
+        # The label names the weights' file, which may lie elsewhere now; the fingerprint says that it is the same.
         there = {key: value for key, value in read_description(folder).items() if key not in ("files", "encoder")}
         if there != {key: value for key, value in shape.items() if key != "encoder"}:
             raise CacheError(f"{folder}: holds {there}, expected {shape}")
@@ -135,10 +133,8 @@ class FeatureStore:
         for path, expected in note["files"].items():
             found = size_of(self.folder / path)
             if found != expected["bytes"]:
-                log.warning(
-                    "%s: shard %d is not whole (%s: %s bytes, %d were written)",
-                    self.folder, shard, path, "no" if found is None else found, expected["bytes"],
-                )  # fmt: skip
+                sizes = f"{'no' if found is None else found} bytes, {expected['bytes']} were written"
+                log.warning("%s: shard %d is not whole (%s: %s)", self.folder, shard, path, sizes)
                 return None
         return note
 
@@ -162,20 +158,17 @@ class FeatureStore:
         Raises:
             CacheError: the disk is full or cannot be written. The shard is then not done; finished ones are kept.
         """
-        plan = self.plan
-        rows = slice(shard * plan.rows_per_shard, (shard + 1) * plan.rows_per_shard)
-        slots = slice(shard * plan.slots_per_shard, (shard + 1) * plan.slots_per_shard)
         note = note_path(self.folder, shard)
         with naming(self.folder, f"shard {shard}"):
             note.unlink(missing_ok=True)  # of a shard that is written again because it was damaged
             files = {}
-            written: list[tuple[slice, npt.NDArray[Any]]] = [(rows, features), (rows, attention), (slots, cls)]
-            for name, (where, values) in zip(ARRAYS, written, strict=True):
+            values: npt.NDArray[Any]
+            for name, values in zip(ARRAYS, (features, attention, cls), strict=True):
                 array = zarr.open_array(self.folder / name, mode="r+")
                 path = self.folder / name / array.metadata.encode_chunk_key((shard, 0))
                 for left in path.parent.glob("*.partial"):  # of a killed writer: zarr writes under a random name
                     left.unlink()
-                array[where] = values
+                array[shard * len(values) : (shard + 1) * len(values)] = values
                 blank = not values.any() if values.dtype == np.uint8 else np.isnan(values).all()
                 if blank and not path.exists():
                     continue  # every photo of it was skipped: Zarr keeps no file for a shard of nothing but its fill
@@ -183,7 +176,7 @@ class FeatureStore:
                 for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
                     sync(folder)
                 files[path.relative_to(self.folder).as_posix()] = stamp(path)
-            write_note(note, {"photos": len(plan.of_shard(shard)), "skipped": skipped, "files": files})
+            write_note(note, {"photos": len(self.plan.of_shard(shard)), "skipped": skipped, "files": files})
 
     def missing(self) -> list[int]:
         """Return the shards that no writer has finished."""

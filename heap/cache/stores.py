@@ -104,33 +104,32 @@ def pointed_to(root: Path, dataset: str) -> set[str]:
     found: set[str] = set()
     since = float("-inf")
     if receipt.is_file():
-        found.add(_fingerprint(receipt))
+        found.add(fingerprint_of(receipt))
         since = receipt.stat().st_mtime
     for part in sorted((root / f"{dataset}.parts").glob("*.json")):
         if part.stat().st_mtime > since:
-            found.add(_fingerprint(part))
+            found.add(fingerprint_of(part))
     return found
 
 
 def find_stores(root: Path, datasets: list[str]) -> list[Store]:
     """Return every store of the datasets, in order of name."""
-    stores = []
-    for dataset in datasets:
-        current = pointed_to(root, dataset)
-        for folder in sorted((root / dataset).glob("*.zarr")):
-            stores.append(look_at(folder, dataset, folder.stem in current))
-    return stores
+    pointed = {dataset: pointed_to(root, dataset) for dataset in datasets}
+    return [
+        _describe(folder, dataset, folder.stem in current)
+        for dataset, current in pointed.items()
+        for folder in sorted((root / dataset).glob("*.zarr"))
+    ]
 
 
-def look_at(folder: Path, dataset: str, current: bool) -> Store:
+def _describe(folder: Path, dataset: str, current: bool) -> Store:
     """Describe one store by names and sizes, without reading features."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(size_of(path) or 0 for path in files)
     written = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
     receipt = receipt_of(folder.parent.parent, dataset)
     newer = not receipt.is_file() or written > receipt.stat().st_mtime
-    lock = StoreLock(folder)
-    with lock:
+    with StoreLock(folder) as lock:
         busy = lock.path.exists() and not lock.try_all()
     try:
         described = read_description(folder)
@@ -148,11 +147,20 @@ def look_at(folder: Path, dataset: str, current: bool) -> Store:
 def as_record(store: Store) -> dict[str, Any]:
     """Return what `heap cache list --json` prints of a store."""
     return {
-        "dataset": store.dataset, "store": str(store.folder), "fingerprint": store.fingerprint,
-        "encoder": store.encoder, "photos": store.photos, "patches": store.patches, "bytes": store.size_bytes,
-        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(store.written)), "shards_done": store.done,
-        "shards": store.shards, "current": store.current, "being_written": store.busy, "state": store.state,
-    }  # fmt: skip
+        "dataset": store.dataset,
+        "store": str(store.folder),
+        "fingerprint": store.fingerprint,
+        "encoder": store.encoder,
+        "photos": store.photos,
+        "patches": store.patches,
+        "bytes": store.size_bytes,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(store.written)),
+        "shards_done": store.done,
+        "shards": store.shards,
+        "current": store.current,
+        "being_written": store.busy,
+        "state": store.state,
+    }
 
 
 def prunable(stores: list[Store], now: float, keep_days: float, unfinished: bool) -> list[Store]:
@@ -171,16 +179,16 @@ def prunable(stores: list[Store], now: float, keep_days: float, unfinished: bool
     ]
 
 
-def remove(store: Store) -> bool:
-    """Remove a store; False where a process has begun to write it since it was looked at.
+def remove(folder: Path) -> bool:
+    """Remove a store; False where a process is writing it.
 
     It loses its name first, so that a removal that is interrupted leaves no half store behind.
     """
-    with StoreLock(store.folder) as lock:
+    with StoreLock(folder) as lock:
         if not lock.try_all():
             return False
-        gone = store.folder.with_name(f".{store.folder.name}{_PRUNED}")
-        store.folder.replace(gone)
+        gone = folder.with_name(f".{folder.name}{_PRUNED}")
+        folder.replace(gone)
         lock.path.unlink(missing_ok=True)
     shutil.rmtree(gone)
     return True
@@ -200,7 +208,12 @@ def leftovers(root: Path, datasets: list[str], now: float) -> list[Path]:
     return found
 
 
-def _fingerprint(receipt: Path) -> str:
+def fingerprint_of(receipt: Path) -> str:
+    """Return the fingerprint of the store that a receipt, or that of a part, points to.
+
+    Raises:
+        CacheError, DataError: it is damaged, or something else.
+    """
     content = read_json(receipt)
     if not isinstance(content, dict) or "fingerprint" not in content:
         raise CacheError(f"{receipt}: not the receipt of a feature store")

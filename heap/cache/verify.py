@@ -1,4 +1,4 @@
-"""Is the cache what it says it is? Every byte against its checksum, every photo against its hash, some encoded anew."""
+"""Is the cache what it says? Every byte against its checksum, every photo against its hash, some encoded again."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from heap.cache.notes import note_path, read_description, read_note, stamp
-from heap.cache.reader import FeatureReader, FeatureReceipt, store_folder
+from heap.cache.reader import FeatureReader, FeatureReceipt, read_features_receipt, store_folder
 from heap.cache.store import ARRAYS, open_array, read_images, read_rows
-from heap.cache.stores import pointed_to
+from heap.cache.stores import pointed_to, receipt_of
 from heap.data.manifest import DIGEST_BYTES, THREADS
 from heap.data.photos import read_photo
 from heap.errors import CacheError, HeapError
@@ -40,8 +40,8 @@ class Finding:
         where: the file.
         what: what was found and what was expected.
         todo: what to do about it.
-        shard: the shard that must be computed again, where that mends it.
-        store: the store that must be computed again as a whole, where that mends it.
+        shard: the shard that must be computed again, where that repairs it.
+        store: its store; without a shard, all of it must be computed again.
     """
 
     dataset: str
@@ -53,14 +53,36 @@ class Finding:
 
 
 _AGAIN = "`--repair` forgets this shard, the next extract computes it again"
-_ANEW = "`--repair` removes this store, the next extract makes it anew"
+_WHOLE = "`--repair` removes this store, the next extract makes it again"
 _MANIFEST = "delete the dataset's manifest and run the pipeline: changed photos get features of their own"
 
 
-def targets(root: Path, dataset: str) -> list[Path]:
-    """Return the stores of a dataset that are checked: the one its receipt points to, else all that are there."""
+def verify(root: Path, dataset: str, photos: bool, sample: int, seed: int, device: str | None) -> list[Finding]:
+    """Return what is wrong with a dataset's features: of the store its receipt points to, else of all that are there.
+
+    Args:
+        root: folder of receipts and stores.
+        dataset: its name.
+        photos: compare every photo's hash too.
+        sample: photos to encode again; 0 needs neither weights nor a GPU.
+        seed: of the sample.
+        device: torch device, see `choose_device`.
+    """
+    path = receipt_of(root, dataset)
+    receipt = read_features_receipt(path) if path.is_file() else None
     current = [store_folder(root / dataset, name) for name in sorted(pointed_to(root, dataset))]
-    return current or sorted((root / dataset).glob("*.zarr"))
+    found: list[Finding] = []
+    for store in current or sorted((root / dataset).glob("*.zarr")):
+        own = receipt if receipt is not None and receipt.fingerprint == store.stem else None
+        of_files = list(verify_files(store, dataset, own))
+        found += of_files
+        if own is None or any(finding.shard is None for finding in of_files):
+            continue
+        if photos:
+            found += verify_photos(store, dataset, Path(own.root))
+        if sample and not of_files:
+            found += verify_sample(FeatureReader(path), sample, seed, device)
+    return found
 
 
 def verify_files(folder: Path, dataset: str, receipt: FeatureReceipt | None) -> Iterator[Finding]:
@@ -73,18 +95,13 @@ def verify_files(folder: Path, dataset: str, receipt: FeatureReceipt | None) -> 
     """
     try:
         described, images = read_description(folder), read_images(folder)
+        wrong = [(folder / path, what) for path, stamp in described["files"].items()
+                 for what in _differs(folder / path, stamp)]  # fmt: skip
+        wrong += [(folder, what) for what in (*_misfits(folder, described, receipt), *wrong_in_plan(images, described))]
     except HeapError as error:
-        yield Finding(dataset, folder, str(error), _ANEW, store=folder)
-        return
-    damaged = False
-    for path, expected in described["files"].items():
-        for what in _differs(folder / path, expected):
-            damaged = True
-            yield Finding(dataset, folder / path, what, _ANEW, store=folder)
-    for what in [*_misfits(folder, described, receipt), *wrong_in_plan(images, described)]:
-        damaged = True
-        yield Finding(dataset, folder, what, _ANEW, store=folder)
-    if damaged:
+        wrong = [(folder, str(error))]
+    yield from (Finding(dataset, where, what, _WHOLE, store=folder) for where, what in wrong)
+    if wrong:
         return
     shards = range(int(described["shards"]))
     arrays = {name: open_array(folder, name) for name in ARRAYS}
@@ -98,12 +115,10 @@ def verify_files(folder: Path, dataset: str, receipt: FeatureReceipt | None) -> 
         skipped |= left_out
         for what in _values(folder, arrays, images[images["shard"] == shard], described, left_out):
             yield Finding(dataset, note_path(folder, shard), what, _AGAIN, shard, folder)
-    if receipt is not None:
-        listed = {item.image_id for item in receipt.skipped}
-        untold = sorted(skipped - listed)
-        if untold:
-            what = f"{len(untold)} photos were skipped that the receipt does not list, first {untold[0]}"
-            yield Finding(dataset, folder, what, "delete the receipt and run gather again")
+    listed = skipped if receipt is None else {item.image_id for item in receipt.skipped}
+    if unlisted := sorted(skipped - listed):
+        what = f"{len(unlisted)} photos were skipped that the receipt does not list, first {unlisted[0]}"
+        yield Finding(dataset, folder, what, "delete the receipt and run gather again")
 
 
 def _misfits(folder: Path, described: dict[str, Any], receipt: FeatureReceipt | None) -> Iterator[str]:
@@ -142,18 +157,13 @@ def _shard(folder: Path, dataset: str, shard: int, expected_done: bool) -> Itera
     path = note_path(folder, shard)
     try:
         note = read_note(folder, shard)
+        files = {} if note is None else note["files"]
+        wrong = [(folder / name, what) for name, stamp in files.items() for what in _differs(folder / name, stamp)]
+        if note is None and expected_done:
+            wrong = [(path, f"shard {shard} is missing, the receipt says it is done")]
     except HeapError as error:
-        yield Finding(dataset, path, str(error), _AGAIN, shard, folder)
-        return
-    if note is None:
-        if expected_done:
-            yield Finding(
-                dataset, path, f"shard {shard} is missing, the receipt says it is done", _AGAIN, shard, folder
-            )
-        return
-    for name, expected in note["files"].items():
-        for what in _differs(folder / name, expected):
-            yield Finding(dataset, folder / name, what, _AGAIN, shard, folder)
+        wrong = [(path, str(error))]
+    yield from (Finding(dataset, where, what, _AGAIN, shard, folder) for where, what in wrong)
 
 
 def _differs(path: Path, expected: dict[str, int]) -> Iterator[str]:
@@ -190,11 +200,8 @@ def _values(
         return
     for photo in photos.itertuples():
         where = slice(int(photo.offset) - first, int(photo.offset) - first + int(photo.grid_h) * int(photo.grid_w))
-        there = [
-            bool(np.isfinite(values).all())
-            for values in (features[where], attention[where], cls[int(photo.slot) - int(slots.min())])
-        ]
-        if str(photo.image_id) not in skipped and not all(there):
+        own = (features[where], attention[where], cls[int(photo.slot) - int(slots.min())])
+        if str(photo.image_id) not in skipped and not all(np.isfinite(values).all() for values in own):
             yield f"photo {photo.image_id} has values that were never written"
 
 
@@ -239,20 +246,20 @@ def verify_sample(reader: FeatureReader, sample: int, seed: int, device: str | N
         return
     settings: EncoderSettings = section({"encoder": receipt.encoder_settings}, "encoder", EncoderSettings)
     encoder = open_encoder(settings, weights, choose_device(device))
-    tolerance = TOLERANCE[getattr(settings, "precision", "float32")]
+    tolerance = TOLERANCE[settings.precision]
     if receipt.storage == "uint8":
         tolerance = max(tolerance, TOLERANCE_OF_CODES)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(reader))[:sample]).tolist()
     for i in track(drawn, len(drawn), "photos", f"encoding a sample of {dataset}"):
         photo = reader.images.iloc[i]
         if _changed(root, photo) is not None:
-            continue  # `verify_photos` tells of it; that its features differ says nothing of the store
+            continue  # `verify_photos` finds it; that its features differ says nothing of the store
         fresh = encoder.encode(read_photo(root / str(photo.path), receipt.max_px, receipt.resize_px)[None])
         apart = distance(fresh.features[0], reader.features(i))
         if not apart <= tolerance:
             what = f"differs from a fresh encoding by {apart:.3g} of its largest value (at most {tolerance})"
             what = f"made with other weights or another encoder: {photo.image_id} {what}"
-            yield Finding(dataset, reader.folder, what, _ANEW, store=reader.folder)
+            yield Finding(dataset, reader.folder, what, _WHOLE, store=reader.folder)
 
 
 def _other_weights(dataset: str, weights: Weights) -> Finding | None:
@@ -260,13 +267,12 @@ def _other_weights(dataset: str, weights: Weights) -> Finding | None:
         return None
     path = Path(weights.file)
     if not path.is_file():
-        what = "the weights are gone, so nothing can be encoded anew"
+        what = "the weights are gone, so nothing can be encoded again"
         return Finding(dataset, path, what, "bring them back, or verify with --checksums-only")
-    sha256 = file_sha256(path)
-    if sha256 == weights.sha256:
+    if (sha256 := file_sha256(path)) == weights.sha256:
         return None
     what = f"other weights than the store was made with: sha256 {sha256}, the receipt says {weights.sha256}"
-    return Finding(dataset, path, what, "bring the old weights back, or extract anew")
+    return Finding(dataset, path, what, "bring the old weights back, or extract again")
 
 
 def distance(fresh: npt.NDArray[np.float32], cached: npt.NDArray[np.float32]) -> float:

@@ -59,7 +59,7 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
                 f"{parts.source}: was made with {description['encoder']} ({what}: {expected}), "
                 f"but the encoder that is there, {encoder.label}, has {found}"
             )
-    return encoder, min(getattr(settings, "batch_size", 8), _MOST_AT_ONCE)
+    return encoder, min(settings.batch_size, _MOST_AT_ONCE)
 
 
 def encoder_settings(parts: Parts) -> EncoderSettings:

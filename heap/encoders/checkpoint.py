@@ -106,10 +106,8 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], source: str)
     if prefix or converted.dropped:
         parts = {name.split(".blocks")[0] for name in converted.dropped}
         parts |= {key.split(".")[0] for key in state if not key.startswith(prefix)}
-        log.info(
-            "%s: took the tensors%s; %d tensors are no part of the backbone%s", source,
-            f" below {prefix!r}" if prefix else "", left, ": " * bool(parts) + ", ".join(sorted(parts)[:8]),
-        )  # fmt: skip
+        below, names = f" below {prefix!r}" if prefix else "", ": " * bool(parts) + ", ".join(sorted(parts)[:8])
+        log.info("%s: took the tensors%s; %d tensors are no part of the backbone%s", source, below, left, names)
     model.load_state_dict(found, strict=False)  # all but the counts, as checked above
     if converted.periods is not None:
         _set_periods(model, converted.periods, source)
@@ -123,27 +121,21 @@ def _require_same(own: Mapping[str, Tensor], found: Mapping[str, Tensor], source
         if name in found and found[name].shape != value.shape
     ]
     wrong = {"missing": sorted(set(own) - set(found)), "unexpected": sorted(set(found) - set(own)), "misshaped": shapes}
-    problems = [
+    problems = "; ".join(
         f"{what}: {len(names)} ({', '.join(names[:_LISTED])}{', ...' * (len(names) > _LISTED)})"
         for what, names in wrong.items()
         if names
-    ]
+    )
     if problems:
-        raise EncoderError(
-            f"{source}: not the weights of this architecture ({len(own)} tensors); {'; '.join(problems)}"
-        )
+        raise EncoderError(f"{source}: not the weights of this architecture ({len(own)} tensors); {problems}")
 
 
 def _take_grid(model: Any, found: Mapping[str, Tensor]) -> bool:
     """Give a ViT the grid that the position embedding of a checkpoint was trained with; False where it has that."""
     own, other = getattr(model, "pos_embed", None), found.get("pos_embed")
-    if (
-        own is None
-        or other is None
-        or other.ndim != 3
-        or own.shape[::2] != other.shape[::2]
-        or own.shape == other.shape
-    ):
+    if own is None or other is None or other.ndim != 3 or own.shape == other.shape:
+        return False
+    if own.shape[::2] != other.shape[::2]:
         return False
     prefix = 0 if model.no_embed_class else int(model.num_prefix_tokens)
     side = round((other.shape[1] - prefix) ** 0.5)
@@ -157,6 +149,6 @@ def _take_grid(model: Any, found: Mapping[str, Tensor]) -> bool:
 def _set_periods(model: torch.nn.Module, periods: torch.Tensor, source: str) -> None:
     own = getattr(getattr(model, "rope", None), "periods", None)
     if own is None or own.shape != periods.shape:
-        raise EncoderError(f"{source}: rope_embed.periods is {tuple(periods.shape)}, the architecture has "
-                           f"{'none' if own is None else tuple(own.shape)}")  # fmt: skip
+        known = "none" if own is None else tuple(own.shape)
+        raise EncoderError(f"{source}: rope_embed.periods is {tuple(periods.shape)}, the architecture has {known}")
     own.copy_(periods)

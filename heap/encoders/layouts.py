@@ -17,9 +17,9 @@ from heap.errors import EncoderError
 # Parts of a checkpoint that belong to pre-training or to a classifier, not to the backbone: of DINO, DINOv2, DINOv3,
 # MAE, MoCo and SimCLR, by the names in their publishers' code.
 _NOT_BACKBONE = (
-    "head.", "heads.", "fc.", "classifier.", "mask_token", "projectors.", "local_cls_norm.", "dino_head.", "ibot_head.",
-    "decoder_", "decoder.", "projector.", "projection_head.", "predictor.", "prototypes.",
-)  # fmt: skip
+    *("head.", "heads.", "fc.", "classifier.", "mask_token", "projectors.", "local_cls_norm.", "dino_head."),
+    *("ibot_head.", "decoder_", "decoder.", "projector.", "projection_head.", "predictor.", "prototypes."),
+)
 # Of the networks of one training that are averaged, the average is what is published.
 _AVERAGED = {"teacher", "ema", "momentum"}
 # Buffers that are computed, not learnt: rotary periods are read apart, masks only zero the key's bias.
@@ -34,7 +34,7 @@ class Converted:
         state: the backbone's tensors under timm's names.
         dropped: keys of the file that are no part of the backbone.
         periods: DINOv3's rotary periods. The published files hold them rounded to bfloat16 and the official code uses
-            them so; timm computes them anew. Where the file has them, they count.
+            them so; timm computes them again. Where the file has them, they count.
     """
 
     state: dict[str, Tensor]
@@ -78,14 +78,12 @@ def to_timm(state: Mapping[str, Tensor], wanted: Collection[str], source: str) -
     found = Converted({})
     for key, value in state.items():
         name = _without_chunk(key, wanted)
-        if name.endswith(_BUFFERS) and name not in wanted:
-            found.dropped.append(name)
-            if name == "rope_embed.periods":
-                found.periods = value
-        elif name.startswith(_NOT_BACKBONE) and name not in wanted:
-            found.dropped.append(name)
-        else:
+        if name in wanted or not (name.endswith(_BUFFERS) or name.startswith(_NOT_BACKBONE)):
             found.state[name] = value
+            continue
+        found.dropped.append(name)
+        if name == "rope_embed.periods":
+            found.periods = value
     if "storage_tokens" in found.state:
         found.state = _from_dinov3(found.state, wanted, source)
     elif "register_tokens" in found.state:

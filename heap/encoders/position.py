@@ -32,6 +32,7 @@ class Position:
         self.model, self.rule = model, rule
         # Position embeddings that count the prefix tokens have rows for all of them (CLS and registers).
         self.prefix_rows = 0 if model.no_embed_class else int(model.num_prefix_tokens)
+        self.rope = model.rope if isinstance(model, Eva) else None
         self._grid: tuple[int, int] | None = None
         self._embedding: Tensor | None = None
         self._rotary: list[Tensor | None] = []
@@ -67,14 +68,13 @@ class Position:
             )
             self._embedding = embedding.to(device)
         rotary: Tensor | None = None
-        if getattr(model, "rope", None) is not None:
-            if getattr(model.rope, "feat_shape", None) is not None:  # kept for one grid, whatever shape is asked for
-                model.rope.update_feat_shape([grid_h, grid_w])
-            rotary = model.rope.get_embed(shape=(grid_h, grid_w)).to(device)
-        depth = len(model.blocks)
+        if self.rope is not None:
+            if getattr(self.rope, "feat_shape", None) is not None:  # kept for one grid, whatever shape is asked for
+                self.rope.update_feat_shape([grid_h, grid_w])
+            rotary = self.rope.get_embed(shape=(grid_h, grid_w)).to(device)
         # Mixed rotary embeddings are learnt for each block: (depth, heads, N, 2 * head_dim).
-        mixed = rotary is not None and getattr(model, "rope_mixed", False)
-        self._rotary = [rotary[i] if rotary is not None and mixed else rotary for i in range(depth)]
+        mixed = isinstance(model, Eva) and model.rope_mixed
+        self._rotary = list(rotary) if mixed and rotary is not None else [rotary] * len(model.blocks)
         self._grid = (grid_h, grid_w)
 
 

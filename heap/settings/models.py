@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -68,10 +68,14 @@ class CnnEncoder(Settings):
     """Photos of one grid encoded at once; sets memory, not values."""
     storage: Storage = "float16"
     """Features in the cache: `float16`, or `uint8` codes with ranges for each photo and channel, half the bytes."""
+    precision: ClassVar[str] = "float32"
 
 
 class DescriptorEncoder(Settings):
     """Dense hand-made descriptors of colour, gradient and texture: no weights, no download, and no DINO."""
+
+    precision: ClassVar[str] = "float32"
+    batch_size: ClassVar[int] = 8
 
     kind: Literal["descriptors"]
     patch_px: Annotated[int, Field(ge=4, le=32)] = 8

@@ -107,7 +107,7 @@ def test_a_store_that_is_written_is_never_touched(tiny: Tiny) -> None:
     try:
         assert find_stores(tiny.features, ["set"])[0].state == "complete, being written"
         assert "0 B freed" in cache(tiny, "prune", "--yes", "--unfinished")
-        assert not remove(store), "also where it was idle when it was looked at"
+        assert not remove(store.folder), "also where it was idle when it was looked at"
         assert store.folder.is_dir()
     finally:
         os.write(done[1], b"x")
