@@ -1,8 +1,8 @@
 """Raw, checksummed shards of a Zarr array, read straight into memory.
 
 zarr-python takes such a shard apart chunk by chunk through its asynchronous pipeline and copies each several times; a
-flat file of the same bytes reads several times faster (benchmarks/reader.py has both). Here the chunks go from the file
-to where they belong in one system call, and each one's CRC-32C is checked there. Only reading is done here, of what
+flat file of the same bytes reads several times faster (benchmarks/reader.py has both). Here each chunk goes from the
+file to where it belongs in one system call, and its CRC-32C is checked there. Only reading is done here, of what
 zarr wrote and only where nothing is compressed: the format stays zarr's, and so does every other array.
 """
 
@@ -21,8 +21,6 @@ _CRC = {"name": "crc32c"}
 _CRC_BYTES = 4
 # What the index says of a chunk that was not stored because it holds the fill value alone.
 _ABSENT = 2**64 - 1
-# Buffers that one system call fills: Linux takes 1024 (IOV_MAX), two for each chunk.
-_CHUNKS_A_CALL = 500
 
 
 def fast(array: Any, folder: Path) -> Any:
@@ -51,7 +49,7 @@ class RawShards:
 
     @staticmethod
     def can_read(array: Any) -> bool:
-        """Tell whether an array has the layout that this class reads."""
+        """Return whether an array has the layout that this class reads."""
         if array.shards is None or len(array.shape) != 2 or np.dtype(array.dtype).byteorder == ">":
             return False
         (sharding,) = array.metadata.to_dict()["codecs"]
@@ -83,76 +81,50 @@ class RawShards:
 
     def _read_shard(self, path: Path, start: int, stop: int, out: npt.NDArray[Any]) -> None:
         """Read rows of one shard, counted from its first, into `out`."""
-        size, chunks = self.chunk_rows, range(start // self.chunk_rows, -(-stop // self.chunk_rows))
-        # Whole chunks land in `out`; one of which only some rows are asked for goes through a buffer of its own.
-        parts: dict[int, npt.NDArray[Any]] = {}
-        stored: dict[int, npt.NDArray[np.uint8]] = {}
-        for chunk in chunks:
-            low, high = chunk * size, (chunk + 1) * size
-            whole = start <= low and high <= stop
-            parts[chunk] = out[low - start : high - start] if whole else np.empty((size, self.width), self.dtype)
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        try:
-            offsets = self._index(file, path)
-            waiting: list[memoryview] = []
-            begin = end = 0
-            for chunk, part in parts.items():
-                offset, length = (int(value) for value in offsets[chunk])
-                if offset == length == _ABSENT:
-                    part[:] = self.fill_value
-                    continue
-                if length != part.nbytes + _CRC_BYTES:
-                    raise ValueError(f"{path}: chunk {chunk} has {length} bytes")
-                if waiting and (offset != end or len(waiting) >= 2 * _CHUNKS_A_CALL):
-                    _fill(file, path, waiting, begin)
-                    waiting = []
-                if not waiting:
-                    begin = offset
-                stored[chunk] = np.empty(_CRC_BYTES, np.uint8)
-                waiting += [_bytes_of(part), _bytes_of(stored[chunk])]
-                end = offset + length
-            if waiting:
-                _fill(file, path, waiting, begin)
-        finally:
-            os.close(file)
-        for chunk, check in stored.items():
-            _check(path, f"chunk {chunk}", parts[chunk], check)
-        for chunk in chunks:
-            low, high = max(start, chunk * size), min(stop, (chunk + 1) * size)
-            if high - low < size:
-                out[low - start : high - start] = parts[chunk][low - chunk * size : high - chunk * size]
+        size = self.chunk_rows
+        with path.open("rb", buffering=0) as stream:
+            file = stream.fileno()
+            index = self._index(file, path)
+            for chunk in range(start // size, -(-stop // size)):
+                low, high = max(start, chunk * size), min(stop, (chunk + 1) * size)
+                own = out[low - start : high - start]
+                # Whole chunks land in `out`; one of which only some rows are wanted goes through a buffer of its own.
+                part = own if high - low == size else np.empty((size, self.width), self.dtype)
+                self._read_chunk(file, path, chunk, index[chunk], part)
+                if part is not own:
+                    own[:] = part[low - chunk * size : high - chunk * size]
+
+    def _read_chunk(self, file: int, path: Path, chunk: int, where: Any, part: npt.NDArray[Any]) -> None:
+        offset, length = (int(value) for value in where)
+        if offset == length == _ABSENT:
+            part[:] = self.fill_value
+            return
+        if length != part.nbytes + _CRC_BYTES:
+            raise ValueError(f"{path}: chunk {chunk} has {length} bytes")
+        _read_checked(file, path, f"chunk {chunk}", part, offset)
 
     def _index(self, file: int, path: Path) -> npt.NDArray[np.uint64]:
         """Return (offset, length) of each chunk, from the end of the shard's file."""
         index = np.empty((self.shard_rows // self.chunk_rows, 2), "<u8")
-        check = np.empty(_CRC_BYTES, np.uint8)
         where = os.fstat(file).st_size - index.nbytes - _CRC_BYTES
         if where < 0:
             raise ValueError(f"{path}: is cut")
-        _fill(file, path, [_bytes_of(index), _bytes_of(check)], where)
-        _check(path, "the index", index, check)
+        _read_checked(file, path, "the index", index, where)
         return index
 
 
-def _bytes_of(values: npt.NDArray[Any]) -> memoryview:
-    """Return the memory of a contiguous array."""
-    return values.reshape(-1).view(np.uint8).data
-
-
-def _fill(file: int, path: Path, buffers: list[memoryview], offset: int) -> None:
-    """Fill buffers one after the other from `offset` of a file."""
+def _read_checked(file: int, path: Path, what: str, out: npt.NDArray[Any], offset: int) -> None:
+    """Fill a contiguous array, and compare it with the checksum behind it, in one system call where that suffices."""
+    found = bytearray(_CRC_BYTES)
+    buffers = [out.reshape(-1).view(np.uint8).data, memoryview(found)]
     while buffers:
         count = os.preadv(file, buffers, offset)
         if count == 0:
             raise ValueError(f"{path}: is cut")
         offset += count
         while buffers and count >= len(buffers[0]):
-            count -= len(buffers[0])
-            buffers = buffers[1:]
+            count -= len(buffers.pop(0))
         if count:
-            buffers = [buffers[0][count:], *buffers[1:]]
-
-
-def _check(path: Path, what: str, values: npt.NDArray[Any], check: npt.NDArray[np.uint8]) -> None:
-    if google_crc32c.value(values.reshape(-1).view(np.uint8)) != int.from_bytes(check.tobytes(), "little"):
+            buffers[0] = buffers[0][count:]
+    if google_crc32c.value(out.reshape(-1).view(np.uint8)) != int.from_bytes(found, "little"):
         raise ValueError(f"{path}: the checksum of {what} does not hold")

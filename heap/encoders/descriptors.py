@@ -2,14 +2,14 @@
 
 A patch is described in two ways. Local values say what it looks like (colour, gradient, texture, with context).
 Contrast values say how it stands in its photo: how unlike the photo's border it is, how far it lies from the border
-along similar patches, how its like are spread. Local values alone do not separate objects from grounds (a supervised
-linear classifier of them reached an IoU of 0.36 on an early version of the scenes, 0.66 with contrast values), so
-contrast has the larger part.
+along similar patches, how its like are spread. Local values alone do not separate objects from grounds, so contrast
+has the larger part (figures of what was tried: docs/explanation/recipe.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,7 @@ from heap.grid import grid_of
 from heap.receipts import Weights
 from heap.settings.models import DescriptorEncoder
 
-# The first values of a feature are local, the others contrast with the rest of the photo, which finds objects and is
-# the same for all kinds of them.
+# The first values of a feature are local; the others, contrast, find objects and are alike for all kinds of them.
 _LOCAL = 35
 # Orientations of the histograms: 22.5 degrees apart, as in HOG (which has 9 of 20).
 _ORIENTATIONS = 8
@@ -39,9 +38,7 @@ _REFERENCES = 600
 _NEAREST = (0.08, 0.3)
 # Standard deviation of the centre prior, shares of height and width: down to 0.36 in the middle of an edge.
 _CENTRE = 0.35
-# Sharpness of the attention: its area above the mean must be about an object's. Chosen on 60 ECSSD photos (training
-# part of our trials) and 80 training scenes: a sum of five such terms gave an IoU of .63/.57/.51 on ECSSD and
-# .56/.53/.47 on the scenes at .3/.45/.6; these four terms at .35 gave .63 and .58.
+# Sharpness of the attention: its area above the mean must be about an object's (docs/explanation/recipe.md).
 _SHARPNESS = 0.35
 
 
@@ -58,7 +55,7 @@ class _Grids:
 
 
 class Descriptors(Encoder):
-    """The hand-made encoder.
+    """The hand-made encoder, of patches of `settings.patch_px`.
 
     Its attention stands for the CLS attention that it lacks: centre prior times border contrast. Photographers put
     objects inside and let grounds run over the rim; each of the four border terms (colour unlike the nearest border
@@ -67,16 +64,12 @@ class Descriptors(Encoder):
     place. One head; values are positive. It runs without labels and nothing is fitted, but its design was: which terms,
     and how sharp, was chosen by masks of 80 training scenes and of the first 60 photos of ECSSD. Features and attention
     are not independent either (the contrast values contain the attention), as a ViT's keys and attention are.
-
-    Args:
-        settings: side of a patch.
     """
 
     label = "descriptors (hand-made, no training)"
     attention_kind: AttentionKind = "centre_border_prior"
     appearance = (0, _LOCAL)
-    heads = 1
-    dim = 96
+    heads, dim = 1, 96
     weights = Weights(source="none", sha256=None)
 
     def __init__(self, settings: DescriptorEncoder) -> None:
@@ -92,9 +85,8 @@ class Descriptors(Encoder):
 
     def _describe(self, photo: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Return features `(N, D)` and attention `(N,)` of a photo `(H, W, 3)`."""
-        height, width = photo.shape[:2]
-        grid_h, grid_w = grid_of(height, width, self.patch_px)
-        padding = ((0, grid_h * self.patch_px - height), (0, grid_w * self.patch_px - width), (0, 0))
+        grid_h, grid_w = grid_of(*photo.shape[:2], self.patch_px)
+        padding = ((0, grid_h * self.patch_px - len(photo)), (0, grid_w * self.patch_px - photo.shape[1]), (0, 0))
         local = _local(np.pad(photo, padding, mode="edge"), self.patch_px)
         contrast, attention = _contrast(local)
         features = np.concatenate([_appearance(local), contrast], axis=-1).reshape(grid_h * grid_w, self.dim)
@@ -115,11 +107,8 @@ def _local(photo: npt.NDArray[np.uint8], patch_px: int) -> _Grids:
     # Noise of the sensor and of 8 bits must not decide the pattern, so it is taken of a slightly smoothed photo.
     smoothed = np.rint(gaussian_filter(light, 0.7) * 2.55).astype(np.uint8)
     codes = local_binary_pattern(smoothed, 8, 1.5, "uniform").astype(np.int64)
-    bands, before = [], light
-    for sigma in _BAND_PX:
-        after = gaussian_filter(light, sigma)
-        bands.append(np.abs(before - after))
-        before = after
+    smooth = [light, *(gaussian_filter(light, sigma) for sigma in _BAND_PX)]
+    bands = [np.abs(finer - coarser) for finer, coarser in pairwise(smooth)]
     return _Grids(
         lab=mean,
         deviation=np.sqrt(np.clip(pool(lab**2) - mean**2, 0, None)),
@@ -179,7 +168,7 @@ def _contrast(local: _Grids) -> tuple[Floats, Floats]:
     """Return the contrast values `(grid_h, grid_w, 61)` and the attention `(grid_h, grid_w)`."""
     grid_h, grid_w = local.lab.shape[:2]
     # Units of just clearly different: lightness varies more than the colour axes do. Texture is scaled so that its
-    # distances are somewhat smaller than colour's, which tells more.
+    # distances are somewhat smaller than colour's, which says more.
     colour = np.concatenate([local.lab, _around(local.lab, 3)], axis=-1) / np.tile([25, 12, 12], 2)
     textures = [
         0.6 * np.sqrt(_around(local.fine, 3)),
@@ -204,8 +193,7 @@ def _contrast(local: _Grids) -> tuple[Floats, Floats]:
     log_attention = _SHARPNESS * stands_out - (rows**2 + columns**2) / (2 * _CENTRE**2)
     scores = _standard(np.stack([stands_out, log_attention], axis=-1))
     # Two soft steps besides the score: a plane through them can bend where the score cannot.
-    steps = [np.tanh(2 * (scores - at)) for at in (0.5, 1.2)]
-    summary = np.concatenate([scores, *steps], axis=-1)
+    summary = np.concatenate([scores, *(np.tanh(2 * (scores - at)) for at in (0.5, 1.2))], axis=-1)
     place = np.stack(np.broadcast_arrays(np.maximum(np.abs(rows), np.abs(columns)), rows**2 + columns**2), axis=-1)
     surround = np.abs(_around(local.lab, 3) - _around(local.lab, 15))
     own = [surround, _around(local.lab, 3), local.energy.mean(axis=-1, keepdims=True)]
@@ -228,6 +216,11 @@ def _border(grid_h: int, grid_w: int) -> npt.NDArray[np.intp]:
     return np.flatnonzero(~inside)
 
 
+def _centred(grid: Floats) -> Floats:
+    """Return values `(N, C)` around the photo's mean, so that equal patches' distances do not drown in rounding."""
+    return (grid - grid.mean(axis=(0, 1))).reshape(-1, grid.shape[-1]).astype(np.float32)
+
+
 def _squared_distances(values: Floats, references: npt.NDArray[np.intp]) -> Floats:
     """Return squared distances `(N, R)` of all patches `(N, C)` to the references among them."""
     chosen = values[references]
@@ -237,14 +230,11 @@ def _squared_distances(values: Floats, references: npt.NDArray[np.intp]) -> Floa
 
 def _unlike_border(grid: Floats, share: float) -> Floats:
     """Return the mean distance to the nearest `share` of the border patches, `(grid_h, grid_w)`."""
-    grid_h, grid_w = grid.shape[:2]
-    border = _border(grid_h, grid_w)
-    # Around the photo's mean, so that equal patches' distances do not drown in rounding.
-    values = (grid - grid.mean(axis=(0, 1))).reshape(grid_h * grid_w, -1).astype(np.float32)
+    border = _border(*grid.shape[:2])
     count = min(max(round(share * len(border)), 2), len(border))
-    distances = np.sqrt(_squared_distances(values, border))
+    distances = np.sqrt(_squared_distances(_centred(grid), border))
     nearest = np.partition(distances, count - 1, axis=1)[:, :count]
-    return np.asarray(nearest.mean(axis=1).reshape(grid_h, grid_w), np.float32)
+    return np.asarray(nearest.mean(axis=1).reshape(grid.shape[:2]), np.float32)
 
 
 def _far_from_border(grid: Floats) -> Floats:
@@ -280,7 +270,7 @@ def _kinship(grid: Floats, share: float) -> Floats:
     """
     grid_h, grid_w = grid.shape[:2]
     count = grid_h * grid_w
-    values = (grid - grid.mean(axis=(0, 1))).reshape(count, -1).astype(np.float32)
+    values = _centred(grid)
     rows, columns = np.divmod(np.arange(count), grid_w)
     place = np.stack([(rows + 0.5) / grid_h - 0.5, (columns + 0.5) / grid_w - 0.5], axis=1).astype(np.float32)
     step = int(np.ceil(np.sqrt(count / _REFERENCES)))
@@ -303,8 +293,7 @@ def _kinship(grid: Floats, share: float) -> Floats:
     # 0.15 of a side: a neighbourhood about as large as a small object.
     near = alike * np.exp(-_squared_distances(place, references) / (2 * 0.15**2))
     shared = near @ log_border[references] / (near.sum(axis=1) + 1e-6)
-    border_rows, border_columns = rows[border], columns[border]
-    sides = (border_rows == 0, border_rows == grid_h - 1, border_columns == 0, border_columns == grid_w - 1)
-    most = np.max([on_border[:, side].mean(axis=1) for side in sides], axis=0)
+    sides = (rows == 0, rows == grid_h - 1, columns == 0, columns == grid_w - 1)
+    most = np.max([on_border[:, side[border]].mean(axis=1) for side in sides], axis=0)
     found = np.stack([log_border, shared, spread, off_centre, np.log(area), np.log(most + 1e-3)], axis=1)
     return np.asarray(found.reshape(grid_h, grid_w, 6), np.float32)

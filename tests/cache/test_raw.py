@@ -64,16 +64,13 @@ def test_other_layouts_are_left_to_zarr(tmp_path: Path, changes: dict[str, Any])
     np.testing.assert_array_equal(fast(array, tmp_path / "a")[3:40], values[3:40])
 
 
-def test_many_chunks_take_several_calls_and_short_reads_are_continued(
-    store: tuple[RawShards, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_reads_are_continued(store: tuple[RawShards, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     rows, values = store
     real = raw.os.preadv
 
     def short(file: int, buffers: list[memoryview], offset: int) -> int:
         return real(file, [buffers[0][:5]], offset)
 
-    monkeypatch.setattr(raw, "_CHUNKS_A_CALL", 2)
     monkeypatch.setattr(raw.os, "preadv", short)
     np.testing.assert_array_equal(rows[:], values)
 

@@ -119,7 +119,7 @@ def painted(path: Path, annotations: list[dict[str, Any]], classes: dict[int, in
 
 def weights_receipt(path: Path) -> None:
     receipt = read_weights(path)
-    if receipt["source"] not in ("random", "none"):
+    if receipt.source not in ("random", "none"):
         check_receipt(receipt)
 
 
