@@ -85,7 +85,7 @@ class Descriptors(Encoder):
 
     def _describe(self, photo: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Return features `(N, D)` and attention `(N,)` of a photo `(H, W, 3)`."""
-        grid_h, grid_w = grid_of(*photo.shape[:2], self.patch_px)
+        grid_h, grid_w = grid_of(len(photo), photo.shape[1], self.patch_px)
         padding = ((0, grid_h * self.patch_px - len(photo)), (0, grid_w * self.patch_px - photo.shape[1]), (0, 0))
         local = _local(np.pad(photo, padding, mode="edge"), self.patch_px)
         contrast, attention = _contrast(local)
