@@ -16,8 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from heap.data.masks import rle_of
 
 Box = tuple[float, float, float, float]
 Kind = Literal["bbox", "segm"]
@@ -185,3 +188,26 @@ def _told(photo: Matches) -> dict[str, Any]:
         "dtIgnore": photo.ignored,
         "gtIgnore": np.zeros(photo.truths),
     }
+
+
+def objects_of(annotations: Sequence[Mapping[str, Any]], kind: Kind, size: tuple[int, int] | None) -> Objects:
+    """Return annotations as objects: found ones with scores, true ones with crowds.
+
+    Args:
+        annotations: of one photo.
+        kind: boxes need no size.
+        size: height and width of the photo, for masks.
+
+    Raises:
+        ValueError: a mask is of another size, or none that can be read.
+    """
+    scores = [float(one["score"]) for one in annotations if "score" in one]
+    crowd = [] if scores else [bool(one.get("iscrowd")) for one in annotations]
+    if kind == "bbox":
+        boxes: list[Box] = [(x, y, x + w, y + h) for x, y, w, h in (one["bbox"] for one in annotations)]
+        return Objects(boxes, scores, crowd)
+    if size is None:
+        raise ValueError("the truth does not tell this photo's size, which masks need")
+    masks = [rle_of(one["segmentation"], size) for one in annotations]
+    corners = [coco_mask.toBbox(mask).tolist() for mask in masks]
+    return Objects([(x, y, x + w, y + h) for x, y, w, h in corners], scores, crowd, masks)

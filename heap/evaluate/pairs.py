@@ -17,7 +17,7 @@ import pandas as pd
 
 from heap.errors import DataError
 from heap.evaluate.measures import NO_INTERVALS, Measured, Resampling
-from heap.evaluate.score.files import refuse
+from heap.evaluate.problems import refuse
 from heap.evaluate.tables import Figure
 from heap.evaluate.truth import Photo
 from heap.progress import track

@@ -15,7 +15,6 @@ from heap.evaluate import discovery, instances, levels, measures, retrieval, sal
 from heap.evaluate.measures import Measured, Resampling
 from heap.evaluate.pairs import Pair, Protocol, Skip
 from heap.evaluate.retrieval import Weighted
-from heap.evaluate.score.objects import objects_of
 from heap.evaluate.truth import Labels, Photo, class_labels, saliency_truth
 from heap.grid import PatchGrid
 from heap.upsample import nearest
@@ -121,13 +120,13 @@ class Instances(Protocol):
         """Return the true objects."""
         if self.kind == "segm":
             assert photo.annotations is not None
-            return objects_of(photo.annotations, "segm", photo.size)
+            return instances.objects_of(photo.annotations, "segm", photo.size)
         assert photo.objects is not None
         return photo.objects
 
     def score(self, one: Any, photo: Photo, truth: instances.Objects) -> instances.Matches:
         """Return which found object hits which true one."""
-        return instances.match(objects_of(one, self.kind, photo.size), truth, self.kind)
+        return instances.match(instances.objects_of(one, self.kind, photo.size), truth, self.kind)
 
     def measured(self, kept: Kept, mark: str, resampling: Resampling) -> Measured:
         """Return AP50, AP50:95 and AR100."""

@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 
 from heap.data.photos import SUFFIXES
 from heap.errors import DataError
+from heap.evaluate.problems import refuse
 
 ARRAYS = (".npy",)
 # What a mask or map may be kept in. HEIC cannot be read, and is no format for masks.
 IMAGES = tuple(sorted(SUFFIXES - {".heic", ".heif"}))
-# Named in an error; more would hide what the first ones tell.
-SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -157,20 +156,3 @@ def match(
         }
     )
     return Pairs(sorted(wanted), len(predicted) - len(wanted))
-
-
-def refuse(problems: Mapping[str, Sequence[str]]) -> None:
-    """Raise what is wrong with the input, if anything is: each kind with its number and its first cases.
-
-    Raises:
-        DataError: there is a problem.
-    """
-    lines = []
-    for kind, cases in problems.items():
-        if cases:
-            lines.append(f"{len(cases)} {kind}:")
-            lines += [f"  {case}" for case in cases[:SHOWN]]
-            if len(cases) > SHOWN:
-                lines.append(f"  and {len(cases) - SHOWN} more")
-    if lines:
-        raise DataError("\n".join(lines))

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from heap.data.coco import read_instances
 from heap.data.items import refuse_normalised
-from heap.data.masks import rle_of
 from heap.data.voc import read_annotation
 from heap.errors import DataError
 from heap.evaluate.instances import Box, Kind, Objects
-from heap.evaluate.score.files import name_of, refuse, visible
+from heap.evaluate.problems import refuse
+from heap.evaluate.score.files import name_of, visible
 from heap.files import read_json
 
 # Exact COCO figures want boxes as COCO has them; CorLoc wants them rounded to pixels, as its peers do.
@@ -192,29 +191,6 @@ def read_results(path: Path, truth: Truth, kind: Kind) -> dict[str, list[dict[st
 
 
 _KEY = {"bbox": "bbox", "segm": "segmentation"}
-
-
-def objects_of(annotations: Sequence[Mapping[str, Any]], kind: Kind, size: tuple[int, int] | None) -> Objects:
-    """Return annotations as objects: found ones with scores, true ones with crowds.
-
-    Args:
-        annotations: of one photo.
-        kind: boxes need no size.
-        size: height and width of the photo, for masks.
-
-    Raises:
-        ValueError: a mask is of another size, or none that can be read.
-    """
-    scores = [float(one["score"]) for one in annotations if "score" in one]
-    crowd = [] if scores else [bool(one.get("iscrowd")) for one in annotations]
-    if kind == "bbox":
-        boxes: list[Box] = [(x, y, x + w, y + h) for x, y, w, h in (one["bbox"] for one in annotations)]
-        return Objects(boxes, scores, crowd)
-    if size is None:
-        raise ValueError("the truth does not tell this photo's size, which masks need")
-    masks = [rle_of(one["segmentation"], size) for one in annotations]
-    corners = [coco_mask.toBbox(mask).tolist() for mask in masks]
-    return Objects([(x, y, x + w, y + h) for x, y, w, h in corners], scores, crowd, masks)
 
 
 def _problem(one: Any, kind: Kind) -> str | None:

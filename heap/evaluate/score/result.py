@@ -13,7 +13,7 @@ from heap.errors import DataError
 from heap.evaluate import measures, tables
 from heap.evaluate.comparison import Source, compare
 from heap.evaluate.pairs import Outcome
-from heap.evaluate.score.files import SHOWN
+from heap.evaluate.problems import SHOWN
 from heap.evaluate.score.tasks import Inputs
 from heap.evaluate.writers import terminal
 from heap.files import file_sha256

@@ -11,8 +11,9 @@ from heap.errors import DataError
 from heap.evaluate import instances, levels, protocols, saliency
 from heap.evaluate.measures import NO_INTERVALS, Resampling
 from heap.evaluate.pairs import Given, Outcome, Pair, Protocol, Run, Task
+from heap.evaluate.problems import refuse
 from heap.evaluate.retrieval import IGNORED
-from heap.evaluate.score.files import ARRAYS, IMAGES, match, predicted_files, read_list, refuse, truth_files
+from heap.evaluate.score.files import ARRAYS, IMAGES, match, predicted_files, read_list, truth_files
 from heap.evaluate.score.objects import read_boxes, read_results, read_truth
 from heap.evaluate.score.predictions import Boxed, ClusterFile, FeatureFiles, MapFile
 from heap.evaluate.truth import Photo
