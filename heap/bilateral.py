@@ -46,10 +46,6 @@ _YUV = ((299_000, 587_000, 114_000), (-168_736, -331_264, 500_000), (500_000, -4
 _CHROMA_ZERO = 128
 _UNIT = 1_000_000
 
-# A table of all cells between the least and the greatest colour is quicker than sorting the pixels as long as it is
-# not much larger than the photo (ECSSD: 2 to 24 cells a pixel); pages that no colour touches cost nothing.
-_TABLE_CELLS_PER_PIXEL = 64
-
 # What is kept of the solver's output:
 # - `all`: every component; `largest`: the largest (of equals the last in raster order). What is meant.
 # - `all_peers`: every label but the one of most pixels, background among them; `largest_peers`: the label of the second
@@ -127,12 +123,7 @@ class BilateralGrid:
     def _at_vertices(self, target: npt.NDArray[Any]) -> Values:
         if target.shape != self.cells.shape:
             raise ValueError(f"a mask of {target.shape} for a photo of {self.cells.shape}")
-        cells, vertices = self.cells.ravel(), len(self.pixels)
-        if target.dtype == bool:
-            sums = np.bincount(cells[target.ravel()], minlength=vertices)
-        else:
-            sums = np.bincount(cells, weights=target.ravel(), minlength=vertices)
-        total = sums.astype(np.float64)
+        total = np.bincount(self.cells.ravel(), weights=target.ravel(), minlength=len(self.pixels))
         return _conjugate_gradients(self.system, CONFIDENCE * total, start=total / self.pixels)
 
 
@@ -263,27 +254,19 @@ def _vertices(photo: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Any]
     for axis, low, stride in zip(axes, lows, strides, strict=True):
         place += axis.astype(kind, copy=False) * stride + (1 - low) * stride
     steps = np.sort([0, *strides, *(-stride for stride in strides)])
-    if math.prod(sides) <= _TABLE_CELLS_PER_PIXEL * place.size:
-        occupied = np.zeros(math.prod(sides), dtype=bool)
-        occupied[place] = True
-        places = np.flatnonzero(occupied)
-        number = np.empty(occupied.shape, dtype=np.int32)
-        number[places] = np.arange(len(places), dtype=np.int32)
-        cells = number.take(place)
-        wanted = (places[:, None] + steps).ravel()  # (11 V,)
-        there = np.flatnonzero(occupied.take(wanted))
-        neighbours = number.take(wanted.take(there))
-    else:
-        places, found = np.unique(place, return_inverse=True)
-        cells = found.reshape(place.shape).astype(np.int32)
-        wanted = (places[:, None] + steps).ravel()
-        nearest = np.searchsorted(places, wanted).clip(max=len(places) - 1)
-        there = np.flatnonzero(places[nearest] == wanted)
-        neighbours = nearest[there].astype(np.int32)
+    # At most 18 x 35 x 35 cells of colour a place of 16 x 16 px; pages that no colour touches cost nothing.
+    occupied = np.zeros(math.prod(sides), dtype=bool)
+    occupied[place] = True
+    places = np.flatnonzero(occupied)
+    number = np.empty(occupied.shape, dtype=np.int32)
+    number[places] = np.arange(len(places), dtype=np.int32)
+    wanted = (places[:, None] + steps).ravel()  # (11 V,)
+    there = np.flatnonzero(occupied.take(wanted))
+    neighbours = number.take(wanted.take(there))
     values = np.where(steps == 0, 2.0 * len(axes), 1.0).take(there % len(steps))
     starts = np.searchsorted(there, np.arange(len(places) + 1) * len(steps)).astype(np.int32)
     # B is symmetric, so its rows are its columns: said to be columns, a product takes half the time.
-    return cells, sparse.csc_matrix((values, neighbours, starts), shape=(len(places), len(places)))
+    return number.take(place), sparse.csc_matrix((values, neighbours, starts), shape=(len(places), len(places)))
 
 
 def _conjugate_gradients(system: Any, right: Values, start: Values) -> Values:

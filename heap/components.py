@@ -42,7 +42,7 @@ def fill_holes(mask: Mask) -> Mask:
     if not count:
         return mask
     inside = np.ones(count + 1, dtype=bool)  # label 0 is the mask itself
-    # What touches the border of the box is at the border of the mask, or beside background that is.
+    # What touches the border of the box is at the border of the mask, or next to background that is.
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         inside[edge[edge > 0]] = False
     if np.count_nonzero(inside) == 1:

@@ -9,7 +9,7 @@ import struct
 import zlib
 
 # What decoders of other libraries raise on damaged files (found by fuzzing them); they have no common base. To be
-# caught around a decoder's own call, and told as an error of ours that names the file.
+# caught around a decoder's own call, and raised again as an error of ours that names the file.
 DAMAGE = (
     OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
     AssertionError, MemoryError, SyntaxError, struct.error, zlib.error, pickle.UnpicklingError,
@@ -17,7 +17,7 @@ DAMAGE = (
 
 
 class HeapError(Exception):
-    """Base of all errors that are the user's to mend."""
+    """Base of all errors that are the user's to put right."""
 
 
 class SettingsError(HeapError):

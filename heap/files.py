@@ -78,7 +78,7 @@ def atomic_path(path: str | Path, durable: bool = True) -> Iterator[Path]:
 def named(path: Path) -> Iterator[None]:
     """Let an error of the disk bear the name of the file that was to be written.
 
-    A write knows no name, a temporary name helps nobody, and faiss and safetensors raise errors of their own that tell
+    A write knows no name, a temporary name helps nobody, and faiss and safetensors raise errors of their own that give
     the system's reason in words alone.
 
     Raises:

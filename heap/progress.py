@@ -20,7 +20,7 @@ from heap.files import write_json
 T = TypeVar("T")
 log = logging.getLogger("heap")
 
-# A cluster's log is read by people: one line each half minute tells enough and does not bury errors.
+# A cluster's log is read by people: one line each half minute says enough and does not bury errors.
 SECONDS_BETWEEN_LINES = 30.0
 # `heap status` polls this file; more often would only wear the file system.
 SECONDS_BETWEEN_FILES = 5.0
@@ -30,7 +30,7 @@ _CLOCK_S = 2.0
 
 @functools.cache
 def this_process() -> dict[str, str | int | float]:
-    """Return what tells later whether this process still runs: host, pid, and when it began (pids are used again)."""
+    """Return what shows later whether this process still runs: host, pid, and when it began (pids are used again)."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "began": psutil.Process().create_time()}
 
 
@@ -45,7 +45,7 @@ def is_gone(process: dict[str, Any]) -> bool | None:
 
 
 class Progress:
-    """Count units of work and tell how far, how fast, and how long it still takes.
+    """Count units of work and report how far, how fast, and how long it still takes.
 
     Args:
         total: units of work in all.
@@ -62,14 +62,14 @@ class Progress:
         self.last_file = float("-inf")
         terminal = sys.stderr.isatty()
         self.bar = tqdm(total=total, initial=done, unit=what, desc=doing, file=sys.stderr) if terminal else None
-        self._tell(force_file=True)
+        self._report(force_file=True)
 
     def step(self, units: int = 1) -> None:
-        """Add finished units; tells the world at most every few seconds."""
+        """Add finished units; reports at most every few seconds."""
         self.done += units
         if self.bar is not None:
             self.bar.update(units)
-        self._tell()
+        self._report()
 
     def state(self) -> dict[str, float | int | str | None]:
         """Return count, rate in units a second, and seconds left (None while unknown)."""
@@ -90,9 +90,9 @@ class Progress:
         """End the bar and write the last state."""
         if self.bar is not None:
             self.bar.close()
-        self._tell(force_file=True, force_line=True)
+        self._report(force_file=True, force_line=True)
 
-    def _tell(self, force_file: bool = False, force_line: bool = False) -> None:
+    def _report(self, force_file: bool = False, force_line: bool = False) -> None:
         now = time.monotonic()
         if self.file is not None and (force_file or now - self.last_file >= SECONDS_BETWEEN_FILES):
             self._write(self.file)

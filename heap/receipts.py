@@ -1,4 +1,4 @@
-"""What one stage tells the next in JSON, checked where it is read: a damaged or foreign file is named.
+"""What one stage hands to the next in JSON, checked where it is read: a damaged or foreign file is named.
 
 A kind of receipt lists the keys that its reader relies on; more may stand in the file. It lives with its reader.
 """

@@ -48,11 +48,11 @@ def test_golden_masks_and_decisions(golden: Path) -> None:
             np.testing.assert_allclose(grid.solve(target), soft[case["name"]].astype(float), atol=3e-4)
         binary, refined = grid.binary(target), refine(grid, target, ["all_peers", "largest_peers"])
         for mode, part in (("multi", "all_peers"), ("single", "largest_peers")):
-            told = case[mode]
-            np.testing.assert_array_equal(keep(binary, part), bits(folder / told["binary"]), err_msg=case["name"])
-            assert refined[part].accepted == told["accepted"], case["name"]
-            assert refined[part].mask.sum() == told["final_area"], case["name"]
-            decisions.append(told["accepted"])
+            of_mode = case[mode]
+            np.testing.assert_array_equal(keep(binary, part), bits(folder / of_mode["binary"]), err_msg=case["name"])
+            assert refined[part].accepted == of_mode["accepted"], case["name"]
+            assert refined[part].mask.sum() == of_mode["final_area"], case["name"]
+            decisions.append(of_mode["accepted"])
     assert decisions
 
 
@@ -92,15 +92,6 @@ def test_the_grid_of_a_small_photo_by_hand() -> None:
     assert pairs == {frozenset({32.0, 8.0}), frozenset({16.0, 4.0})}
     # A constant is perfectly smooth, so that of its row only the confidence is left.
     np.testing.assert_allclose(grid.system @ np.ones(4), bilateral.CONFIDENCE * grid.pixels, atol=1e-9)
-
-
-def test_cells_found_by_a_table_and_by_sorting_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (50, 37, 3)).astype(np.uint8)
-    table = BilateralGrid.of(photo)
-    monkeypatch.setattr(bilateral, "_TABLE_CELLS_PER_PIXEL", 0)
-    by_sorting = BilateralGrid.of(photo)
-    np.testing.assert_array_equal(table.cells, by_sorting.cells)
-    assert (table.blur != by_sorting.blur).nnz == 0
 
 
 def test_the_iteration_is_that_of_scipy() -> None:
@@ -173,7 +164,7 @@ def test_colours_fall_into_the_cells_of_the_peers_arithmetic() -> None:
     expected = (yuv / [16, 8, 8]).astype(int)
     cells = np.stack(bilateral.colour_cells(colours.astype(np.uint8)[None]), axis=-1)[0]
     np.testing.assert_array_equal(cells[:, 1:], expected[:, 1:])
-    # Luma on a border depends on the BLAS of this machine; theirs is told by the next test.
+    # Luma on a border depends on the BLAS of this machine; theirs is in the next test.
     inside = colours @ [299, 587, 114] % 16_000 != 0
     np.testing.assert_array_equal(cells[inside, 0], expected[inside, 0])
 

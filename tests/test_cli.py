@@ -1,4 +1,4 @@
-"""The command line: help that teaches, one message for what is the user's to mend."""
+"""The command line: help that teaches, one message for what is the user's to put right."""
 
 from __future__ import annotations
 

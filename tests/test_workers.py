@@ -49,8 +49,8 @@ def test_few_photos_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_job_keeps_to_the_cores_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     many = 100 * PHOTOS_PER_WORKER
-    for told, expected in (("", 8), ("3", 3), ("64", 8), ("2,1", 8)):
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    for ours, expected in (("", 8), ("3", 3), ("64", 8), ("2,1", 8)):
+        monkeypatch.setenv("OMP_NUM_THREADS", ours)
         assert workers_for(many) == expected
     assert workers_for(PHOTOS_PER_WORKER - 1) == 1
 

@@ -17,7 +17,6 @@ from heap.baselines.tokencut import tokencut
 from heap.baselines.train_found import fit
 from heap.group.smooth import smooth
 from heap.head import priors
-from heap.progress import Progress
 from heap.settings.baselines import FoundSettings, KmeansSettings, LostSettings, TokenCutSettings
 from heap.workers import Crew
 
@@ -84,9 +83,7 @@ def maps(bed: Bed, photos: list[int], found_seeds: list[int]) -> dict[str, list[
 def _found(bed: Bed, seen: list[Patches], seed_steps: int) -> list[np.ndarray]:
     """Train FOUND's head on the bed's photos, as the stage does, and run it."""
     settings = FoundSettings(seed_steps=seed_steps)
-    progress = Progress(settings.steps, "iterations", f"training FOUND on {bed.name}")
     with Crew(Refine(bed.pictures), 1) as crew:
         targets = Targets(bed.reader, crew)
-        head, _ = fit(bed.reader, bed.train, targets, settings, progress)
-    progress.close()
+        head, _ = fit(bed.reader, bed.train, targets, settings)
     return [head(photo).foreground for photo in seen]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,19 @@ from heap.settings.baselines import BASELINES, KmeansSettings, LostSettings, Tok
 Method = Callable[[Patches], Answer]
 
 
+# Imported where they are used, so that workers of the other methods need not load scipy's solvers and FAISS: settings,
+# and the photos that take as long as a process needs to start. That is two to three seconds (see `heap.workers`) over
+# what a photo of 1,900 patches takes on one core: 68 ms for TokenCut, 28 ms for LOST, 10 ms for k-means
+# (benchmarks/baselines.py). The others are quicker than the reading, 5 ms.
+_WITH_SETTINGS: dict[str, tuple[Any, int]] = {
+    "kmeans": (KmeansSettings, 200), "lost": (LostSettings, 80), "tokencut": (TokenCutSettings, 30),
+}  # fmt: skip
+_PLAIN: dict[str, Method] = {
+    "everything": everything, "centred_box": centred_box, "attention": attention, "found_seed": found_seed,
+}  # fmt: skip
+_QUICK = 500
+
+
 @dataclass(frozen=True)
 class Made:
     """A method ready for photos.
@@ -33,13 +47,7 @@ class Made:
 
     run: Method
     info: dict[str, Any]
-    photos_per_worker: int
-
-
-# Two to three seconds (see `heap.workers`) over what a photo of 1,900 patches takes on one core: 68 ms for TokenCut,
-# 28 ms for LOST, 10 ms for k-means (benchmarks/baselines.py). The others are quicker than the reading, 5 ms.
-_PHOTOS_PER_WORKER = {"tokencut": 30, "lost": 80, "kmeans": 200}
-_QUICK = 500
+    photos_per_worker: int = _QUICK
 
 
 def make(method: str, own: dict[str, Any] | None, head: Path | None, reader: FeatureReader) -> Made:
@@ -62,27 +70,11 @@ def make(method: str, own: dict[str, Any] | None, head: Path | None, reader: Fea
         raise SettingsError(f"method {method!r}: {wrong}")
     if head is not None:
         trained, description = FoundHead.load(head, reader)
-        told = {"model": description["model"], "settings": description["found"], "warnings": description["warnings"]}
-        info = {"head_sha256": file_sha256(head), **told}
-        return Made(trained, info, _QUICK)
-    plain: dict[str, Method] = {
-        "everything": everything, "centred_box": centred_box, "attention": attention, "found_seed": found_seed,
-    }  # fmt: skip
-    if method in plain:
-        return Made(plain[method], {}, _QUICK)
-    return Made(_with_settings(method, own), {"settings": own}, _PHOTOS_PER_WORKER[method])
-
-
-def _with_settings(method: str, own: dict[str, Any] | None) -> Method:
-    # Imported here, so that workers of the other methods need not load scipy's solvers and FAISS.
-    if method == "kmeans":
-        from heap.baselines.kmeans import kmeans
-
-        return partial(kmeans, settings=TypeAdapter(KmeansSettings).validate_python(own))
-    if method == "lost":
-        from heap.baselines.lost import lost
-
-        return partial(lost, settings=TypeAdapter(LostSettings).validate_python(own))
-    from heap.baselines.tokencut import tokencut
-
-    return partial(tokencut, settings=TypeAdapter(TokenCutSettings).validate_python(own))
+        info = {"model": description["model"], "settings": description["found"], "warnings": description["warnings"]}
+        return Made(trained, {"head_sha256": file_sha256(head), **info})
+    if method in _PLAIN:
+        return Made(_PLAIN[method], {})
+    kind, photos_per_worker = _WITH_SETTINGS[method]
+    run = getattr(import_module(f"heap.baselines.{method}"), method)
+    settings = TypeAdapter(kind).validate_python(own)
+    return Made(partial(run, settings=settings), {"settings": own}, photos_per_worker)

@@ -30,11 +30,11 @@ from heap.baselines.refine import Refine, Targets
 from heap.cache.reader import FeatureReader
 from heap.data import manifest as manifests
 from heap.errors import TrainingError
-from heap.files import atomic_path
 from heap.head.batches import photos_to_train_on
-from heap.progress import Progress
+from heap.progress import track
 from heap.settings import read_frozen, section
 from heap.settings.baselines import FoundSettings
+from heap.spreadsheet import write_csv
 from heap.workers import Crew, workers_for
 
 log = logging.getLogger("heap")
@@ -74,20 +74,13 @@ def train_found(
     batch = min(settings.batch_size, len(photos))
     refine = Refine(Path(manifests.read(manifest).root))
     out.parent.mkdir(parents=True, exist_ok=True)
-    progress = Progress(
-        settings.steps, "iterations", f"training FOUND on {reader.receipt.dataset}",
-        out.with_name(f"progress.{out.stem}.json"),
-    )  # fmt: skip
+    progress = out.with_name(f"progress.{out.stem}.json")
     with Crew(refine, workers_for(batch * settings.steps, _MASKS_PER_WORKER, cores)) as crew:
         head, rows = fit(reader, photos, Targets(reader, crew), settings, progress)
-    progress.close()
-    if progress.file is not None:
-        progress.file.unlink(missing_ok=True)
     warnings = warnings_of(rows[-1]["area"])
     for warning in warnings:
         log.warning("FOUND's head of %s: %s", stage["name"], warning)
-    with atomic_path(history) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+    write_csv(history, pd.DataFrame(rows))
     same = {"encoder", "weights", "dim", "attention_kind", "encoder_settings"}
     head.save(
         out,
@@ -99,7 +92,7 @@ def train_found(
                 "dataset": reader.receipt.dataset, "split": stage["train_split"], "photos": len(photos),
                 "fingerprint": reader.receipt.fingerprint,
             },
-            # JSON has no NaN: losses that were not in force at the end are not told.
+            # JSON has no NaN: losses that were not in force at the end are left out.
             "warnings": warnings,
             "last": {name: value for name, value in rows[-1].items() if np.isfinite(value)},
         },
@@ -107,7 +100,7 @@ def train_found(
 
 
 def fit(
-    reader: FeatureReader, photos: list[int], targets: Targets, settings: FoundSettings, progress: Progress
+    reader: FeatureReader, photos: list[int], targets: Targets, settings: FoundSettings, progress: Path | None = None
 ) -> tuple[FoundHead, list[dict[str, float]]]:
     """Optimise a new head; deterministic for a seed.
 
@@ -124,7 +117,8 @@ def fit(
         moments(reader, photos) if settings.standardise else (np.zeros(reader.dim, np.float32), np.float32(1))
     )
     rows: list[dict[str, float]] = []
-    for iteration in range(settings.steps):
+    doing = f"training FOUND on {reader.receipt.dataset}"
+    for iteration in track(range(settings.steps), settings.steps, "iterations", doing, progress):
         chosen = next(batches)
         batch = [Patches.read(reader, i) for i in chosen]
         features = (np.concatenate([photo.features for photo in batch]) - mean) / spread  # (P, D)
@@ -159,7 +153,6 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-        progress.step()
     weight = linear.weight.detach().numpy()[0] / spread
     return FoundHead(weight, float(linear.bias.detach()) - float(weight @ mean)), rows
 
@@ -188,7 +181,7 @@ def moments(reader: FeatureReader, photos: Sequence[int]) -> tuple[Floats, np.fl
 
 
 def order(photos: Sequence[int], batch_size: int, seed: int) -> Iterator[list[int]]:
-    """Yield batches without end: each epoch shuffled anew, its last batch with what is left (as FOUND's loader)."""
+    """Yield batches without end: each epoch shuffled again, its last batch with what is left (as FOUND's loader)."""
     epoch = 0
     while True:
         shuffled = np.random.default_rng([seed, epoch]).permutation(photos).tolist()

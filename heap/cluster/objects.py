@@ -123,7 +123,7 @@ def view_of(
         compared = plain.of(embeddings[rows])
         apart = photos[rows][:, None] != photos[rows][None, :]
         cosines = (compared @ compared.T)[apart]
-        # A dataset of one photo tells nothing about things that differ: nothing is above 1.
+        # A dataset of one photo says nothing about things that differ: nothing is above 1.
         join_above = float(np.quantile(cosines, UNLIKE_SHARE)) if len(cosines) else 1.0
     return replace(plain, join_above=float(join_above))
 

@@ -1,6 +1,6 @@
 """Smoothing of a patch map: patches that look alike in one photo get like values, and the photo its own threshold.
 
-The head scores groups that all photos share. Which of a photo's patches belong together its frozen features tell more
+The head scores groups that all photos share. Which of a photo's patches belong together its frozen features say more
 finely than these few groups: the map, averaged over a photo's like patches, is better than the map of the head itself
 (figures, also of other methods' maps after the same smoothing: docs/explanation/recipe.md). No label is read.
 """

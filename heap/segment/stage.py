@@ -61,12 +61,7 @@ def segment(
             raise DataError(f"{path}: is of {other}, but {maps} is of {dataset}")
     image_ids = [str(image_id) for image_id in reader.images["image_id"]]
     files = _files(listed, reader, str(manifest))
-    categories = Categories(int(found.info["k"][FOREGROUND]), int(found.info["k"][BACKGROUND]))
-    if categories.number(UNCLUSTERED) > MOST_VALUES:
-        raise DataError(
-            f"{clusters}: has {categories.foreground} foreground and {categories.background} background clusters, "
-            f"expected at most {MOST_VALUES - 1} together: an indexed PNG holds no more"
-        )
+    categories = Categories.of(found, clusters)
     tokens = _tokens(found)
     photos = [
         (i, image_id, int(file["id"]), tokens.get(image_id, {}))
@@ -104,6 +99,21 @@ class Categories:
 
     foreground: int
     background: int
+
+    @classmethod
+    def of(cls, clusters: Clusters, path: Path) -> Categories:
+        """Return the categories of a table of clusters.
+
+        Raises:
+            DataError: there are more clusters than an indexed PNG has values; names `path`.
+        """
+        made = cls(int(clusters.info["k"][FOREGROUND]), int(clusters.info["k"][BACKGROUND]))
+        if made.number(UNCLUSTERED) > MOST_VALUES:
+            raise DataError(
+                f"{path}: has {made.foreground} foreground and {made.background} background clusters, expected at most "
+                f"{MOST_VALUES - 1} together: an indexed PNG holds no more"
+            )
+        return made
 
     def number(self, cluster: int) -> int:
         """Return the category of a cluster."""

@@ -24,7 +24,6 @@ from heap.data import manifest as manifests
 from heap.errors import DataError, TrainingError
 from heap.files import read_json, write_json
 from heap.grid import PatchGrid
-from heap.progress import Progress
 from heap.settings import frozen_text, parse
 from heap.settings.baselines import FoundSettings
 from heap.settings.config import read
@@ -160,7 +159,7 @@ def test_the_saved_head_reads_features_as_they_are_cached(
     _, reader, _ = made
     settings = FoundSettings(steps=1, batch_size=1, learning_rate=1e-12, standardise=standardise)
     with Crew(lambda item: (item[2], True), 1) as crew:
-        head, _ = fit(reader, [0, 1, 2], Targets(reader, crew), settings, Progress(1, "iterations", "test"))
+        head, _ = fit(reader, [0, 1, 2], Targets(reader, crew), settings)
     torch.manual_seed(settings.seed)
     start = torch.nn.Linear(reader.dim, 1)
     rows = np.concatenate([reader.features(i) for i in range(3)])
@@ -180,8 +179,8 @@ def test_the_distance_by_hand() -> None:
 
 @pytest.mark.parametrize(("area", "words"), [(0.0, "marks 0.0%"), (0.3, None), (0.98, "marks 98.0%")])
 def test_a_head_that_collapsed_says_so(area: float, words: str | None) -> None:
-    told = warnings_of(area)
-    assert (told == []) if words is None else (words in told[0] and "seed_steps" in told[0])
+    found = warnings_of(area)
+    assert (found == []) if words is None else (words in found[0] and "seed_steps" in found[0])
 
 
 def test_an_epoch_is_every_photo_once_and_its_last_batch_is_short() -> None:

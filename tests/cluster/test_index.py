@@ -54,7 +54,7 @@ def test_above_the_size_an_inverted_file_that_looks_into_enough_cells() -> None:
     assert info["cells_searched"] == built.nprobe == 2 ** (len(recalls) - 1)
     assert [recall >= 0.95 for recall in recalls.values()] == [False] * (len(recalls) - 1) + [True]
     assert info["recall_at_10"] == recalls[str(built.nprobe)]
-    # The share told is that of a comparison of all with all, here without the region itself.
+    # The share reported is that of a comparison of all with all, here without the region itself.
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -2)
     exact = np.argsort(-similarity, axis=1)[:, :10]

@@ -39,9 +39,9 @@ def test_the_objective_decides_and_not_chance() -> None:
     assert max(single) > 1.1 * min(single)
     best = spherical_kmeans(vectors, 12, **{**SET, "restarts": 40})
     for seed in (1, 2, 3):
-        moved = vectors + 1e-4 * np.random.default_rng(seed).normal(size=vectors.shape).astype(np.float32)
-        moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-        found = spherical_kmeans(moved, 12, **{**SET, "restarts": 40, "seed": seed})
+        shaken = vectors + 1e-4 * np.random.default_rng(seed).normal(size=vectors.shape).astype(np.float32)
+        shaken /= np.linalg.norm(shaken, axis=1, keepdims=True)
+        found = spherical_kmeans(shaken, 12, **{**SET, "restarts": 40, "seed": seed})
         assert found.info["inertia"] == pytest.approx(best.info["inertia"], rel=1e-3)
         pairs = set(zip(found.assigned.tolist(), best.assigned.tolist(), strict=True))
         assert len(pairs) <= 14  # 12 of the clusters themselves; sizes are near, so their order may differ

@@ -84,7 +84,7 @@ def test_pycocotools_decodes_exactly_the_components_of_the_png(world: World) -> 
         decoded = coco.annToMask(objects[0]).astype(bool)
         assert np.array_equal(decoded, labels == 1)
         assert objects[0]["area"] == decoded.sum()
-        # The map is smooth, so the border may lie beside the planted one, but not by a patch.
+        # The map is smooth, so the border may lie next to the planted one, but not by a patch.
         truth = world.masks[number - 1]
         assert (decoded & truth).sum() / (decoded | truth).sum() > 0.85
 
