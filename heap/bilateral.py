@@ -123,7 +123,8 @@ class BilateralGrid:
     def _at_vertices(self, target: npt.NDArray[Any]) -> Values:
         if target.shape != self.cells.shape:
             raise ValueError(f"a mask of {target.shape} for a photo of {self.cells.shape}")
-        total: Values = np.bincount(self.cells.ravel(), weights=target.ravel(), minlength=len(self.pixels))
+        sums = np.bincount(self.cells.ravel(), weights=target.ravel(), minlength=len(self.pixels))
+        total = sums.astype(np.float64)
         return _conjugate_gradients(self.system, CONFIDENCE * total, start=total / self.pixels)
 
 
