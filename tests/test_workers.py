@@ -9,7 +9,7 @@ from heap.workers import PHOTOS_PER_WORKER, Crew, one_thread, spread, workers_fo
 
 
 class Square:
-    """A job that travels; `calls` tells that a worker keeps its copy."""
+    """A job that travels; `calls` shows that a worker keeps its copy."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -56,7 +56,7 @@ def test_a_job_keeps_to_the_cores_it_was_given(monkeypatch: pytest.MonkeyPatch) 
 
 
 class Threads:
-    """A job that tells how many threads its process's libraries may use."""
+    """A job that says how many threads its process's libraries may use."""
 
     def __call__(self, value: int) -> tuple[str | None, int]:
         return os.environ.get("OPENBLAS_NUM_THREADS"), os.getpid()

@@ -29,6 +29,7 @@ from heap.settings.baselines import FoundSettings
 from heap.settings.config import read
 from heap.workers import Crew
 
+Made = tuple[Path, FeatureReader, list[np.ndarray]]
 SETTINGS = {"steps": 45, "batch_size": 8, "seed_steps": 20}
 
 
@@ -39,7 +40,7 @@ def config() -> Any:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FeatureReader, list[np.ndarray]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A planted store with photos in which the objects are bright, its manifest, and a trained head."""
     folder = tmp_path_factory.mktemp("found")
     reader, truth = planted_store(folder, 20, seed=0, grids=((14, 14), (10, 16)))
@@ -90,7 +91,7 @@ def test_targets_equal_founds_own_code(golden: Path) -> None:
     assert seen
 
 
-def test_the_head_finds_what_its_seed_points_at(made: tuple[Path, FeatureReader, list[np.ndarray]]) -> None:
+def test_the_head_finds_what_its_seed_points_at(made: Made) -> None:
     folder, reader, truth = made
     baseline(folder / "maps.json", "found", reader.path, folder / "maps" / "planted.json", folder / "head.safetensors")
     maps = MapReader(folder / "maps" / "planted.json")
@@ -110,16 +111,14 @@ def test_the_head_finds_what_its_seed_points_at(made: tuple[Path, FeatureReader,
     assert history["solver"].iloc[-1] < history["solver"].iloc[0]
 
 
-def test_two_trainings_are_one(made: tuple[Path, FeatureReader, list[np.ndarray]]) -> None:
+def test_two_trainings_are_one(made: Made) -> None:
     folder, reader, _ = made
     train(folder, reader, "again")
     assert (folder / "again.safetensors").read_bytes() == (folder / "head.safetensors").read_bytes()
     assert not list(folder.glob("progress.*"))
 
 
-def test_no_flipped_bit_changes_a_head_in_silence(
-    made: tuple[Path, FeatureReader, list[np.ndarray]], tmp_path: Path
-) -> None:
+def test_no_flipped_bit_changes_a_head_in_silence(made: Made, tmp_path: Path) -> None:
     folder, reader, _ = made
     whole, path = (folder / "head.safetensors").read_bytes(), tmp_path / "head.safetensors"
     good, description = FoundHead.load(folder / "head.safetensors", reader)
@@ -132,7 +131,7 @@ def test_no_flipped_bit_changes_a_head_in_silence(
         assert (head.weight.tolist(), head.bias, its) == (good.weight.tolist(), good.bias, description), at
 
 
-def test_a_mask_is_refined_once(made: tuple[Path, FeatureReader, list[np.ndarray]]) -> None:
+def test_a_mask_is_refined_once(made: Made) -> None:
     _, reader, truth = made
     asked = []
 
@@ -152,9 +151,7 @@ def test_a_mask_is_refined_once(made: tuple[Path, FeatureReader, list[np.ndarray
 
 
 @pytest.mark.parametrize("standardise", [True, False])
-def test_the_saved_head_reads_features_as_they_are_cached(
-    made: tuple[Path, FeatureReader, list[np.ndarray]], standardise: bool
-) -> None:
+def test_the_saved_head_reads_features_as_they_are_cached(made: Made, standardise: bool) -> None:
     # No step at all: the head is its random start, on standardised features or on plain ones.
     _, reader, _ = made
     settings = FoundSettings(steps=1, batch_size=1, learning_rate=1e-12, standardise=standardise)
@@ -198,7 +195,7 @@ def test_the_map_is_the_sigmoid_of_a_line() -> None:
     np.testing.assert_allclose(answer.foreground, [1 / (1 + np.exp(-1.5)), 1 / (1 + np.exp(1.5))], rtol=1e-6)
 
 
-def test_wrong_heads_and_inputs_are_refused(made: tuple[Path, FeatureReader, list[np.ndarray]], tmp_path: Path) -> None:
+def test_wrong_heads_and_inputs_are_refused(made: Made, tmp_path: Path) -> None:
     folder, reader, _ = made
     with pytest.raises(TrainingError, match=r"none\.safetensors: no trained head"):
         FoundHead.load(tmp_path / "none.safetensors", reader)

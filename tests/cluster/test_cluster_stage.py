@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from cluster.world import OBJECT, World, freeze, make
+from cluster.world import OBJECT, World, clustered, make
 
 from heap.cluster import index, table
 from heap.cluster.choice import bounded_k
 from heap.cluster.clustering import foreground_clusters
-from heap.cluster.stage import cluster
 from heap.errors import ClusterError, DataError
 from heap.group import regions
-from heap.settings.stages import ChosenK, ClusterSettings
-
-SETTINGS: dict[str, Any] = {"foreground": 3, "background": 2, "neighbours": 4}
+from heap.settings.stages import ChosenK
 
 
 @pytest.fixture(scope="module")
@@ -25,56 +22,43 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make(tmp_path_factory.mktemp("world"))
 
 
-def run(world: World, folder: Path, **settings: Any) -> table.Clusters:
-    values = ClusterSettings(**{**SETTINGS, **settings}).model_dump(mode="json")
-    cluster(
-        freeze(folder, "cluster", cluster=values),
-        [world.regions],
-        [world.maps],
-        folder / "c.parquet",
-        folder / "c.faiss",
-    )
-    return table.read(folder / "c.parquet")
+@pytest.fixture(scope="module")
+def found(world: World) -> table.Clusters:
+    return clustered(world.folder, world)
 
 
-def test_planted_classes_become_clusters(world: World, tmp_path: Path) -> None:
-    found = run(world, tmp_path)
-    planted = world.truth_of_region
-    pairs = set(zip(found.table["cluster"], planted, strict=True))
+def test_planted_classes_become_clusters_each_of_one_kind(world: World, found: table.Clusters) -> None:
+    pairs = set(zip(found.table["cluster"], world.truth_of_region, strict=True))
     assert len(pairs) == 5  # a one-to-one matching of 5 clusters and 5 planted classes
     assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == 5
+    kinds = found.table.groupby("kind")["cluster"].agg(set).to_dict()
+    assert kinds == {"foreground": {0, 1, 2}, "background": {3, 4}}
+    assert set(found.table.loc[found.table["token"] == OBJECT, "kind"]) == {"foreground"}
 
 
-def test_foreground_and_background_never_share_a_cluster(world: World, tmp_path: Path) -> None:
-    found = run(world, tmp_path).table
-    assert set(found.loc[found["token"] == OBJECT, "kind"]) == {"foreground"}
-    assert set(found.loc[found["kind"] == "foreground", "cluster"]) == {0, 1, 2}
-    assert set(found.loc[found["kind"] == "background", "cluster"]) == {3, 4}
-
-
-def test_areas_and_boxes_are_those_of_the_planted_masks(world: World, tmp_path: Path) -> None:
-    found = run(world, tmp_path).table
-    assert found.groupby("image_id", sort=False)["area_px"].sum().tolist() == [mask.size for mask in world.masks]
+def test_areas_and_boxes_are_those_of_the_planted_masks(world: World, found: table.Clusters) -> None:
+    of_regions = found.table
+    assert of_regions.groupby("image_id", sort=False)["area_px"].sum().tolist() == [mask.size for mask in world.masks]
     for image_id, mask in zip(world.ids, world.masks, strict=True):
-        row = found[(found["image_id"] == image_id) & (found["token"] == OBJECT)].iloc[0]
+        row = of_regions[(of_regions["image_id"] == image_id) & (of_regions["token"] == OBJECT)].iloc[0]
         ys, xs = np.nonzero(mask)
         assert row["area_px"] == mask.sum()
         assert row["box"].tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
 
 
-def test_neighbours_are_of_other_photos_and_alike(world: World, tmp_path: Path) -> None:
-    found = run(world, tmp_path).table
-    for row in found.itertuples():
+def test_neighbours_are_of_other_photos_and_alike(found: table.Clusters) -> None:
+    for row in found.table.itertuples():
         assert len(row.nearest) == len(row.nearest_similarity) == 4
-        others = found.loc[row.nearest]
+        others = found.table.loc[row.nearest]
         assert row.image_id not in set(others["image_id"])
         assert np.all(np.diff(row.nearest_similarity) <= 0)
         if row.kind == "background":  # 11 other photos hold the same kind of ground or sky
             assert set(others["cluster"]) == {row.cluster}
 
 
-def test_what_was_done_is_recorded_and_the_index_holds_all_regions(world: World, tmp_path: Path) -> None:
-    found = run(world, tmp_path)
+def test_what_was_done_is_recorded_and_the_index_holds_all_regions(
+    world: World, found: table.Clusters, tmp_path: Path
+) -> None:
     assert found.info["dataset"] == "tiny"
     assert found.info["encoder"] == "descriptors"
     assert found.info["k"] == {"foreground": 3, "background": 2}
@@ -90,22 +74,21 @@ def test_what_was_done_is_recorded_and_the_index_holds_all_regions(world: World,
     assert found.table["object"].tolist() == found.table["region_id"].tolist()
     own = found.centroids[found.table["cluster"]]
     assert np.allclose(found.table["distance"], 1 - (vectors * own).sum(1), atol=1e-6)
-    assert index.read(tmp_path / "c.faiss", found.info["index"]["sha256"]).ntotal == len(vectors)
+    assert index.read(world.folder / "c.faiss", found.info["index"]["sha256"]).ntotal == len(vectors)
     assert {"first": 0, "last": 16, "turn": None}.items() <= found.info["views"]["foreground"].items()
     assert found.info["views"]["background"]["join_above"] is None
-    assert run(world, tmp_path, join="none").info["views"]["foreground"]["join_above"] is None
+    assert clustered(tmp_path, world, join="none").info["views"]["foreground"]["join_above"] is None
 
 
-def test_twice_the_same_bytes(world: World, tmp_path: Path) -> None:
-    run(world, tmp_path / "a")
-    run(world, tmp_path / "b")
+def test_twice_the_same_bytes(world: World, found: table.Clusters, tmp_path: Path) -> None:
+    clustered(tmp_path, world)
     for name in ("c.parquet", "c.faiss"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (world.folder / name).read_bytes()
 
 
 @pytest.mark.parametrize(("kind", "k", "there"), [("foreground", 13, 12), ("background", 25, 24)])
 def test_there_are_no_more_clusters_than_objects(world: World, tmp_path: Path, kind: str, k: int, there: int) -> None:
-    found = run(world, tmp_path, **{kind: k})
+    found = clustered(tmp_path, world, **{kind: k})
     assert found.info["k"][kind] == there
     assert found.info["warnings"] == [f"cluster.{kind}: only {there} objects, so at most {there} clusters"]
 
@@ -125,26 +108,24 @@ def test_few_objects_bound_k(wanted: int | ChosenK, objects: int, expected: int 
 
 
 def test_k_of_a_range_is_chosen_and_the_choice_recorded(world: World, tmp_path: Path) -> None:
-    found = run(world, tmp_path, foreground={"choose": [2, 6]})
+    found = clustered(tmp_path, world, foreground={"choose": [2, 6]})
     assert found.info["k"] == {"foreground": 3, "background": 2}  # planted: three kinds of objects
     chosen = found.info["k_chosen"]
     assert list(chosen) == ["foreground"]
     assert (chosen["foreground"]["range"], list(chosen["foreground"]["silhouette"])) == ([2, 6], list("23456"))
     assert set(found.table.loc[found.table["kind"] == "background", "cluster"]) == {3, 4}
     assert len(found.centroids) == 5
-    assert run(world, tmp_path, foreground={"choose": [2, 13]}).info["k_chosen"]["foreground"]["range"] == [2, 6]
+    assert clustered(tmp_path, world, foreground={"choose": [2, 13]}).info["k_chosen"]["foreground"]["range"] == [2, 6]
 
 
 def test_embeddings_that_are_no_directions_are_refused(world: World, tmp_path: Path) -> None:
     whole = regions.read(world.regions)
     whole.embeddings[5] = np.nan
-    broken = World(tmp_path, world.ids, world.classes, world.masks, world.truth_of_region)
+    (tmp_path / "maps").symlink_to(world.folder / "maps")
+    broken = replace(world, folder=tmp_path)
     regions.write(broken.regions, whole)
     with pytest.raises(ClusterError, match="embedding of region 5 has length nan, expected 1"):
-        cluster(
-            freeze(tmp_path, "cluster", cluster=SETTINGS), [broken.regions], [world.maps], tmp_path / "c.parquet",
-            tmp_path / "c.faiss",
-        )  # fmt: skip
+        clustered(tmp_path, broken)
 
 
 def test_another_table_is_not_a_table_of_clusters(world: World) -> None:

@@ -13,11 +13,14 @@ from PIL import Image
 
 from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReceipt
+from heap.cluster import table
+from heap.cluster.stage import cluster
 from heap.data import manifest
 from heap.files import write_json
 from heap.group import regions
 from heap.receipts import Weights
 from heap.settings.freeze import STAGE_VERSION
+from heap.settings.stages import ClusterSettings
 
 PATCH = 8
 DIM = 16
@@ -55,6 +58,14 @@ def freeze(folder: Path, stage: str, **settings: Any) -> Path:
     return path
 
 
+def clustered(folder: Path, *worlds: World, **settings: Any) -> table.Clusters:
+    """Cluster datasets into `c.parquet` and `c.faiss` of a folder."""
+    values = ClusterSettings(**{"foreground": 3, "background": 2, "neighbours": 4, **settings}).model_dump(mode="json")
+    frozen = freeze(folder, "cluster", cluster=values)
+    cluster(frozen, [w.regions for w in worlds], [w.maps for w in worlds], folder / "c.parquet", folder / "c.faiss")
+    return table.read(folder / "c.parquet")
+
+
 def make(
     folder: Path,
     ids: list[str] | None = None,
@@ -69,7 +80,7 @@ def make(
     ids = [f"photo_{i:02d}" for i in range(12)] if ids is None else ids
     prototypes = np.linalg.qr(rng.normal(size=(DIM, DIM)))[0][: classes + 2]
     root = folder / "files"
-    rows, images, grids, table, embeddings, planted, masks = [], [], [], [], [], [], []
+    rows, images, grids, listed, embeddings, planted, masks = [], [], [], [], [], [], []
     for i, image_id in enumerate(ids):
         input_h, input_w = 64 - 3 * (i % 2), 80 + 5 * (i % 3)
         scale = 1 + i % 2
@@ -109,7 +120,7 @@ def make(
             vector = prototypes[kind] + noise * rng.normal(size=DIM)
             embeddings.append(vector / np.linalg.norm(vector))
             planted.append(kind)
-            table.append(
+            listed.append(
                 {
                     "image_id": image_id, "token": token, "area_share": float((tokens == token).mean()),
                     "foreground": 0.98 if token == OBJECT else 0.02,
@@ -127,7 +138,7 @@ def make(
         weights=Weights(source="random"), fingerprint="f",
     )  # fmt: skip
     write_maps(world.maps, SimpleNamespace(receipt=receipt, images=pd.DataFrame(images)), "heap", grids, {"model": "m"})  # type: ignore[arg-type]
-    frame = pd.DataFrame(table).astype({"token": np.int16, "area_share": np.float32, "foreground": np.float32})
+    frame = pd.DataFrame(listed).astype({"token": np.int16, "area_share": np.float32, "foreground": np.float32})
     frame.insert(0, "region_id", np.arange(len(frame), dtype=np.int64))
     about = {"dataset": name, "model": "m", "encoder": encoder, "tokens": 3, "head_sha256": "0"}
     regions.write(world.regions, regions.Regions(frame, np.array(embeddings, dtype=np.float32), about))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cluster.world import World, freeze, make
+from cluster.world import World, clustered, freeze, make
 
-from heap.cluster.stage import cluster
 from heap.report.stage import report
 from heap.segment.stage import segment
-from heap.settings.stages import ClusterSettings, SegmentSettings
+from heap.settings.stages import SegmentSettings
 
 # Names that would run as markup, script, template or shell wherever one of these were not escaped.
 EVIL = [
@@ -25,10 +24,7 @@ CSV = "dataset,task,method,variant,metric,value,images\n" + "".join(
 
 def prepared(folder: Path, **world: Any) -> World:
     made = make(folder, **world)
-    values = ClusterSettings(foreground=3, background=2).model_dump(mode="json")
-    cluster(
-        freeze(folder, "cluster", cluster=values), [made.regions], [made.maps], folder / "c.parquet", folder / "c.faiss"
-    )
+    clustered(folder, made, neighbours=5)
     values = SegmentSettings().model_dump(mode="json")
     frozen = freeze(folder, "segment", segment=values)
     masks, table = folder / "masks/tiny.json", folder / "instances/tiny.parquet"

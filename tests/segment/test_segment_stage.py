@@ -9,56 +9,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cluster.world import World, freeze, make
+from cluster.world import World, clustered, freeze, make
 from PIL import Image
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from scipy import ndimage
 
 from heap.cluster import table as cluster_table
-from heap.cluster.stage import cluster
 from heap.data import manifest as manifests
 from heap.errors import DataError
 from heap.segment.stage import segment
-from heap.settings.stages import ClusterSettings, SegmentSettings
+from heap.settings.stages import SegmentSettings
 
-ODD = [
-    "plain",
-    "with space",
-    "$(touch x)",
-    "-rf",
-    "Grüße/ä.jpg",
-    "deep/er/<b>",
-    "'; rm -rf *",
-    "7",
-    "8",
-    "9",
-    "10",
-    "11",
-]
+ODD = ["plain", "with space", "$(touch x)", "-rf", "Grüße/ä.jpg", "deep/er/<b>", "'; rm -rf *", *map(str, range(7, 12))]
 
 
 def prepared(folder: Path, **world: Any) -> World:
     made = make(folder, **world)
-    values = ClusterSettings(foreground=3, background=2).model_dump(mode="json")
-    cluster(
-        freeze(folder, "cluster", cluster=values), [made.regions], [made.maps], folder / "c.parquet", folder / "c.faiss"
-    )
+    clustered(folder, made)
     return made
 
 
 def run(world: World, workers: int | None = None, **settings: Any) -> Path:
     out = world.folder / "masks/tiny.json"
     frozen = freeze(world.folder, "segment", segment=SegmentSettings(**settings).model_dump(mode="json"))
-    segment(
-        frozen,
-        world.maps,
-        world.folder / "c.parquet",
-        world.manifest,
-        out,
-        world.folder / "instances/tiny.parquet",
-        workers,
-    )
+    clusters, table = world.folder / "c.parquet", world.folder / "instances/tiny.parquet"
+    segment(frozen, world.maps, clusters, world.manifest, out, table, workers)
     return out
 
 
@@ -67,9 +43,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return prepared(tmp_path_factory.mktemp("world"), ids=ODD)
 
 
-def test_pycocotools_decodes_exactly_the_components_of_the_png(world: World) -> None:
-    out = run(world)
-    coco = COCO(out)
+@pytest.fixture(scope="module")
+def out(world: World) -> Path:
+    return run(world, workers=1)
+
+
+@pytest.fixture(scope="module")
+def coco(out: Path) -> COCO:
+    return COCO(out)
+
+
+def test_pycocotools_decodes_exactly_the_components_of_the_png(world: World, out: Path, coco: COCO) -> None:
     assert len(coco.imgs) == len(ODD)
     for number, image_id in enumerate(ODD, start=1):
         with Image.open(out.with_suffix("") / f"{image_id}.png") as image:
@@ -84,6 +68,7 @@ def test_pycocotools_decodes_exactly_the_components_of_the_png(world: World) -> 
         decoded = coco.annToMask(objects[0]).astype(bool)
         assert np.array_equal(decoded, labels == 1)
         assert objects[0]["area"] == decoded.sum()
+        assert 0.75 < objects[0]["score"] < 0.99  # high where the map is
         # The map is smooth, so the border may lie next to the planted one, but not by a patch.
         truth = world.masks[number - 1]
         assert (decoded & truth).sum() / (decoded | truth).sum() > 0.85
@@ -110,8 +95,7 @@ def test_photos_of_coco_keep_their_ids_so_that_results_load_against_its_json(tmp
     assert table["image_id"].tolist() == [heap_id[one["image_id"]] for one in results["annotations"]]
 
 
-def test_categories_are_the_clusters_and_follow_the_planted_classes(world: World) -> None:
-    coco = COCO(run(world))
+def test_categories_are_the_clusters_and_follow_the_planted_classes(world: World, coco: COCO) -> None:
     pairs = {(one["category_id"], world.classes[one["image_id"] - 1]) for one in coco.anns.values()}
     assert len(pairs) == 3
     assert {category for category, _ in pairs} == {1, 2, 3}
@@ -121,9 +105,7 @@ def test_categories_are_the_clusters_and_follow_the_planted_classes(world: World
     }  # fmt: skip
 
 
-def test_indexed_maps_hold_the_categories_of_the_instances(world: World) -> None:
-    out = run(world)
-    coco = COCO(out)
+def test_indexed_maps_hold_the_categories_of_the_instances(world: World, coco: COCO) -> None:
     for number, image_id in enumerate(ODD, start=1):
         with Image.open(world.folder / "instances/tiny" / f"{image_id}.png") as image:
             assert image.mode == "P"
@@ -137,8 +119,7 @@ def test_indexed_maps_hold_the_categories_of_the_instances(world: World) -> None
         assert np.array_equal(values, painted)
 
 
-def test_the_table_and_the_json_say_the_same(world: World) -> None:
-    coco = COCO(run(world))
+def test_the_table_and_the_json_say_the_same(world: World, coco: COCO) -> None:
     table = pd.read_parquet(world.folder / "instances/tiny.parquet")
     assert table["instance_id"].tolist() == list(coco.anns)
     for row in table.itertuples():
@@ -151,13 +132,14 @@ def test_the_table_and_the_json_say_the_same(world: World) -> None:
         assert row.score == pytest.approx(one["score"], abs=1e-6)
 
 
-def test_annotation_tools_find_the_keys_they_ask_for(world: World) -> None:
-    whole = json.loads(run(world).read_text())
-    assert {"images", "annotations", "categories"} <= set(whole)
-    assert all({"id", "file_name", "height", "width"} <= set(one) for one in whole["images"])
-    keys = {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"}
-    assert all(keys <= set(one) for one in whole["annotations"])
-    assert all({"id", "name", "supercategory"} <= set(one) for one in whole["categories"])
+def test_annotation_tools_find_the_keys_they_ask_for(out: Path) -> None:
+    whole = json.loads(out.read_text())
+    for part, keys in (
+        ("images", {"id", "file_name", "height", "width"}),
+        ("annotations", {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"}),
+        ("categories", {"id", "name", "supercategory"}),
+    ):
+        assert all(keys <= set(one) for one in whole[part])
     assert len({one["id"] for one in whole["annotations"]}) == len(whole["annotations"])
 
 
@@ -172,11 +154,6 @@ def test_more_clusters_than_an_indexed_png_holds_are_refused(world: World, tmp_p
         segment(frozen, world.maps, tmp_path / "c.parquet", world.manifest, tmp_path / "m.json", tmp_path / "i.parquet")
 
 
-def test_scores_are_high_where_the_map_is(world: World) -> None:
-    coco = COCO(run(world))
-    assert all(0.75 < one["score"] < 0.99 for one in coco.anns.values())
-
-
 def test_stale_masks_go_and_what_is_not_ours_stays(world: World) -> None:
     folder = world.folder / "masks/tiny"
     (folder / "old").mkdir(parents=True, exist_ok=True)
@@ -187,13 +164,13 @@ def test_stale_masks_go_and_what_is_not_ours_stays(world: World) -> None:
     assert not Path("x").exists()  # `$(touch x)` stayed a name
 
 
-def test_the_same_bytes_whoever_does_the_work(world: World) -> None:
-    alone = run(world, workers=1).read_bytes()
+def test_the_same_bytes_whoever_does_the_work(world: World, out: Path) -> None:
+    alone = out.read_bytes()
     assert run(world, workers=2).read_bytes() == alone
 
 
-def test_an_empty_mask_is_written_too(world: World) -> None:
-    out = run(world, threshold=1.0)
+def test_an_empty_mask_is_written_too(tmp_path: Path) -> None:
+    out = run(prepared(tmp_path, ids=ODD), threshold=1.0)
     assert json.loads(out.read_text())["annotations"] == []
     masks = list(out.with_suffix("").rglob("*.png"))
     assert len(masks) == len(ODD)
