@@ -47,7 +47,7 @@ def test_every_command_explains_itself_and_its_options(command: str) -> None:
     assert f"{command}" in result.output
 
 
-def test_all_stages_are_listed_and_the_version_is_told() -> None:
+def test_all_stages_are_listed_and_the_version_is_shown() -> None:
     text = heap("--help").stdout
     assert all(stage in text for stage in STAGES)
     assert heap("--version").stdout.strip() == f"heap {__version__}"

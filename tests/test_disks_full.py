@@ -1,4 +1,4 @@
-"""The disk fills in every stage behind extract (which has tests of its own): told by name, nothing torn, resumed."""
+"""The disk fills in every stage behind extract (which has tests of its own): reported by name, nothing torn, resumed."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def stages(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file with its bytes; histories tell photos a second, and progress is a courtesy."""
+    """Every file with its bytes; histories have photos a second, and progress is a courtesy."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -140,8 +140,8 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def told(work: Callable[[], None], disk: Path, code: int = errno.ENOSPC) -> None:
-    """The work ends with an error of ours that names a file there, or one that the command line tells so."""
+def refused(work: Callable[[], None], disk: Path, code: int = errno.ENOSPC) -> None:
+    """The work ends with an error of ours that names a file there, or one that the command line reports so."""
     with pytest.raises((HeapError, OSError)) as caught:
         work()
     if isinstance(caught.value, OSError):
@@ -153,7 +153,7 @@ def told(work: Callable[[], None], disk: Path, code: int = errno.ENOSPC) -> None
 
 
 @pytest.mark.parametrize("stage", ["train", "select", "group", "cluster", "segment", "model", "evaluate", "report"])
-def test_a_full_disk_is_told_and_the_same_command_goes_on(
+def test_a_full_disk_is_named_and_the_same_command_goes_on(
     stages: Stages, disk: Path, tmp_path: Path, stage: str
 ) -> None:
     stages.run(stage, tmp_path / "whole")
@@ -161,7 +161,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(
     pages = sum(-(-len(one) // 4096) for one in expected.values())
     filler, out = disk / "filler", disk / stage
     filler.write_bytes(bytes(DISK_BYTES - 4096 * (pages // 2)))
-    told(lambda: stages.run(stage, out), disk)
+    refused(lambda: stages.run(stage, out), disk)
     left = content(out) if out.exists() else {}
     torn = [name for name, one in left.items() if one != expected.get(name)]
     assert torn == [], "what is there is whole"
@@ -184,7 +184,7 @@ def test_no_room_for_a_checkpoint_of_training(disk: Path) -> None:
     kept = checkpoint.path.read_bytes()
     filler = disk / "filler"
     filler.write_bytes(bytes(DISK_BYTES - 4096 * (-(-len(kept) // 4096) + 1)))
-    told(lambda: checkpoint.write(10, head, optimiser, [], settings, None), disk)
+    refused(lambda: checkpoint.write(10, head, optimiser, [], settings, None), disk)
     assert checkpoint.path.read_bytes() == kept
     assert [path.name for path in sorted(disk.iterdir())] == ["checkpoint.pt", "filler"]
 
@@ -192,7 +192,7 @@ def test_no_room_for_a_checkpoint_of_training(disk: Path) -> None:
 def test_a_read_only_results_folder(stages: Stages, disk: Path, tmp_path: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for stage in ("group", "segment", "evaluate"):
-        told(lambda stage=stage: stages.run(stage, disk / stage), disk, errno.EROFS)  # type: ignore[misc]
+        refused(lambda stage=stage: stages.run(stage, disk / stage), disk, errno.EROFS)  # type: ignore[misc]
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     stages.run("evaluate", disk / "evaluate")
     stages.evaluate(tmp_path / "whole")

@@ -62,25 +62,17 @@ class View:
 
     def as_json(self) -> dict[str, Any]:
         """Return the view as it stands in the description of clusters."""
-        return {
-            "first": self.first,
-            "last": self.last,
-            "centre": [float(value) for value in self.centre],
-            "turn": None if self.turn is None else [[float(value) for value in row] for row in self.turn],
-            "join_above": self.join_above,
-        }
+        turn = None if self.turn is None else self.turn.tolist()
+        return {**vars(self), "centre": self.centre.tolist(), "turn": turn}
 
     @classmethod
-    def from_json(cls, known: dict[str, Any]) -> View:
+    def from_json(cls, described: dict[str, Any]) -> View:
         """Return the view that `as_json` described."""
-        join_above, turn = known["join_above"], known["turn"]
+        turn = described["turn"]
         return cls(
-            first=int(known["first"]),
-            last=int(known["last"]),
-            centre=np.asarray(known["centre"], np.float32),
-            turn=None if turn is None else np.asarray(turn, np.float32),
-            join_above=None if join_above is None else float(join_above),
-        )
+            described["first"], described["last"], np.asarray(described["centre"], np.float32),
+            None if turn is None else np.asarray(turn, np.float32), described["join_above"],
+        )  # fmt: skip
 
 
 def unit(vectors: npt.NDArray[np.floating[Any]]) -> Floats:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 from scipy import ndimage
 
-from heap.components import bounding_box
+from heap.components import bounding_box, fill_holes
 from heap.grid import PatchGrid
 from heap.settings.stages import SegmentSettings
 
@@ -132,7 +132,7 @@ def _parts(of_cluster: Mask, cluster: int, least: float) -> list[_Part]:
         part = labels[box] == number
         if part.size < least:  # not even its box is large enough
             continue
-        filled = ndimage.binary_fill_holes(part)
+        filled = fill_holes(part)
         area = int(filled.sum())
         if area >= least:
             parts.append(_Part(cluster, box, filled, area))

@@ -40,7 +40,7 @@ STAGE_VERSION = {
     "train": 3,  # 2: the guess is smoothed over all columns; 3: seeds apart, fixed threads, polarity by framing
     "select": 1,
     "train_means": 1,
-    "found": 2,  # 2: sealed
+    "found": 3,  # 2: sealed; 3: by the checksum of every JSON
     "group": 6,  # 3: maps are smoothed, regions agree with them; 4: embeddings too; 5: checksums; 6: key `appearance`
     "maps": 3,  # 3: checksums of the arrays' metadata
     "cluster": 5,  # 2: objects, an inverted file; 3: many short starts; 4: checksums; 5: k within the objects there are

@@ -127,7 +127,7 @@ def test_wrong_names_and_settings_are_refused(made: Made) -> None:
     assert not (folder / "m.json").exists()
 
 
-def test_every_method_is_told_in_the_help() -> None:
+def test_every_method_is_described_in_the_help() -> None:
     from heap.cli import baseline as command
 
     assert all(f"**{name}**" in (command.__doc__ or "") for name in BASELINES)

@@ -75,7 +75,7 @@ def test_centring_gives_features_without_a_zero_a_sign() -> None:
     assert lost(photo, LostSettings(centre=True)).foreground.tolist() == [0, 0, 1, 1, 0, 0]
 
 
-def test_a_seed_without_a_feature_stands_alone_and_is_told() -> None:
+def test_a_seed_without_a_feature_stands_alone_and_is_noted() -> None:
     answer = lost(photo_of([[1, 0], [0, 0], [1, 0]], 1, 3), LostSettings())
     assert answer.foreground.tolist() == [0, 1, 0]
     assert answer.note == "seed_alone"

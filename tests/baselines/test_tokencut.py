@@ -79,7 +79,7 @@ def test_only_the_seeds_component_is_kept() -> None:
 
 
 @pytest.mark.parametrize("tau", [-1.0, 1.0])
-def test_a_graph_without_sides_is_one_object_and_told(tau: float) -> None:
+def test_a_graph_without_sides_is_one_object_and_noted(tau: float) -> None:
     inside = np.zeros((4, 5), bool)
     inside[0] = True
     answer = tokencut(two_kinds(4, 5, inside), TokenCutSettings(tau=tau))
@@ -122,7 +122,7 @@ def test_identical_patches_do_not_unsettle_the_solver() -> None:
     assert found[0].seed == int(np.flatnonzero(inside.ravel())[0])
 
 
-def test_a_solver_that_does_not_converge_is_replaced_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_solver_that_does_not_converge_is_replaced_and_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     def gives_up(*arguments: object, **options: object) -> None:
         raise ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((0, 0)))
 

@@ -76,7 +76,7 @@ def test_vectors_without_cells_of_their_own_are_searched_whole() -> None:
     assert built.nprobe > info["cells"] / 2
 
 
-def test_an_index_survives_the_disk_and_damage_is_told(tmp_path: Path) -> None:
+def test_an_index_survives_the_disk_and_damage_is_named(tmp_path: Path) -> None:
     vectors = unit(7)
     sha256 = index.write(index.build(vectors, 0)[0], tmp_path / "x.faiss")
     again = index.read(tmp_path / "x.faiss", sha256)
