@@ -1,4 +1,4 @@
-"""The disk fills in every stage behind extract (which has tests of its own): reported by name, nothing torn, resumed."""
+"""The disk fills in every stage behind extract (which has tests of its own): named, nothing torn, resumed."""
 
 from __future__ import annotations
 
