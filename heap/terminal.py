@@ -14,6 +14,7 @@ from typing import Any
 import rich.console
 import typer
 from rich.segment import Segment
+from rich.text import Text
 
 from heap.files import dump_json
 
@@ -54,11 +55,13 @@ def error_text(error: object) -> str:
 class Console(rich.console.Console):
     """rich's console; cells and texts of tables are printable whatever they hold."""
 
-    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
-        """Yield rich's segments, the texts among them printable."""
-        for segment in super().render(*arguments, **options):
-            safe = segment.control or segment.text == "\n" or not _CONTROL.search(segment.text)
-            yield segment if safe else Segment(printable(segment.text), segment.style)
+    def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+        """Yield rich's segments. Texts are made printable before they are wrapped: line breaks after it are rich's."""
+        if isinstance(renderable, str):
+            renderable = printable(renderable)
+        elif isinstance(renderable, Text) and _CONTROL.search(renderable.plain):
+            renderable = Text(printable(renderable.plain), renderable.style)
+        return super().render(renderable, options)
 
 
 class LogFormatter(logging.Formatter):

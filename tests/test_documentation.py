@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from heap.cli import app
+from heap.project.keys import all_keys
 from heap.settings import parse
 from heap.settings.config import read
 
@@ -64,6 +65,53 @@ def test_configurations_of_the_how_to_pages_are_valid(page: Path) -> None:
         if page.stem != "cluster":  # whose blocks are lines of profiles
             shipped = merged(copy.deepcopy(shipped), change)
             parse(shipped, str(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_files_of_the_project_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(
+        r"(?<![\w./-])(?:heap|benchmarks|tests|envs|profiles|workflow|config)/[\w./-]*\w", page.read_text()
+    )
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
+def overrides() -> list[tuple[str, list[str]]]:
+    """Every `snakemake ... --config` line of the pages: its words after `--config`."""
+    found = []
+    for page, name in zip(PAGES, IDS, strict=True):
+        for line in page.read_text().replace("\\\n", " ").splitlines():
+            if "snakemake " in line and "--config " in line:
+                after = line.partition("--config ")[2].partition("`")[0]
+                words = [word for word in shlex.split(after, comments=True) if "=" in word]
+                found.append((f"{name}: {after}", words))
+    return found
+
+
+@pytest.mark.parametrize(("line", "words"), overrides(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_key_that_a_page_sets_on_the_command_line_exists(line: str, words: list[str]) -> None:
+    shipped = read(REPOSITORY / "config/config.yaml")
+    for word in words:
+        section, _, value = word.partition("=")
+        shipped = merged(shipped, {section: yaml.safe_load(value)})
+    assert words
+    parse(shipped, line)
+
+
+SECTIONS = (
+    "encoders|models|train|datasets|collections|benchmarks|baselines|group|cluster|segment|pictures|evaluate|report"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_key_that_a_page_names_exists(page: Path) -> None:
+    patterns = [key.pattern for key in all_keys()]
+    for named in re.findall(rf"`((?:{SECTIONS})\.[A-Za-z_.]+)`", page.read_text()):
+        # NAME and X stand for any name, as `*` does; so does the name of an entry.
+        parts = named.split(".")
+        if parts[0] in ("encoders", "models", "datasets", "collections", "benchmarks"):
+            parts[1] = "*"
+        key = ".".join(parts)
+        assert any(one == key or one.startswith(f"{key}.") or key.startswith(f"{one}.") for one in patterns), named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -45,6 +45,14 @@ def test_a_table_shows_names_and_sends_nothing(cell: str | Text) -> None:
     assert not any(line.startswith("heap") for line in text.splitlines())
 
 
+def test_a_cell_that_is_wrapped_keeps_all_its_lines() -> None:
+    stream = io.StringIO()
+    table = Table("name", box=None)
+    table.add_row("one two a\nb")
+    Console(file=stream, width=9).print(table)
+    assert stream.getvalue().split() == ["name", "one", "two", r"a\nb"]
+
+
 def test_a_log_line_is_one_line_and_a_traceback_keeps_its_own() -> None:
     formatter = LogFormatter("%(levelname)s %(message)s")
     record = logging.LogRecord("heap", logging.INFO, "", 0, "read %s", (EVIL,), None)

@@ -1,4 +1,4 @@
-"""Other methods on the same features: the project's baselines, the weak guesses, and a supervised linear reference."""
+"""Other methods on the same features: the project's baselines, the weak priors, and a supervised linear reference."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def centred_box() -> np.ndarray:
     return ((np.abs(_y - 13.5) < 7) & (np.abs(_x - 13.5) < 7)).astype(np.float32).ravel()
 
 
-def _guess(p: Patches) -> np.ndarray:
-    """The guess of the variant `contrast`, its unsure patches taken for object: the best it does alone."""
+def _prior(p: Patches) -> np.ndarray:
+    """The prior of the variant `contrast`, its unsure patches taken for foreground: the best it does alone."""
     return (priors.contrast_seed(p.features, p.attention, BORDER) >= 0.5).astype(np.float32)
 
 
@@ -49,13 +49,13 @@ METHODS: dict[str, Callable[[Patches], np.ndarray]] = {
     "LOST, centred": lambda p: lost(p, LostSettings(centre=True)).foreground,
     "TokenCut": lambda p: tokencut(p, TokenCutSettings()).foreground,
     "FOUND's seed": lambda p: priors.found_seed(p.features, p.attention),
-    "contrast guess alone": _guess,
-    "contrast guess, sure part": lambda p: (priors.contrast_seed(p.features, p.attention, BORDER) > 0.5).astype(
+    "contrast prior alone": _prior,
+    "contrast prior, sure part": lambda p: (priors.contrast_seed(p.features, p.attention, BORDER) > 0.5).astype(
         np.float32
     ),
 }
-# Which of them are also told after the smoothing of the head's maps: what is the head's merit, and what smoothing's.
-SMOOTHED = ("attention > mean", "kmeans(8) and attention", "FOUND's seed", "contrast guess alone")
+# Which of them are also measured after the smoothing of the head's maps: what is due to the head, what to smoothing.
+SMOOTHED = ("attention > mean", "kmeans(8) and attention", "FOUND's seed", "contrast prior alone")
 
 
 def maps(bed: Bed, photos: list[int], found_seeds: list[int]) -> dict[str, list[np.ndarray]]:

@@ -160,9 +160,9 @@ def inter(
 
 
 def prior(foreground: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Binary cross-entropy of P `(B, N)` against a guess `(B, N)` in 0..1, weighted by how sure it is, |2 y - 1|.
+    """Binary cross-entropy of P `(B, N)` against a prior `(B, N)` in 0..1, weighted by how sure it is, |2 y - 1|.
 
-    A guess of 0.5 says nothing and counts nothing; the mean is over real patches.
+    A prior of 0.5 says nothing and counts nothing; the mean is over real patches.
     """
     p = foreground.clamp(1e-4, 1 - 1e-4)
     loss = F.binary_cross_entropy(p, target, reduction="none")

@@ -11,11 +11,11 @@ Stored = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 Mask = npt.NDArray[np.bool_]
 # FOUND's threshold on the cosine to the least attended patch.
 _SEED_THRESHOLD = 0.3
-# A patch is compared with this share of the border patches, those most like it: ground of several stuffs shows each
+# A patch is compared with this share of the border patches, those most like it: background of several stuffs shows each
 # on a part of the border. Measured AUC for .1/.2/.4: real features .950/.954/.953, planted W .949/.964/.981.
 _BORDER_SHARE = 0.2
 # Width of the smoothing in standard deviations of the photo's similarities: the scale differs between encoders. IoU of
-# the guess for .25/.5/1: real features .491/.520/.517, planted W .838/.885/.893.
+# the prior for .25/.5/1: real features .491/.520/.517, planted W .838/.885/.893.
 _SMOOTHING = 0.5
 # Smoothing averages over at most this many patches: all of a photo of 224 px. 512 and 256 of them cost up to .02 IoU on
 # planted features and nothing on real ones; all of a large photo would cost its square.
@@ -63,8 +63,8 @@ def contrast(features: Stored, attention: Floats, border: Mask) -> Floats:
     """Return how much each patch is unlike the photo's border and attended to, alike for like patches, `(N,)`.
 
     Two weak guesses whose errors differ: attention favours textured parts and the centre, border contrast takes small
-    parts of the ground for objects. Both are standardised, added, and averaged over similar patches (our choice, after
-    the boundary prior of Wei et al. 2012 and Zhu et al. 2014).
+    parts of the background for objects. Both are standardised, added, and averaged over similar patches (our choice,
+    after the boundary prior of Wei et al. 2012 and Zhu et al. 2014).
 
     Args:
         features: frozen keys `(N, D)`; not centred, so that one photo is enough.

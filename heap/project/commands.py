@@ -27,7 +27,7 @@ def explain(
     folder: Annotated[Path, typer.Option("--folder", help="The project: where Snakemake ran.")] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Tell what a key of the configuration means, and what runs again when it is edited.
+    """Explain what a key of the configuration means, and what runs again when it is edited.
 
     Of one key: meaning, value, allowed values, jobs that run again for the targets wanted or made here, how long they
     took the last time (Snakemake's measurement), and what is kept. Of a part, or with no key: one line for each key.
@@ -92,7 +92,7 @@ def status(
         float, typer.Option("--watch", min=0, metavar="SECONDS", help="Look again every so many seconds; 0: once.")
     ] = 0,
 ) -> None:
-    """Tell what runs and how far it is, what is stale against the present configuration, sizes, GPUs, last failures.
+    """Show what runs and how far it is, what is stale against the present configuration, sizes, GPUs, last failures.
 
     Reads only, and works in an empty folder. Stale is what was made with other settings or before its inputs; the last
     word has `snakemake -n`.
@@ -124,7 +124,7 @@ def _page(seen: Status) -> list[str]:
         silent = "" if work.runs else f"; silent for {age_text(work.silent_s)}: killed? (snakemake goes on with it)"
         lines.append(f"{work.doing}: {share} {work.what}, {work.rate_per_s:g} {work.what}/s{left}{silent}")
     if not lines:
-        lines.append("no job tells its progress")
+        lines.append("nothing runs")
     if seen.snakemake:
         lines.append("Snakemake holds its lock here: it runs, or was killed (then snakemake --unlock)")
     if seen.problem:
@@ -138,7 +138,7 @@ def _page(seen: Status) -> list[str]:
     sizes = [f"{what} {size_text(size)}" for what, size in seen.bytes.items() if size]
     lines.append(f"on disk:  {', '.join(sizes) or 'nothing yet'}")
     cards = [f"{g['name']}, {g['used_mb']} of {g['total_mb']} MB, {g['load_percent']} % busy" for g in seen.gpus]
-    lines.append(f"GPU:      {'; '.join(cards) or 'none (nvidia-smi tells of none)'}")
+    lines.append(f"GPU:      {'; '.join(cards) or 'none (nvidia-smi reports none)'}")
     for failure in seen.failures[:5]:
         log = f" ({failure.log})" if failure.log else ""
         lines.append(f"failed:   {failure.job}, {age_text(failure.ago_s)} ago{log}")

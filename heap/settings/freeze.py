@@ -37,7 +37,7 @@ STAGE_VERSION = {
     "manifest": 4,  # 3: with the ids of COCO's photos; 4: a checksum of the file, as every table has
     "extract": 3,  # 2: photos of one grid stand together; 3: the receipt says which values are appearance
     "extract_means": 1,
-    "train": 3,  # 2: the guess is smoothed over all columns; 3: seeds apart, fixed threads, polarity by framing
+    "train": 3,  # 2: the prior is smoothed over all columns; 3: seeds apart, fixed threads, polarity by framing
     "select": 1,
     "train_means": 1,
     "found": 3,  # 2: sealed; 3: by the checksum of every JSON

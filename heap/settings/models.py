@@ -108,9 +108,8 @@ class LossSettings(Settings):
     """The losses and their weights (docs/explanation/method.md)."""
 
     variant: Literal["pure", "robust", "contrast", "no_seed"]
-    """Weak guess at the foreground: `pure` FOUND's background seed (fades), `robust` attention above its mean,
-    `contrast` attention and border contrast over like patches (both kept at `prior`), or `no_seed`. Compared in
-    docs/explanation/recipe.md."""
+    """The prior: `pure` FOUND's background seed (fades), `robust` attention above its mean, `contrast` attention and
+    border contrast over like patches (both kept at `prior`), or `no_seed`. Compared in docs/explanation/recipe.md."""
     intra: NotNegative | Literal["auto"] = "auto"
     """Weight of L_intra. `auto` brings it to 0.3 at the start, the order of the other two (10 on planted features)."""
     negative: NotNegative = 1.0
@@ -131,7 +130,7 @@ class LossSettings(Settings):
     bank: Annotated[int, Field(ge=0)] = 0
     """Regions of past batches that are neighbours in L_inter too (0: none), so that ranks span more than a batch."""
     prior: NotNegative = 1.0
-    """kp, weight of the guess after the warm-up; used by `robust` (0.2 there) and `contrast`."""
+    """kp, weight of the prior after the warm-up; used by `robust` (0.2 there) and `contrast`."""
     warmup_share: Share = 0.5
     """Share of the steps over which the warm-up target fades from 1 to 0."""
 

@@ -76,7 +76,7 @@ def everything_below(folder: Path) -> dict[str, tuple[float, int]]:
 
 def test_an_empty_folder_is_a_project_too(tmp_path: Path) -> None:
     text = run(str(tmp_path))
-    assert "no job tells its progress" in text
+    assert "nothing runs" in text
     assert "config.yaml: no such file" in text
     assert "on disk:  nothing yet" in text
     assert list(tmp_path.iterdir()) == []
