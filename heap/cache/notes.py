@@ -31,14 +31,14 @@ def naming(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        todo = _WHAT_TO_DO.get(error.errno or 0, "mend this and run the same again")
+        todo = _WHAT_TO_DO.get(error.errno or 0, "repair this and run the same again")
         raise CacheError(
             f"{folder}: {what} could not be written ({error.strerror or error}); {todo}. Finished shards are kept"
         ) from error
 
 
 def stamp(path: Path) -> dict[str, int]:
-    """Return size and CRC-32 of a file: what tells later that it is still the file that was written."""
+    """Return size and CRC-32 of a file: by which it is known later that it is still the file that was written."""
     crc = size = 0
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):

@@ -97,7 +97,7 @@ def encode_shards(
 
     Args:
         store: where they go.
-        shards: their numbers, asked for one at a time and only shortly before they are needed; None in between means
+        shards: their numbers, asked for one at a time and only shortly before they are needed; None in between says
             "finish and write what you have before you ask on".
         encoder: the encoder.
         read: from a row of the plan to pixels of the planned size; raises PhotoError. Called from several threads.

@@ -102,7 +102,7 @@ def plan(
         offsets[i], shards[i], slots[i] = shard * per_shard + used, shard, slot
         used, slot = used + int(patches[i]), slot + 1
     slots_per_shard = int(slots.max()) + 1
-    # The photos' hashes stay with their features, so that a changed file can be told; tables made by hand lack them.
+    # The photos' hashes stay with their features, so that a changed file is noticed; tables made by hand lack them.
     known = [name for name in ("image_id", "path", "height_px", "width_px", "content") if name in table]
     images = table[known].reset_index(drop=True).copy()
     images["input_h_px"] = np.array([h for h, _ in sizes], dtype=np.int32)

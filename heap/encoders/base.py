@@ -62,7 +62,7 @@ class Encoder(ABC):
         heads: attention maps a photo.
         attention_kind: `cls`, or the documented substitute of encoders without a CLS token.
         appearance: first value of a feature and one past the last that say what a patch looks like, as against how it
-            stands in its photo; they tell kinds of things apart. None: all do, as in every encoder that was trained.
+            stands in its photo; they separate kinds of things. None: all do, as in every encoder that was trained.
         weights: where the weights came from.
         precision_error: how far half precision was from float32 on the first photos, see `heap.encoders.precision`.
     """

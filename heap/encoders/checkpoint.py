@@ -77,7 +77,7 @@ def _reason(path: Path, error: Exception) -> str:
     if code:
         more = f" and {len(code) - _LISTED} more" if len(code) > _LISTED else ""
         return (
-            f"besides tensors it holds {', '.join(code[:_LISTED])}{more}, which are code and are not run; save the "
+            f"next to tensors it holds {', '.join(code[:_LISTED])}{more}, which are code and are not run; save the "
             "tensors alone: torch.save(model.state_dict(), file)"
         )
     with path.open("rb") as stream:

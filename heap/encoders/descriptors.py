@@ -192,7 +192,7 @@ def _contrast(local: _Grids) -> tuple[Floats, Floats]:
     columns = ((np.arange(grid_w) + 0.5) / grid_w - 0.5)[None, :]
     log_attention = _SHARPNESS * stands_out - (rows**2 + columns**2) / (2 * _CENTRE**2)
     scores = _standard(np.stack([stands_out, log_attention], axis=-1))
-    # Two soft steps besides the score: a plane through them can bend where the score cannot.
+    # Two soft steps next to the score: a plane through them can bend where the score cannot.
     summary = np.concatenate([scores, *(np.tanh(2 * (scores - at)) for at in (0.5, 1.2))], axis=-1)
     place = np.stack(np.broadcast_arrays(np.maximum(np.abs(rows), np.abs(columns)), rows**2 + columns**2), axis=-1)
     surround = np.abs(_around(local.lab, 3) - _around(local.lab, 15))

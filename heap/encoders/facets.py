@@ -1,7 +1,7 @@
-"""What one block of a ViT tells about each patch: a facet, and the row of its attention that belongs to CLS.
+"""What one block of a ViT says about each patch: a facet, and the row of its attention that belongs to CLS.
 
 Facets are what the peers read: `query`, `key` and `value` are the outputs of the block's projections with all heads
-side by side (LOST hooks `attn.qkv`), before any normalisation of queries and keys and before any rotation; `token` is
+concatenated (LOST hooks `attn.qkv`), before any normalisation of queries and keys and before any rotation; `token` is
 the block's output, after the model's final normalisation where it is the last block.
 """
 

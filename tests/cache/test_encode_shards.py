@@ -224,10 +224,10 @@ def test_an_interrupt_lets_the_shard_being_written_end_and_starts_no_other(
         run(store, step=step)
     assert written == [0]
     assert store.done(0) is not None
-    assert not [t for t in threading.enumerate() if t.name.startswith(("decode", "write"))]
+    assert not [t for t in threading.enumerate() if t.name.startswith(("prefetch", "write"))]
 
 
-def test_the_writer_s_error_is_told_when_another_comes_first(
+def test_the_writer_s_error_is_reported_when_another_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stopped = threading.Event()

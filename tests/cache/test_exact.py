@@ -16,7 +16,7 @@ from tiny_cache import Tiny
 
 from heap.data.photos import read_photo
 from heap.encoders.open import open_encoder
-from heap.files import read_json
+from heap.encoders.weights import read_weights
 from heap.head.batches import collate, make_sample, sample_of
 from heap.head.model import Head
 from heap.settings.models import HeadSettings
@@ -36,7 +36,7 @@ def test_the_heads_output_from_the_cache_is_that_on_the_live_encoder(tmp_path: P
     tiny = Tiny(tmp_path / "tiny", photos=PHOTOS, encoder=encoder)
     reader = tiny.make()
     name = tiny.config.encoder_of("photos")
-    live = open_encoder(tiny.config.encoders[name], read_json(tiny.folder / "weights.json"), "cpu")
+    live = open_encoder(tiny.config.encoders[name], read_weights(tiny.folder / "weights.json"), "cpu")
     head = head_for(reader.dim, np.concatenate([reader.features(i) for i in range(PHOTOS)]).mean(axis=0))
     largest = 0.0
     for i in range(PHOTOS):
@@ -58,10 +58,10 @@ def test_the_heads_output_from_the_cache_is_that_on_the_live_encoder(tmp_path: P
         double = head_for(reader.dim, head.mean.numpy()).double()
         mask = torch.ones(1, len(features), dtype=torch.bool)
         x = torch.from_numpy(features).double()[None].requires_grad_()
-        moved = torch.from_numpy(reader.features(i)).double()[None]
+        shifted = torch.from_numpy(reader.features(i)).double()[None]
         unit = torch.clamp(x.detach().abs() * 2**-11, min=2**-25)
-        assert (moved - x.detach()).abs().le(unit).all()
-        before, after = double(x, mask), double(moved, mask)
+        assert (shifted - x.detach()).abs().le(unit).all()
+        before, after = double(x, mask), double(shifted, mask)
         for of in ("foreground", "score", "mass"):
             values, changed = getattr(before, of)[0], getattr(after, of)[0]
             for value, other in zip(values, changed, strict=True):

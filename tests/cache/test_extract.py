@@ -10,78 +10,26 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_cache import Tiny, payload
 
 from heap.cache import extract as stage
-from heap.cache.reader import FeatureReader
 from heap.cache.store import FeatureStore
-from heap.data import manifest
 from heap.data.photos import read_photo
 from heap.encoders import cnn, vit
-from heap.encoders.open import choose_device, open_encoder
-from heap.encoders.weights import locate
+from heap.encoders.open import open_encoder
 from heap.errors import CacheError, EncoderError, PhotoError, SettingsError
-from heap.files import read_json, write_json
-from heap.settings import frozen_text, parse
-from heap.settings.config import read
-from heap.settings.datasets import FolderDataset
 from heap.settings.freeze import _HOLDS
 from heap.settings.models import CnnEncoder, DescriptorEncoder, VitEncoder
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOS = 11
 
 
-class World:
-    """A folder of photos, its manifest and frozen settings."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.photos = folder / "photos"
-        self.photos.mkdir()
-        rng = np.random.default_rng(0)
-        for n in range(PHOTOS):
-            shape = ((40, 56, 3), (48, 40, 3))[n % 2]
-            Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(self.photos / f"{n:02d}.png")
-        write_json(folder / "weights.json", {"source": "none", "file": None, "sha256": None})
-        self.freeze()
-        self.list_photos()
-
-    def freeze(self, encoder: dict[str, Any] | None = None, **edits: Any) -> None:
-        raw = read(REPOSITORY / "config/config.yaml")
-        raw["encoders"]["tried"] = encoder or {"kind": "descriptors"}
-        raw["models"]["photos"]["encoder"] = "tried"
-        raw["datasets"]["photos"] |= edits
-        self.config = parse(raw)
-        (self.folder / "frozen.json").write_text(frozen_text(self.config, "extract", "photos"))
-
-    def list_photos(self) -> None:
-        made = manifest.build(FolderDataset(layout="folder"), "photos", self.photos)
-        manifest.write(self.folder / "manifest.parquet", made)
-
-    def extract(self, part: str = "1-of-1", to: str = "store", device: str | None = "cpu") -> dict[str, Any]:
-        out = self.folder / f"{to}.{part}.json"
-        stage.extract(
-            self.folder / "frozen.json", self.folder / "manifest.parquet", self.folder / "weights.json",
-            self.folder / to, part, out, device,
-        )  # fmt: skip
-        return read_json(out)
-
-    def gather(self, *parts: str, to: str = "store") -> FeatureReader:
-        receipts = [self.folder / f"{to}.{part}.json" for part in parts or ("1-of-1",)]
-        stage.gather(receipts, self.folder / to, self.folder / "manifest.parquet", self.folder / f"{to}.json")
-        return FeatureReader(self.folder / f"{to}.json")
-
-
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Tiny:
+    return Tiny(tmp_path, PHOTOS)
 
 
-def payload(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def test_the_cache_holds_what_the_encoder_gives(world: World) -> None:
+def test_the_cache_holds_what_the_encoder_gives(world: Tiny) -> None:
     world.extract()
     reader = world.gather()
     assert len(reader) == PHOTOS
@@ -93,12 +41,12 @@ def test_the_cache_holds_what_the_encoder_gives(world: World) -> None:
         np.testing.assert_array_equal(reader.cls(i), live.cls[0])
 
 
-def test_eight_bits_are_read_back_as_floats_and_are_another_store(world: World) -> None:
+def test_eight_bits_are_read_back_as_floats_and_are_another_store(world: Tiny) -> None:
     world.extract()
     exact = world.gather()
-    world.freeze({"kind": "descriptors", "storage": "uint8"})
-    world.extract(to="coded")
-    coded = world.gather(to="coded")
+    world.freeze(encoder={"kind": "descriptors", "storage": "uint8"})
+    world.extract(features=world.folder / "coded")
+    coded = world.gather(features=world.folder / "coded")
     assert (exact.receipt.storage, coded.receipt.storage) == ("float16", "uint8")
     assert exact.receipt.fingerprint != coded.receipt.fingerprint
     sizes = [sum(p.stat().st_size for p in (r.folder / "features").rglob("*")) for r in (exact, coded)]
@@ -119,18 +67,16 @@ def test_eight_bits_are_read_back_as_floats_and_are_another_store(world: World) 
             )
 
 
-def test_parts_together_write_the_store_that_one_writes(world: World) -> None:
-    world.extract()
-    world.gather()
+def test_parts_together_write_the_store_that_one_writes(world: Tiny) -> None:
+    whole, scattered = world.make(), world.folder / "scattered"
     for part in ("3-of-3", "1-of-3", "2-of-3"):
-        world.extract(part, to="scattered")
-    world.gather("1-of-3", "2-of-3", "3-of-3", to="scattered")
-    assert payload(world.folder / "store") == payload(world.folder / "scattered")
+        world.extract(part, features=scattered)
+    assert payload(whole.folder) == payload(world.gather("1-of-3", "2-of-3", "3-of-3", features=scattered).folder)
 
 
-def test_an_interrupted_extraction_computes_only_what_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.extract(to="whole")
-    world.gather(to="whole")
+def test_an_interrupted_extraction_computes_only_what_is_missing(world: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.extract(features=world.folder / "whole")
+    whole = world.gather(features=world.folder / "whole")
     real, written = FeatureStore.write_shard, []
 
     def dies_at_third(store: FeatureStore, shard: int, *arrays: Any) -> None:
@@ -147,19 +93,18 @@ def test_an_interrupted_extraction_computes_only_what_is_missing(world: World, m
     receipt = world.extract()
     assert not set(again) & set(written)
     assert len(again) + len(written) == receipt["shards"]
-    world.gather()
-    assert payload(world.folder / "store") == payload(world.folder / "whole")
+    assert payload(world.gather().folder) == payload(whole.folder)
 
 
-def test_a_missing_shard_keeps_the_receipt_away(world: World) -> None:
+def test_a_missing_shard_keeps_the_receipt_away(world: Tiny) -> None:
     world.extract()
-    folder = next((world.folder / "store").glob("*.zarr"))
+    folder = next((world.features / "set").glob("*.zarr"))
     (folder / "shards" / "1.json").unlink()
     with pytest.raises(CacheError, match=r"shards \[1\] are missing"):
         world.gather()
 
 
-def test_a_photo_torn_in_the_middle_is_skipped_counted_and_named(world: World) -> None:
+def test_a_photo_torn_in_the_middle_is_skipped_counted_and_named(world: Tiny) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (80, 80, 3), dtype=np.uint8)
     Image.fromarray(noise).save(world.photos / "torn.jpg")
     data = (world.photos / "torn.jpg").read_bytes()
@@ -172,19 +117,19 @@ def test_a_photo_torn_in_the_middle_is_skipped_counted_and_named(world: World) -
     assert skipped.image_id == "torn"
     assert "torn.jpg" in skipped.reason
     world.freeze(on_bad_image="fail")
-    shutil.rmtree(world.folder / "store")
+    shutil.rmtree(world.features)
     with pytest.raises(PhotoError, match=r"torn\.jpg"):
         world.extract()
 
 
-def test_a_photo_that_changed_size_since_the_manifest_is_not_cached(world: World) -> None:
+def test_a_photo_that_changed_size_since_the_manifest_is_not_cached(world: Tiny) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(world.photos / "03.png")
     world.freeze(on_bad_image="fail")
     with pytest.raises(PhotoError, match="run manifest again"):
         world.extract()
 
 
-def test_other_settings_or_photos_make_another_store_and_the_old_one_stays(world: World) -> None:
+def test_other_settings_or_photos_make_another_store_and_the_old_one_stays(world: Tiny) -> None:
     first = world.extract()["fingerprint"]
     world.freeze(max_px=32)
     second = world.extract()["fingerprint"]
@@ -193,7 +138,7 @@ def test_other_settings_or_photos_make_another_store_and_the_old_one_stays(world
     world.list_photos()
     third = world.extract()["fingerprint"]
     assert len({first, second, third}) == 3
-    assert {p.stem for p in (world.folder / "store").glob("*.zarr")} == {first, second, third}
+    assert {p.stem for p in (world.features / "set").glob("*.zarr")} == {first, second, third}
 
 
 DESCRIPTORS = {"kind": "descriptors"}
@@ -244,7 +189,7 @@ def test_every_key_that_an_extraction_reads_is_edited() -> None:
 
 @pytest.mark.parametrize("base", [DESCRIPTORS, VIT, CNN], ids=lambda base: base["kind"])
 def test_an_edit_that_may_change_features_makes_another_store(
-    world: World, monkeypatch: pytest.MonkeyPatch, base: dict[str, Any]
+    world: Tiny, monkeypatch: pytest.MonkeyPatch, base: dict[str, Any]
 ) -> None:
     """And each is run into the same folder: no edit may meet a store that it does not fit."""
     for name in sorted(world.photos.iterdir())[2:]:
@@ -252,7 +197,7 @@ def test_an_edit_that_may_change_features_makes_another_store(
     world.list_photos()
 
     def on_the_cpu(settings: Any, *others: Any) -> Any:
-        precision = {"precision": "float32"} if hasattr(settings, "precision") else {}
+        precision = {"precision": "float32"} if settings.kind == "vit" else {}
         return open_encoder(settings.model_copy(update=precision), *others)
 
     monkeypatch.setattr(stage, "open_encoder", on_the_cpu)  # half precision needs CUDA
@@ -263,11 +208,7 @@ def test_an_edit_that_may_change_features_makes_another_store(
             encoder["weights"] = str(world.folder / "weights.pth")
             model = vit.build(base["architecture"]) if base is VIT else cnn.build(CnnEncoder(**base))
             torch.save(model.state_dict(), encoder["weights"])
-        if encoder["kind"] != "descriptors":
-            write_json(
-                world.folder / "weights.json", locate(encoder["architecture"], encoder["weights"], None).as_json()
-            )
-        world.freeze(encoder, **edit.get("dataset", {}))
+        world.freeze(encoder=encoder, **edit.get("dataset", {}))
         fingerprint = world.extract()["fingerprint"]
         world.gather()
         return str(fingerprint)
@@ -281,7 +222,7 @@ def test_an_edit_that_may_change_features_makes_another_store(
         found.add(fingerprint)
 
 
-def test_a_photo_that_was_skipped_stops_where_none_may_be(world: World) -> None:
+def test_a_photo_that_was_skipped_stops_where_none_may_be(world: Tiny) -> None:
     torn = world.photos / "01.png"
     torn.write_bytes(torn.read_bytes()[:-900])
     world.freeze(on_bad_image="skip")
@@ -291,7 +232,7 @@ def test_a_photo_that_was_skipped_stops_where_none_may_be(world: World) -> None:
         world.extract()
 
 
-def test_parts_of_different_stores_do_not_mix(world: World) -> None:
+def test_parts_of_different_stores_do_not_mix(world: Tiny) -> None:
     world.extract("1-of-2")
     world.freeze(max_px=32)
     world.extract("2-of-2")
@@ -300,18 +241,12 @@ def test_parts_of_different_stores_do_not_mix(world: World) -> None:
 
 
 @pytest.mark.parametrize("part", ["0-of-2", "3-of-2", "1/2", "x"])
-def test_a_part_that_is_none_is_refused(world: World, part: str) -> None:
+def test_a_part_that_is_none_is_refused(world: Tiny, part: str) -> None:
     with pytest.raises(SettingsError, match="2-of-4"):
         world.extract(part)
 
 
-def test_a_device_that_is_not_there_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_not_there_is_an_error(world: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(EncoderError, match="'cuda' was asked for"):
         world.extract(device="cuda")
-    monkeypatch.setenv("HEAP_DEVICE", "cuda:1")
-    with pytest.raises(EncoderError, match="'cuda:1' was asked for"):
-        choose_device(None)
-    with pytest.raises(EncoderError, match="unknown"):
-        choose_device("tpu")
-    assert choose_device("cpu") == "cpu"

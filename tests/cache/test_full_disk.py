@@ -37,7 +37,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)  # arrays may still be open in this process
 
 
-def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path: Path, disk: Path) -> None:
+def test_a_full_disk_is_reported_and_the_same_command_goes_on(tmp_path: Path, disk: Path) -> None:
     tiny = Tiny(tmp_path / "tiny", photos=40)
     with pytest.raises(CacheError) as caught:
         tiny.extract(features=disk)

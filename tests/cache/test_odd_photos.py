@@ -116,10 +116,10 @@ def test_every_bad_photo_is_left_out_counted_and_listed_with_its_reason(tmp_path
     tiny.list_photos()
     reader = tiny.make()
     assert reader.images["path"].tolist() == ["00.png", "folder.jpg/inside.jpg"]
-    told = {Path(item.reason.split(": ")[0]).name: item.reason for item in reader.receipt.skipped}
+    said = {Path(item.reason.split(": ")[0]).name: item.reason for item in reader.receipt.skipped}
     for name, (_, reason) in BAD.items():
-        assert reason in told[name], told[name]
-    assert set(told) == {*BAD, "loop.jpg.other.jpg"}
+        assert reason in said[name], said[name]
+    assert set(said) == {*BAD, "loop.jpg.other.jpg"}
     assert reader.receipt.as_json()["images"] == 2
     assert reader.receipt.rows_per_shard < 100, "the bomb sized no shard"
 

@@ -94,9 +94,9 @@ def test_photos_of_too_many_patches_are_parted_from_the_others() -> None:
     photos = table([(8, 8), (24, 40), (16, 32)])  # 1, 15 and 8 patches
     kept, refused = refuse_large(photos, 8, lambda h, w: (h, w), 8)
     assert kept["image_id"].tolist() == ["i0", "i2"]
-    (told,) = refused
-    assert told["image_id"] == "i1"
-    assert told["reason"].startswith("i1.jpg: 24 x 40 px are 15 patches, too many for one photo (max_patches: 8)")
+    (said,) = refused
+    assert said["image_id"] == "i1"
+    assert said["reason"].startswith("i1.jpg: 24 x 40 px are 15 patches, too many for one photo (max_patches: 8)")
 
 
 @settings(deadline=None)  # a loaded machine is no error

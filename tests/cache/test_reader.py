@@ -22,7 +22,7 @@ def copy(made: Tiny, tmp_path: Path) -> FeatureReader:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "said"),
     [
         (shutil.rmtree, r"\.zarr: no feature store \(store\.json is missing\); run extract again"),
         (lambda folder: note_path(folder, 1).unlink(), r"shards \[1\] are missing or not whole.*heap cache verify"),
@@ -33,9 +33,9 @@ def copy(made: Tiny, tmp_path: Path) -> FeatureReader:
     ],
     ids=["gone", "no note", "deleted", "cut", "torn note", "plan"],
 )
-def test_a_store_that_is_not_whole_is_refused(copy: FeatureReader, damage: Callable[[Path], object], told: str) -> None:
+def test_a_store_that_is_not_whole_is_refused(copy: FeatureReader, damage: Callable[[Path], object], said: str) -> None:
     damage(copy.folder)
-    with pytest.raises((CacheError, DataError), match=told):
+    with pytest.raises((CacheError, DataError), match=said):
         FeatureReader(copy.path)
 
 

@@ -70,9 +70,9 @@ def test_prune_tells_first_and_removes_only_what_no_receipt_points_to(tiny: Tiny
     folder = tiny.make().folder
     before = {p for p in tiny.features.rglob("*") if p.is_file()}
     (gone,) = old.values()
-    told = cache(tiny, "prune")
-    assert f"would remove {gone['store']}" in told
-    assert f"{size_text(int(str(gone['bytes'])))} would be freed; --yes removes them" in told
+    said = cache(tiny, "prune")
+    assert f"would remove {gone['store']}" in said
+    assert f"{size_text(int(str(gone['bytes'])))} would be freed; --yes removes them" in said
     assert {p for p in tiny.features.rglob("*") if p.is_file()} == before
     assert "0 B freed" in cache(tiny, "prune", "--yes", "--keep-days", "1"), "it is younger than a day"
     assert f"removed {gone['store']}" in cache(tiny, "prune", "--yes")
@@ -125,19 +125,19 @@ def test_an_extraction_that_ends_keeps_its_store_until_its_receipt_is_there(
     tiny.make()
     shutil.rmtree(tiny.features / "set.parts")
     receipt = tiny.receipt.read_bytes()
-    told = []
+    said = []
 
     def prune_first(path: Path, content: object) -> None:
         tiny.receipt.unlink()
         prune = "import heap.cli, sys; heap.cli.app(sys.argv[1:])"
         options = ["cache", "prune", "--yes", "--unfinished", "--folder", str(tiny.features)]
-        told.append(subprocess.run([sys.executable, "-c", prune, *options], capture_output=True, text=True, check=True))
+        said.append(subprocess.run([sys.executable, "-c", prune, *options], capture_output=True, text=True, check=True))
         tiny.receipt.write_bytes(receipt)
         write_json(path, content)
 
     monkeypatch.setattr(extract, "write_json", prune_first)
     tiny.extract()
-    assert told[0].stdout == "0 B freed\n"
+    assert said[0].stdout == "0 B freed\n"
     assert len(FeatureReader(tiny.receipt)) == 9
 
 

@@ -1,4 +1,4 @@
-"""A dataset's disk that vanishes while photos are extracted: told, and nothing of it is kept as a bad photo."""
+"""A dataset's disk that vanishes while photos are extracted: reported, and nothing of it is kept as a bad photo."""
 
 from __future__ import annotations
 

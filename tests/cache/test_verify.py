@@ -1,4 +1,4 @@
-"""`heap cache verify`: each damage is found, named, and mended by computing just what is damaged."""
+"""`heap cache verify`: each damage is found, named, and repaired by computing just what is damaged."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ Damage = Callable[[Path], object]
 
 
 def delete_inner_chunks(folder: Path) -> None:
-    """Write the shard anew without its first photo's chunk, as a faulty tool would: all of Zarr's checksums hold."""
+    """Write the shard again without its first photo's chunk, as a faulty tool would: all of Zarr's checksums hold."""
     array = zarr.open_array(folder / "features", mode="r+")
     array[: array.chunks[0]] = np.nan
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "said"),
     [
         (lambda folder: flip(folder / "features/c/2/0", 40), r"features/c/2/0: was changed: CRC-32"),
         (lambda folder: flip(folder / "cls/c/1/0", -1), r"cls/c/1/0: was changed"),
@@ -70,13 +70,13 @@ def delete_inner_chunks(folder: Path) -> None:
     ],
     ids=["flip", "flip at end", "deleted", "cut", "another shard", "deleted chunk", "no note", "flipped note"],
 )
-def test_a_damaged_shard_is_named_and_mended_alone(made: Tiny, tiny: Tiny, damage: Damage, told: str) -> None:
+def test_a_damaged_shard_is_named_and_repaired_alone(made: Tiny, tiny: Tiny, damage: Damage, said: str) -> None:
     folder = store(tiny)
     damage(folder)
     result = verify(tiny, "--checksums-only", "--no-photos")
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 3, result.output
-    assert re.search(told, result.output), result.output
+    assert re.search(said, result.output), result.output
     fixed = verify(tiny, "--checksums-only", "--repair")
     assert fixed.exit_code == 1
     assert "snakemake --cores all" in fixed.output
@@ -91,7 +91,7 @@ def test_a_damaged_shard_is_named_and_mended_alone(made: Tiny, tiny: Tiny, damag
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "said"),
     [
         (lambda folder: flip(folder / "images.parquet", 60), "images.parquet"),
         (lambda folder: flip(folder / "features/zarr.json", 200), r"features/zarr\.json: was changed"),
@@ -101,14 +101,14 @@ def test_a_damaged_shard_is_named_and_mended_alone(made: Tiny, tiny: Tiny, damag
     ],
     ids=["plan", "metadata", "description", "no description", "gone"],
 )
-def test_a_damaged_description_is_named_and_the_store_made_anew(
-    made: Tiny, tiny: Tiny, damage: Damage, told: str
+def test_a_damaged_description_is_named_and_the_store_made_again(
+    made: Tiny, tiny: Tiny, damage: Damage, said: str
 ) -> None:
     folder = store(tiny)
     damage(folder)
     result = verify(tiny, "--checksums-only", "--repair")
     assert result.exit_code == 1
-    assert re.search(told, result.output), result.output
+    assert re.search(said, result.output), result.output
     assert not folder.exists()
     tiny.extract()
     tiny.gather()
@@ -186,14 +186,14 @@ def test_an_unknown_dataset_is_an_error_that_lists_the_known(tiny: Tiny) -> None
     assert "no features of nothing (there are: set)" in str(result.exception)
 
 
-def test_impossible_plans_are_told(tiny: Tiny) -> None:
+def test_impossible_plans_are_reported(tiny: Tiny) -> None:
     folder = store(tiny)
     images, described = pd.read_parquet(folder / "images.parquet"), read_description(folder)
     assert wrong_in_plan(images, described) == []
     same = images.assign(offset=images["offset"].where(images.index != 1, images["offset"][0]))
     assert "its plan lets photos overlap" in wrong_in_plan(same, described)
-    moved = images.assign(offset=images["offset"] + 30)
-    assert "its plan lets a photo cross a shard" in wrong_in_plan(moved, described)
+    shifted = images.assign(offset=images["offset"] + 30)
+    assert "its plan lets a photo cross a shard" in wrong_in_plan(shifted, described)
     outside = images.assign(shard=images["shard"] + 1)
     assert "its plan has photos outside its shards" in wrong_in_plan(outside, described)
     twice = images.assign(slot=images["slot"].where(images.index != 1, images["slot"][0]))

@@ -42,16 +42,16 @@ class Tiny:
         Image.fromarray(pixels).save(self.photos / name)
         return self.photos / name
 
-    def freeze(self, weights: str = "random", **edits: Any) -> None:
+    def freeze(self, weights: str = "random", encoder: dict[str, Any] | None = None, **edits: Any) -> None:
         raw = read(REPOSITORY / "config/config.yaml")
-        if self.encoder == "descriptors":
-            receipt = Weights(source="none", file=None, sha256=None)
-        else:
+        if encoder is None and self.encoder != "descriptors":
             # Photo by photo, because in larger batches the last bit of a value may differ.
-            tiny = {"kind": "vit", "architecture": self.encoder, "weights": weights, "batch_size": 1}
-            raw["encoders"]["tiny"] = tiny
-            receipt = locate(self.encoder, weights, None)
-        raw["models"]["photos"]["encoder"] = "descriptors" if self.encoder == "descriptors" else "tiny"
+            encoder = {"kind": "vit", "architecture": self.encoder, "weights": weights, "batch_size": 1}
+        raw["encoders"]["tiny"] = encoder = encoder or {"kind": "descriptors"}
+        receipt = Weights(source="none", file=None, sha256=None)
+        if encoder["kind"] != "descriptors":
+            receipt = locate(encoder["architecture"], encoder["weights"], None)
+        raw["models"]["photos"]["encoder"] = "tiny"
         raw["datasets"]["photos"] |= edits
         self.config = parse(raw)
         for file, name in (("frozen", "extract"), ("means", "extract_means")):
@@ -63,11 +63,11 @@ class Tiny:
         manifest.write(self.folder / "manifest.parquet", made)
         return made
 
-    def extract(self, part: str = "1-of-1", features: Path | None = None) -> dict[str, Any]:
+    def extract(self, part: str = "1-of-1", features: Path | None = None, device: str = "cpu") -> dict[str, Any]:
         out = (features or self.features) / "set.parts" / f"{part}.json"
         stage.extract(
             self.folder / "frozen.json", self.folder / "manifest.parquet", self.folder / "weights.json",
-            paths.beside((features or self.features) / "set.json"), part, out, "cpu", self.folder / "means.json",
+            paths.beside((features or self.features) / "set.json"), part, out, device, self.folder / "means.json",
         )  # fmt: skip
         return read_json(out)
 

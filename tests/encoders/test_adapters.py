@@ -146,7 +146,7 @@ def test_facets_and_attention_equal_a_plain_forward(name: str, facet: str, block
 
 @pytest.mark.parametrize("name", ["dinov3", "dinov3 with biases"])
 def test_rotary_models_on_a_photo_that_is_not_square(name: str) -> None:
-    # DINOv3 has no position embedding and timm runs it on any grid: 3 x 5 patches, rows and columns told apart.
+    # DINOv3 has no position embedding and timm runs it on any grid: 3 x 5 patches, rows and columns kept apart.
     model = make(name)
     images = photos(24, 40)
     expected = by_hand(model, images, -1)

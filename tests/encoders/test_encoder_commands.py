@@ -1,4 +1,4 @@
-"""`heap encoders`: what a user is told before anything is downloaded."""
+"""`heap encoders`: what a user learns before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from heap.errors import EncoderError
 RUN = CliRunner()
 
 
-def told(*arguments: str) -> str:
+def said(*arguments: str) -> str:
     result = RUN.invoke(app, ["encoders", *arguments], catch_exceptions=False, env={"COLUMNS": "400"})
     assert result.exit_code == 0
     return result.output
 
 
 def test_the_table_names_all_kinds() -> None:
-    table = told()
+    table = said()
     for words in (
         "dino_vits8_300ep",
         "dinov2_vitb14_reg",
@@ -43,7 +43,7 @@ def test_the_table_names_all_kinds() -> None:
     ],
 )  # fmt: skip
 def test_all_of_one(name: str, lines: list[str]) -> None:
-    found = told(name)
+    found = said(name)
     for line in lines:
         assert line in found
 
@@ -51,10 +51,10 @@ def test_all_of_one(name: str, lines: list[str]) -> None:
 def test_what_cannot_be_used_says_why() -> None:
     for name, words in (("vit_base_patch16_siglip_224", "no CLS token"), ("dino_vits9", "heap encoders")):
         with pytest.raises(EncoderError, match=words):
-            told(name)
+            said(name)
     with pytest.raises(EncoderError, match="no model of timm"):
-        told("--timm", "vit_*dinov9*")
+        said("--timm", "vit_*dinov9*")
 
 
 def test_models_of_timm_by_pattern() -> None:
-    assert "vit_small_patch16_dinov3.lvd1689m" in told("--timm", "vit_small*dinov3*").split()
+    assert "vit_small_patch16_dinov3.lvd1689m" in said("--timm", "vit_small*dinov3*").split()

@@ -58,14 +58,6 @@ def test_keys_attention_and_tokens_equal_official_dino(golden: Path) -> None:
         assert far(np.vstack([tokens.cls, tokens.features[0]]), expected["tokens"]) < TOLERANCE, name
 
 
-def test_batch_equals_single(golden: Path) -> None:
-    encoder = golden_encoder(golden, 16)
-    photos = np.random.default_rng(0).integers(0, 256, (3, 50, 70, 3), dtype=np.uint8)
-    together = encoder.encode(photos)
-    for number in range(3):
-        assert far(together.features[number], encoder.encode(photos[number : number + 1]).features[0]) < 1e-5
-
-
 def test_wrong_weights_are_listed(golden: Path, tmp_path: Path) -> None:
     state = weights.read_state(golden / "dino_parity" / "dino_tiny_p8.pth")
     del state["norm.bias"]
@@ -82,39 +74,12 @@ def test_wrong_weights_are_listed(golden: Path, tmp_path: Path) -> None:
         assert part in str(error.value)
 
 
-def test_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return print, ("executed",)
-
-    path = tmp_path / "evil.pth"
-    torch.save({"blocks": Evil()}, path)
-    with pytest.raises(EncoderError, match=r"evil\.pth"):
-        weights.read_state(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04]."])
-def test_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
-    for name in ("w.pth", "w.safetensors"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        with pytest.raises(EncoderError, match=name):
-            weights.read_state(path)
-
-
 def test_pinned_checksum_decides(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(EncoderError, match="the config pins"):
         weights.locate("dino_vits8", str(path), "0" * 64)
     assert weights.locate("dino_vits8", str(path), None).sha256 is not None
-
-
-def test_labels_tell_random_and_unverified() -> None:
-    settings = VitEncoder(kind="vit", architecture="dino_vits8")
-    assert "RANDOM weights" in vit.label_of(settings, Weights(source="random"))
-    label = vit.label_of(settings, Weights(source="file", file="/x/mine.pth", sha256="ab" * 32))
-    assert "unverified file mine.pth" in label
 
 
 def test_block_out_of_range_tells_the_range() -> None:

@@ -162,9 +162,10 @@ class Code:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "said"),
     [
         (b"", "the file is empty"),
+        (b"\x80\x04].", "damaged, or neither"),
         (b"<!DOCTYPE html><title>login</title>", r"begins with b'<!DOCTYPE html><titl'"),
         (b"version https://git-lfs.github.com/spec/v1", "begins with b'version https://git-"),
         ({"model": {"w": ZEROS}, "hyper": Code()}, r"holds [\w.]*test_weights\.Code, which are code"),
@@ -172,12 +173,13 @@ class Code:
         ([ZEROS], "expected a state dict, found list"),
     ],
 )  # fmt: skip
-def test_what_is_no_checkpoint_is_refused_without_torchs_advice(tmp_path: Path, content: Any, told: str) -> None:
-    path = tmp_path / "w.pth"
-    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(EncoderError, match=told) as error:
-        weights.read_state(path)
-    assert not re.search(r"weights_only|\x1b|\(\d*\)$", str(error.value))
+def test_what_is_no_checkpoint_is_refused_without_torchs_advice(tmp_path: Path, content: Any, said: str) -> None:
+    for name in ("w.pth", "w.safetensors"):
+        path = tmp_path / name
+        path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+        with pytest.raises(EncoderError, match=f"{name}.*{said}") as error:
+            weights.read_state(path)
+        assert not re.search(r"weights_only|\x1b|\(\d*\)$", str(error.value))
 
 
 def test_the_format_is_found_by_content_not_by_name(tmp_path: Path) -> None:
@@ -285,7 +287,7 @@ def test_offline_the_error_says_what_from_where_to_which_path(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("content", "stated", "told"),
+    ("content", "stated", "said"),
     [
         (b"<html>login</html>", False, r"what https://x\.org/net\.pth sent is not used .*begins with b'<html>login"),
         (None, True, r"sent is not used \(its sha256 is [0-9a-f]{64}, expected 00000000"),
@@ -294,7 +296,7 @@ def test_offline_the_error_says_what_from_where_to_which_path(tmp_path: Path, mo
     ids=["login page", "another checkpoint", "a checkpoint"],
 )
 def test_a_download_gets_its_name_once_it_is_a_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, stated: bool, told: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, stated: bool, said: str | None
 ) -> None:
     def serve(url: str, to: Path) -> None:
         to.parent.mkdir(parents=True)
@@ -305,14 +307,14 @@ def test_a_download_gets_its_name_once_it_is_a_checkpoint(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("heap.data.download.download", serve)
     monkeypatch.setattr(weights, "published", lambda _: (url, "net.pth"))
-    if told is None:
+    if said is None:
         assert weights.locate("net", "auto", None).checksum == "unverified"
     else:
-        with pytest.raises(EncoderError, match=told):
+        with pytest.raises(EncoderError, match=said):
             weights.locate("net", "auto", None)
     kept = tmp_path / "torch/hub/checkpoints"
-    assert {path.name for path in kept.iterdir()} == ({"net.pth"} if told is None else set())
-    if told is None:
+    assert {path.name for path in kept.iterdir()} == ({"net.pth"} if said is None else set())
+    if said is None:
         # From any other folder it is the same file, without a download.
         monkeypatch.delattr("heap.data.download.download")
         (tmp_path / "elsewhere").mkdir()
@@ -357,6 +359,8 @@ def test_labels_carry_how_the_encoder_was_trained() -> None:
         words = weights.weights_in_words(published.model_copy(update={"checksum": unknown}))
         assert words == "published weights, unverified (sha256 000000000000)"
     known = VitEncoder(kind="vit", architecture="dino_vits8")
+    assert "RANDOM weights" in vit.label_of(known, Weights(source="random"))
+    assert "unverified file mine.pth" in vit.label_of(known, Weights(source="file", file="/x/mine.pth", sha256="ab"))
     assert vit.label_of(known, published) == "dino_vits8 keys of block -1, published weights"
     other = VitEncoder(kind="vit", architecture="vit_small_patch16_224")
     assert vit.label_of(other, published).endswith("training not stated, published weights")
