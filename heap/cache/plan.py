@@ -105,10 +105,8 @@ def plan(
     # The photos' hashes stay with their features, so that a changed file is noticed; tables made by hand lack them.
     known = [name for name in ("image_id", "path", "height_px", "width_px", "content") if name in table]
     images = table[known].reset_index(drop=True).copy()
-    images["input_h_px"] = np.array([h for h, _ in sizes], dtype=np.int32)
-    images["input_w_px"] = np.array([w for _, w in sizes], dtype=np.int32)
-    images["grid_h"] = np.array([h for h, _ in grids], dtype=np.int32)
-    images["grid_w"] = np.array([w for _, w in grids], dtype=np.int32)
+    images[["input_h_px", "input_w_px"]] = np.array(sizes, dtype=np.int32)
+    images[["grid_h", "grid_w"]] = np.array(grids, dtype=np.int32)
     images["offset"] = offsets
     images["shard"] = shards.astype(np.int32)
     images["slot"] = shards * slots_per_shard + slots
