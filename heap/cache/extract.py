@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from heap.cache.notes import missing_shards, skipped_photos
 from heap.cache.pipeline import encode_shards
 from heap.cache.plan import Plan, fingerprint, plan, refuse_large
 from heap.cache.reader import StoreReceipt, store_folder
@@ -202,13 +203,11 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
         raise CacheError(f"{out}: its parts were encoded with different settings; run extract again")
     photos = manifests.read(manifest)
     there = store_folder(folder, first.fingerprint)
-    store = FeatureStore(there, Plan(read_images(there), first.rows_per_shard, 0, 0, first.shards))
-    missing = store.missing()
-    if missing:
-        raise CacheError(f"{store.folder}: shards {missing} are missing; run extract again, it does only these")
-    skipped = store.skipped()
+    if missing := missing_shards(there, first.shards):
+        raise CacheError(f"{there}: shards {missing} are missing; run extract again, it does only these")
+    images, skipped = len(read_images(there)), skipped_photos(there, first.shards)
     unread = [{"image_id": item["path"], "reason": item["reason"]} for item in photos.info["skipped"]]
-    if len(skipped) == len(store.plan.images):
+    if len(skipped) == images:
         raise CacheError(f"{out}: every photo was skipped; the first: {skipped[0]}")
     left_out = unread + [item.as_json() for item in first.refused] + skipped
     if left_out:
@@ -220,7 +219,7 @@ def gather(parts: list[Path], folder: Path, manifest: Path, out: Path) -> None:
             **{key: value for key, value in first.as_json().items() if key in StoreReceipt.model_fields},
             # Of the parts that encoded something in this run; null in float32.
             "precision_error": largest_error([None if error is None else error.as_json() for error in errors]),
-            "images": len(store.plan.images) - len(skipped),
+            "images": images - len(skipped),
             "skipped": left_out,
             "expected_images": photos.info["expected_images"],
             "warnings": photos.info["warnings"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 from heap.errors import CacheError
 from heap.files import dump_json, read_json, sealed, write_durable
+
+log = logging.getLogger("heap")
 
 DESCRIPTION = "store.json"
 IMAGES = "images.parquet"
@@ -77,6 +80,27 @@ def read_note(folder: Path, shard: int) -> dict[str, Any] | None:
     """
     path = note_path(folder, shard)
     return read_json(path) if path.is_file() else None
+
+
+def done_note(folder: Path, shard: int) -> dict[str, Any] | None:
+    """Return what the writer of a finished shard noted, or None; also where a file was cut or lost since."""
+    note = read_note(folder, shard)
+    for path, expected in (note or {"files": {}})["files"].items():
+        if (found := size_of(folder / path)) != expected["bytes"]:
+            sizes = f"{'no' if found is None else found} bytes, {expected['bytes']} were written"
+            log.warning("%s: shard %d is not whole (%s: %s)", folder, shard, path, sizes)
+            return None
+    return note
+
+
+def missing_shards(folder: Path, shards: int) -> list[int]:
+    """Return those of a store's shards that no writer has finished, or that are not whole since."""
+    return [shard for shard in range(shards) if done_note(folder, shard) is None]
+
+
+def skipped_photos(folder: Path, shards: int) -> list[dict[str, str]]:
+    """Return every photo left out, as {image_id, reason}, shard by shard."""
+    return [item for n in range(shards) for item in (done_note(folder, n) or {"skipped": []})["skipped"]]
 
 
 def read_description(folder: Path) -> dict[str, Any]:

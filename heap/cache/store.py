@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from heap.cache.lock import StoreLock
 from heap.cache.notes import (
     DESCRIPTION,
     IMAGES,
+    done_note,
+    missing_shards,
     naming,
     note_path,
     read_description,
-    read_note,
-    size_of,
+    skipped_photos,
     stamp,
     unchanged,
     write_note,
@@ -31,8 +31,6 @@ from heap.cache.plan import Plan
 from heap.errors import CacheError
 from heap.files import make_folder, sync, write_durable
 from heap.receipts import Receipt
-
-log = logging.getLogger("heap")
 
 # Beyond it float16 silently becomes infinite.
 FLOAT16_MAX = 65504.0
@@ -126,17 +124,8 @@ class FeatureStore:
         sync(folder.parent)
 
     def done(self, shard: int) -> dict[str, Any] | None:
-        """Return what the writer of a finished shard noted, or None; also where a file was cut or lost since."""
-        note = read_note(self.folder, shard)
-        if note is None:
-            return None
-        for path, expected in note["files"].items():
-            found = size_of(self.folder / path)
-            if found != expected["bytes"]:
-                sizes = f"{'no' if found is None else found} bytes, {expected['bytes']} were written"
-                log.warning("%s: shard %d is not whole (%s: %s)", self.folder, shard, path, sizes)
-                return None
-        return note
+        """Return what the writer of a finished shard noted, or None, see `done_note`."""
+        return done_note(self.folder, shard)
 
     def write_shard(
         self,
@@ -180,11 +169,11 @@ class FeatureStore:
 
     def missing(self) -> list[int]:
         """Return the shards that no writer has finished."""
-        return [shard for shard in range(self.plan.shards) if self.done(shard) is None]
+        return missing_shards(self.folder, self.plan.shards)
 
     def skipped(self) -> list[dict[str, str]]:
-        """Return every photo left out, in the manifest's order of shards."""
-        return [item for shard in range(self.plan.shards) for item in (self.done(shard) or {"skipped": []})["skipped"]]
+        """Return every photo left out, as {image_id, reason}, shard by shard."""
+        return skipped_photos(self.folder, self.plan.shards)
 
 
 def require_whole(folder: Path, receipt: Receipt, path: Path) -> None:
@@ -200,9 +189,7 @@ def require_whole(folder: Path, receipt: Receipt, path: Path) -> None:
     for name, written in there["files"].items():
         if not unchanged(folder / name, written):
             raise CacheError(f"{folder / name}: is gone or damaged; `heap cache verify --repair` removes this store")
-    store = FeatureStore(folder, Plan(pd.DataFrame(), there["rows_per_shard"], 0, 0, there["shards"]))
-    missing = store.missing()
-    if missing:
+    if missing := missing_shards(folder, there["shards"]):
         raise CacheError(
             f"{folder}: shards {missing} are missing or not whole. `heap cache verify --repair` says what is wrong and "
             "lets the next extract compute just these"
