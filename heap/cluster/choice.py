@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from heap.cluster.kmeans import spherical_kmeans
 from heap.errors import ClusterError
-from heap.settings.stages import ChosenK
+from heap.settings.stages import ChosenK, ClusterSettings
 
 log = logging.getLogger("heap")
 
@@ -28,32 +28,28 @@ JUDGED = 10_000
 TRIED = 40
 
 
-def choose_k(vectors: Floats, fewest: int, most: int, *, iterations: int, restarts: int, seed: int) -> dict[str, Any]:
+def choose_k(vectors: Floats, fewest: int, most: int, settings: ClusterSettings) -> dict[str, Any]:
     """Return the k of best simplified silhouette; of equal ones the smallest.
 
     Args:
         vectors: `(n, D)` float32 of length 1, n >= most.
         fewest: the smallest k that is tried, 2 or more.
         most: the largest.
-        iterations: of each k-means.
-        restarts: of each k-means.
-        seed: of the sample and of k-means.
+        settings: of each k-means; the seed is also that of the sample.
 
     Returns:
         k, criterion, range, judged (how many vectors), silhouette (of each k tried, its name as text for JSON).
     """
     count = min(len(vectors), max(JUDGED, most))
-    rows = np.sort(np.random.default_rng(seed).choice(len(vectors), count, replace=False))
+    rows = np.sort(np.random.default_rng(settings.seed).choice(len(vectors), count, replace=False))
     judged = vectors[rows]
+    settings = settings.model_copy(update={"points_per_centroid": len(judged)})
     curve: dict[int, float] = {}
     for k in candidates(fewest, most):
-        found = spherical_kmeans(
-            judged, k, iterations=iterations, restarts=restarts, points_per_centroid=len(judged), seed=seed
-        )
-        curve[k] = simplified_silhouette(judged, found.centroids)
+        curve[k] = simplified_silhouette(judged, spherical_kmeans(judged, k, settings).centroids)
     best = max(curve, key=lambda k: (curve[k], -k))
-    log.info("simplified silhouette of %d regions: %s; k = %d", len(judged),
-             ", ".join(f"{k}: {value:.3f}" for k, value in curve.items()), best)  # fmt: skip
+    shown = ", ".join(f"{k}: {value:.3f}" for k, value in curve.items())
+    log.info("simplified silhouette of %d regions: %s; k = %d", len(judged), shown, best)
     return {
         "k": best,
         "criterion": "simplified silhouette",

@@ -66,8 +66,8 @@ def cluster_regions(settings: ClusterSettings, regions: Regions, maps: Maps) -> 
     is_foreground = out["foreground"].to_numpy() > FOREGROUND_ABOVE
     out["kind"] = np.where(is_foreground, FOREGROUND, BACKGROUND)
     photos = pd.factorize(out["image_id"])[0].astype(np.int64)
-    kinds = [_kind(settings, name, regions, np.flatnonzero(out["kind"] == name), photos)
-             for name in (FOREGROUND, BACKGROUND)]  # fmt: skip
+    numbers = {kind: np.flatnonzero(out["kind"] == kind) for kind in (FOREGROUND, BACKGROUND)}
+    kinds = [_kind(settings, kind, regions, rows, photos) for kind, rows in numbers.items()]
     weight = (regions.table["area_share"].to_numpy(np.float32) * out["foreground"].to_numpy()).astype(np.float32)
     owner = _places(out, kinds[0].view, embeddings, weight, is_foreground, maps)
     out["object"] = out["region_id"].to_numpy()[owner]
@@ -79,16 +79,13 @@ def cluster_regions(settings: ClusterSettings, regions: Regions, maps: Maps) -> 
     for kind in kinds:
         things, vectors = pooled(kind.view, embeddings, weight, owner, kind.rows)
         k = _number_of_clusters(settings, kind, vectors, str(info["dataset"]), warnings, chosen)
-        means = spherical_kmeans(
-            vectors, k, iterations=settings.iterations, restarts=settings.restarts,
-            points_per_centroid=settings.points_per_centroid, seed=settings.seed,
-        )  # fmt: skip
+        means = spherical_kmeans(vectors, k, settings)
         of_thing = np.searchsorted(things, owner[kind.rows])
         cluster[kind.rows] = means.assigned[of_thing] + sum(len(before.centroids) for before in made)
         distance[kind.rows] = means.distance[of_thing]
         made.append(means)
-        log.info("cluster: %d %s regions of %d objects in %d clusters, %s",
-                 len(kind.rows), kind.name, len(things), k, means.info["device"])  # fmt: skip
+        counts = f"{len(kind.rows)} {kind.name} regions of {len(things)} objects in {k} clusters"
+        log.info("cluster: %s, %s", counts, means.info["device"])
     out["cluster"], out["distance"] = cluster, distance
     out["foreground_cluster"] = foreground_clusters(embeddings, photos, is_foreground, cluster)
 
@@ -111,10 +108,8 @@ def cluster_regions(settings: ClusterSettings, regions: Regions, maps: Maps) -> 
 def _kind(settings: ClusterSettings, name: str, regions: Regions, rows: Integers, photos: Integers) -> _Kind:
     """Return the regions of a kind with their view; `photos` `(n,)` is the photo of each region."""
     joined = name == FOREGROUND and settings.join == "touching"
-    view = view_of(
-        regions.embeddings[rows], regions.info.get("appearance"), joined, settings.join_above, photos[rows],
-        settings.seed,
-    )  # fmt: skip
+    appearance, above = regions.info.get("appearance"), settings.join_above
+    view = view_of(regions.embeddings[rows], appearance, joined, above, photos[rows], settings.seed)
     return _Kind(name, rows, view, settings.foreground if name == FOREGROUND else settings.background)
 
 
@@ -154,9 +149,8 @@ def _number_of_clusters(
         warnings.append(f"cluster.{kind.name}: only {len(vectors)} objects, so at most {most_of(k)} clusters")
         log.warning("%s: %s", dataset, warnings[-1])
     if isinstance(k, ChosenK):
-        chosen[kind.name] = choose_k(
-            vectors, *k.choose, iterations=settings.iterations, restarts=settings.restarts, seed=settings.seed
-        )
+        fewest, most = k.choose
+        chosen[kind.name] = choose_k(vectors, fewest, most, settings)
         return int(chosen[kind.name]["k"])
     return k
 

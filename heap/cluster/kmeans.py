@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heap.cluster.device import gpus, placed
+from heap.settings.stages import ClusterSettings
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,18 +40,14 @@ class KMeans:
     info: dict[str, Any]
 
 
-def spherical_kmeans(
-    vectors: Floats, k: int, *, iterations: int, restarts: int, points_per_centroid: int, seed: int
-) -> KMeans:
+def spherical_kmeans(vectors: Floats, k: int, settings: ClusterSettings) -> KMeans:
     """Cluster unit vectors by cosine.
 
     Args:
         vectors: `(n, D)` float32 of length 1, n >= k.
         k: clusters.
-        iterations: steps from the best start on.
-        restarts: short starts on a sample; the one of the best objective goes on with all training points.
-        points_per_centroid: at most k times as many vectors train; FAISS draws them with the seed.
-        seed: of the drawing and of the starts.
+        settings: starts are short and on a sample; the one of the best objective goes on for `iterations`, with at most
+            k times `points_per_centroid` vectors, which FAISS draws with the seed.
 
     Returns:
         Clusters numbered by size, the largest first (ties by centroid): numbers do not hang on the order of the starts.
@@ -59,9 +56,9 @@ def spherical_kmeans(
         EncoderError: $HEAP_DEVICE asks for a GPU that FAISS does not see.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    few, short = min(points_per_centroid, START_POINTS), min(iterations, START_ITERATIONS)
-    best = _train(vectors, k, short, restarts, few, seed, None)
-    trained = _train(vectors, k, iterations, 1, points_per_centroid, seed, best)
+    few = min(settings.points_per_centroid, START_POINTS)
+    best = _train(vectors, k, min(settings.iterations, START_ITERATIONS), settings.restarts, few, settings.seed)
+    trained = _train(vectors, k, settings.iterations, 1, settings.points_per_centroid, settings.seed, best)
     centroids, assigned, similarity = _ordered(vectors, trained)
     distance = np.clip(1 - similarity, 0, 2).astype(np.float32)
     return KMeans(
@@ -70,11 +67,9 @@ def spherical_kmeans(
         distance=distance,
         info={
             "k": k,
-            "seed": seed,
-            "iterations": iterations,
-            "restarts": restarts,
+            **settings.model_dump(include={"seed", "iterations", "restarts"}),
             "start": "random" if _PLUS_PLUS is None else "k-means++",
-            "points": min(len(vectors), k * points_per_centroid),
+            "points": min(len(vectors), k * settings.points_per_centroid),
             # Sum of squared distances over all vectors, |a - b|^2 = 2 (1 - cos) for unit vectors.
             "inertia": float(2 * distance.sum(dtype=np.float64)),
             "empty": int(k - len(np.unique(assigned))),
@@ -84,16 +79,20 @@ def spherical_kmeans(
 
 
 def _train(
-    vectors: Floats, k: int, iterations: int, starts: int, points_per_centroid: int, seed: int, init: Floats | None
+    vectors: Floats,
+    k: int,
+    iterations: int,
+    starts: int,
+    points_per_centroid: int,
+    seed: int,
+    init: Floats | None = None,
 ) -> Floats:
     """Return the centroids `(k, D)` of the best of some starts, or those that `init` leads to."""
     choices = {} if _PLUS_PLUS is None else {"init_method": _PLUS_PLUS}
-    clustering = faiss.Kmeans(
-        vectors.shape[1], k, niter=iterations, nredo=starts, seed=seed, spherical=True,
-        max_points_per_centroid=points_per_centroid,
-        min_points_per_centroid=1,  # only silences a warning: too few regions is an error of ours, see the stage
-        **choices,
-    )  # fmt: skip
+    # The least number only silences a warning: too few regions is an error of ours, see `bounded_k`.
+    points = {"min_points_per_centroid": 1, "max_points_per_centroid": points_per_centroid}
+    dim = vectors.shape[1]
+    clustering = faiss.Kmeans(dim, k, niter=iterations, nredo=starts, seed=seed, spherical=True, **points, **choices)
     clustering.index = placed(clustering.index)
     clustering.train(vectors, init_centroids=init)
     return np.asarray(clustering.centroids, dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,6 @@ from heap.settings import read_frozen, section
 from heap.settings.stages import GroupSettings
 
 _BATCH = 8
-# Columns of the region table and what they are called in a photo's `Grouped`.
-_COLUMNS = {"token": "tokens", "area_share": "area_share", "foreground": "score"}
 
 
 @alone("out_maps")
@@ -61,18 +60,17 @@ def group(
     sha256 = file_sha256(weights)
     made_by = {"head_sha256": sha256, "model": description["model"], "seed": description["seed"], **choice}
     # Plain arrays until the end: a data frame a photo would take more memory than all that is in it.
-    columns: dict[str, list[npt.NDArray[Any]]] = {column: [] for column in (*_COLUMNS, "embeddings")}
-    maps = track(
-        _mapped(reader, head, settings, chosen, columns), len(reader), "photos", f"grouping {name}",
-        out_maps.with_name(f"progress.{name}.json"),
-    )  # fmt: skip
+    columns: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+    mapped = _mapped(reader, head, settings, chosen, columns)
+    progress = out_maps.with_name(f"progress.{name}.json")
+    maps = track(mapped, len(reader), "photos", f"grouping {name}", progress)
     write_maps(out_maps, reader, "heap", maps, made_by)
     listed = [len(tokens) for tokens in columns["token"]]
     table = pd.DataFrame(
         {
             "region_id": np.arange(sum(listed), dtype=np.int64),
             "image_id": np.repeat(reader.images["image_id"].to_numpy(object), listed),
-            **{column: np.concatenate(columns[column]) for column in _COLUMNS},
+            **{column: np.concatenate(columns[column]) for column in ("token", "area_share", "foreground")},
         }
     )
     info = {
@@ -83,7 +81,7 @@ def group(
         "tokens": head.settings.num_groups,
         "head_sha256": sha256,
     }
-    write(out_regions, Regions(table, np.concatenate(columns["embeddings"]), info))
+    write(out_regions, Regions(table, np.concatenate(columns["embedding"]), info))
 
 
 def _mapped(
@@ -93,6 +91,8 @@ def _mapped(
     for start in range(0, len(reader), _BATCH):
         indices = range(start, min(start + _BATCH, len(reader)))
         for found in group_photos(head, [sample_of(reader, i, "no_seed") for i in indices], settings, device):
-            for column, values in columns.items():
-                values.append(getattr(found, _COLUMNS.get(column, column)))
+            columns["token"].append(found.tokens)
+            columns["area_share"].append(found.area_share)
+            columns["foreground"].append(found.score)
+            columns["embedding"].append(found.embeddings)
             yield found.foreground, found.region
