@@ -125,19 +125,15 @@ def prune(
     now = time.time()
     names = datasets_in(folder, datasets or [])
     chosen = prunable(find_stores(folder, names), now, keep_days, unfinished)
-    rest = leftovers(folder, names, now)
-    freed = 0
+    freed, done = 0, "removed" if yes else "would remove"
     for store in chosen:
         if yes and not remove(store.folder):
             echo(f"left {store.folder}: a process has begun to write it")
             continue
         freed += store.size_bytes
-        echo(
-            f"{'removed' if yes else 'would remove'} {store.folder}: {store.encoder}, {store.photos:,} photos, "
-            f"{size_text(store.size_bytes)}"
-        )
-    for path in rest:
-        echo(f"{'removed' if yes else 'would remove'} {path}: left by a killed process")
+        echo(f"{done} {store.folder}: {store.encoder}, {store.photos:,} photos, {size_text(store.size_bytes)}")
+    for path in leftovers(folder, names, now):
+        echo(f"{done} {path}: left by a killed process")
         if yes and path.is_dir():
             shutil.rmtree(path)
         elif yes:

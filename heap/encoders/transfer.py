@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,11 +93,7 @@ class Transfer:
         return Encoded(*(np.asarray(value.numpy()) for value in self._host))
 
 
-_streams: dict[torch.device, torch.cuda.Stream] = {}
-
-
+@cache
 def _copy_stream(device: torch.device) -> torch.cuda.Stream:
     """Return the one stream that copies from `device`."""
-    if device not in _streams:
-        _streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    return _streams[device]
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_cache import payload
 
 from heap.cache import pipeline
 from heap.cache.pipeline import batches_of, encode_shards
@@ -73,10 +74,6 @@ def run(store: FeatureStore, encoder: Any = None, **changes: Any) -> None:
 
 def made(folder: Path, layout: Plan) -> FeatureStore:
     return FeatureStore.create(folder, layout, 2, 1, {"fingerprint": "abc"})
-
-
-def payload(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 SIZES = [(16 + 8 * (n % 3) - n % 2, 24) for n in range(60)]
