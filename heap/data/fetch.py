@@ -75,7 +75,11 @@ def fetch(
     if frozen["root"] is not None:
         root, how = frozen["root"], "root"
         if not Path(root).is_dir():
-            raise DataError(f"datasets.{name}.root: {root!r} is no folder (looked for {Path(root).absolute()})")
+            where = f"{root!r} is no folder (looked for {Path(root).absolute()})"
+            raise DataError(
+                f"datasets.{name}.root: {where}, expected the folder that holds the dataset's files; correct the key, "
+                "or mount the disk that it is on"
+            )
     elif frozen["dataset"].get("layout") == "scenes":
         # Imported here: drawing needs scikit-image, which no other way of fetching does.
         from heap.data.scenes import generate

@@ -170,8 +170,10 @@ def _download(url: str, path: Path, architecture: str, expected: str | None) -> 
         raise EncoderError(f"encoder {architecture}: what {url} sent is not used ({error})") from error
     except FetchError as error:
         raise EncoderError(
-            f"encoder {architecture}: its weights could not be downloaded ({error}).\n"
-            f"Download {url}\nby hand to {path} (or set `weights` to a file)."
+            f"encoder {architecture}: its weights could not be downloaded: {error}.\n"
+            f"Download {url}\nby hand to {path},\n"
+            "or set the encoder's key `weights` to a file that you have, or take an encoder of `kind: descriptors`, "
+            "which needs none."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,18 @@ def _explain(item: dict[str, Any], prefix: str) -> str:
     found = "" if told else f" (found {item['input']!r})"
     if item["type"] == "extra_forbidden":
         now = RENAMED.get(str(location[-1]))
-        return f"{key}: unknown key" + (f"; it is called {now} now" if now else "")
+        near = difflib.get_close_matches(str(location[-1]), _key_names(Settings), n=1)
+        hint = f"; it is called {now} now" if now else f"; did you mean {near[0]}?" if near else ""
+        known = f"heap explain {'.'.join(parts[:-1])}".rstrip()
+        return f"{key}: unknown key{hint} (`{known}` lists the known)"
     if item["type"] == "missing":
         return f"{key}: required, but missing"
     return f"{key}: {item['msg']}{found}"
+
+
+def _key_names(settings: type[Settings]) -> set[str]:
+    """Return the names of all keys, of whatever part."""
+    return set(settings.model_fields).union(*map(_key_names, settings.__subclasses__()))
 
 
 def parse(raw: Any, source: str = "config") -> Config:

@@ -62,10 +62,10 @@ def test_every_line_with_a_key_is_explained_in_the_models(raw: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("train/sizze", 224, ["train.sizze", "unknown key"]),
+        ("train/sizze", 224, ["train.sizze: unknown key", "(`heap explain train` lists the known)"]),
         ("train/iterations", 3, ["train.iterations", "steps"]),
         ("models/demo/overrides", {"head": {"tokens": 8}}, ["models.demo.overrides.head.tokens", "num_groups"]),
-        ("datasets/ecssd/rooot", "x", ["datasets.ecssd.rooot", "unknown key"]),
+        ("datasets/ecssd/rooot", "x", ["datasets.ecssd.rooot: unknown key; did you mean root? (`heap explain data"]),
         ("train/steps", "many", ["train.steps", "many"]),
         ("train/steps", 0, ["train.steps", "greater than or equal to 1"]),
         ("train/steps", 3.5, ["train.steps", "3.5"]),
@@ -99,7 +99,7 @@ def test_every_line_with_a_key_is_explained_in_the_models(raw: dict[str, Any]) -
         ("cluster/foreground", {"choose": [5, 100000]}, ["cluster.foreground", "100000", "at most"]),
         ("cluster/foreground", {"choose": [40, 5]}, ["cluster.foreground.choose: ", "below the second"]),
         ("cluster/background", {"choose": [1, 5]}, ["cluster.background.choose.0: ", "greater than or equal to 2"]),
-        ("cluster/background", {"chose": [2, 5]}, ["cluster.background.chose: unknown key"]),
+        ("cluster/background", {"chose": [2, 5]}, ["cluster.background.chose: unknown key; did you mean choose?"]),
         ("collections/everyday/datasets", ["voc07", "voc08"], ["collections.everyday.datasets.1", "voc08"]),
         ("collections/everyday/datasets", ["voc07", "scenes"], ["collections.everyday.datasets", "scenes by demo"]),
         ("collections/everyday/datasets", ["voc07", "voc07"], ["collections.everyday.datasets", "there twice"]),

@@ -30,7 +30,7 @@ NOISE = re.compile(
     "Building DAG|Assuming unrestricted|Using shell|host:|Provided |Rules claiming more|Conda environments: ignored"
     "|Select jobs to execute|Execute [0-9]+ jobs|Shutting down|Complete log|Elapsed time|Removing output files"
     "|Exiting because a job|Trying to restart|Will exit after finishing|SLURM run ID|Job [0-9]+ has been submitted"
-    "|Cleaning up SLURM|None$|$"
+    "|Cleaning up SLURM|Using workflow specific profile|Config file .* is extended by additional|None$|$"
 )
 # Errors that only repeat that a job failed.
 REPEATED = re.compile("At least one job did not complete successfully|CalledProcessError in file")
@@ -200,7 +200,8 @@ class Now(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the text, which the bar cuts at the edge of the terminal."""
         run = self.run
-        left = (time.time() - run.started) / run.done * (run.total - run.done) if run.done else None
+        # Jobs differ: of the first few nothing can be said.
+        left = (time.time() - run.started) / run.done * (run.total - run.done) if run.done >= run.total / 4 else None
         said = ["" if left is None else f"about {clock(left)} left"]
         for job in list(run.running.values()):
             last = PREFIX.sub("", last_line(job.logs)) if len(run.running) == 1 else ""
