@@ -5,7 +5,7 @@ import os
 import pytest
 
 from heap.errors import DataError
-from heap.workers import PHOTOS_PER_WORKER, Crew, one_thread, spread, workers_for
+from heap.workers import PHOTOS_PER_WORKER, Crew, Reading, one_thread, spread, workers_for
 
 
 class Square:
@@ -40,19 +40,23 @@ def test_an_error_of_the_job_is_raised_here(workers: int) -> None:
         list(spread(Square(), [1, 2, -3, *range(100)], workers))
 
 
-def test_few_photos_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_keeps_to_its_cores_and_few_photos_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert workers_for(PHOTOS_PER_WORKER - 1) == 1
     assert workers_for(10**9) == len(os.sched_getaffinity(0))
-
-
-def test_a_job_keeps_to_the_cores_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    many = 100 * PHOTOS_PER_WORKER
     for ours, expected in (("", 8), ("3", 3), ("64", 8), ("2,1", 8)):
         monkeypatch.setenv("OMP_NUM_THREADS", ours)
-        assert workers_for(many) == expected
+        assert workers_for(100 * PHOTOS_PER_WORKER) == expected
     assert workers_for(PHOTOS_PER_WORKER - 1) == 1
+
+
+def count_of(opened: list[int], item: int) -> int:
+    opened.append(item)
+    return len(opened)
+
+
+def test_files_are_opened_once_in_each_process() -> None:
+    assert list(spread(Reading(list, count_of), range(5), 1)) == [1, 2, 3, 4, 5]
 
 
 class Threads:

@@ -73,17 +73,13 @@ def test_the_number_of_processes_does_not_show(made: Made, method: str) -> None:
     assert one.receipt.store == two.receipt.store
 
 
-def test_clusters_that_are_attended_to_are_the_object() -> None:
+@pytest.mark.parametrize(("rows", "clusters"), [(4, 3), (1, 8)], ids=["three kinds", "as many clusters as patches"])
+def test_clusters_that_are_attended_to_are_the_object(rows: int, clusters: int) -> None:
     # Three kinds of patches at right angles, in rows; only the middle kind is attended to more than the mean (0.4).
-    features = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0) * np.float32(5)
-    attention = np.repeat(np.array([[0.1], [0.9], [0.2]], np.float32), 4, axis=0)
-    answer = kmeans(Patches(features, attention, (3, 4)), KmeansSettings(clusters=3))
-    assert answer.foreground.tolist() == [0] * 4 + [1] * 4 + [0] * 4
-
-
-def test_more_clusters_than_patches_are_as_many_as_patches() -> None:
-    photo = Patches(np.eye(3, dtype=np.float32), np.array([[0.1], [0.9], [0.2]], np.float32), (1, 3))
-    assert kmeans(photo, KmeansSettings(clusters=8)).foreground.tolist() == [0, 1, 0]
+    features = np.repeat(np.eye(3, dtype=np.float32), rows, axis=0) * np.float32(5)
+    attention = np.repeat(np.array([[0.1], [0.9], [0.2]], np.float32), rows, axis=0)
+    answer = kmeans(Patches(features, attention, (3, rows)), KmeansSettings(clusters=clusters))
+    assert answer.foreground.tolist() == [0] * rows + [1] * rows + [0] * rows
 
 
 def test_the_component_of_a_patch() -> None:

@@ -56,9 +56,16 @@ def two_kinds(grid_h: int, grid_w: int, inside: np.ndarray, seed: int = 0) -> Pa
     return Patches(features.astype(np.float32), np.ones((inside.size, 1), np.float32), (grid_h, grid_w))
 
 
+def boxed(grid_h: int, grid_w: int, *boxes: tuple[int, int, int, int]) -> np.ndarray:
+    """A mask of boxes (y1, y2, x1, x2)."""
+    inside = np.zeros((grid_h, grid_w), bool)
+    for y1, y2, x1, x2 in boxes:
+        inside[y1:y2, x1:x2] = True
+    return inside
+
+
 def test_two_kinds_of_patches_are_the_two_sides() -> None:
-    inside = np.zeros((9, 12), bool)
-    inside[2:5, 3:7] = True
+    inside = boxed(9, 12, (2, 5, 3, 7))
     photo = two_kinds(9, 12, inside)
     found = cut(linked(photo.features, 0.2), 1e-5)
     # Two cliques of 12 and 96 patches, whose degrees are about 12 and 96. y is orthogonal to the constant under D, so
@@ -71,8 +78,7 @@ def test_two_kinds_of_patches_are_the_two_sides() -> None:
 
 
 def test_only_the_seeds_component_is_kept() -> None:
-    inside = np.zeros((9, 12), bool)
-    inside[1:3, 1:4] = inside[6:8, 7:10] = True  # two objects of one kind, one side of the cut
+    inside = boxed(9, 12, (1, 3, 1, 4), (6, 8, 7, 10))  # two objects of one kind, one side of the cut
     mask = tokencut(two_kinds(9, 12, inside), TokenCutSettings()).foreground.reshape(9, 12)
     assert mask.sum() == 6
     assert mask[1:3, 1:4].all()
@@ -80,9 +86,7 @@ def test_only_the_seeds_component_is_kept() -> None:
 
 @pytest.mark.parametrize("tau", [-1.0, 1.0])
 def test_a_graph_without_sides_is_one_object_and_noted(tau: float) -> None:
-    inside = np.zeros((4, 5), bool)
-    inside[0] = True
-    answer = tokencut(two_kinds(4, 5, inside), TokenCutSettings(tau=tau))
+    answer = tokencut(two_kinds(4, 5, boxed(4, 5, (0, 1, 0, 5))), TokenCutSettings(tau=tau))
     assert answer.note == "no_cut"
     assert answer.foreground.all()
 
@@ -112,8 +116,7 @@ def test_the_partial_solver_finds_the_dense_solvers_pair(seed: int, patches: int
 
 def test_identical_patches_do_not_unsettle_the_solver() -> None:
     # Few distinct rows: Lanczos' space is exhausted after a few products. The same vector each time, and the right one.
-    inside = np.zeros((10, 12), bool)
-    inside[3:6, 3:6] = True
+    inside = boxed(10, 12, (3, 6, 3, 6))
     features = np.where(inside.ravel()[:, None], [1.0, 0.0], [0.0, 1.0]).astype(np.float32)
     features[:20] = [0.6, 0.8]  # linked to both kinds
     links = linked(features, 0.2)
@@ -126,8 +129,7 @@ def test_a_solver_that_does_not_converge_is_replaced_and_noted(monkeypatch: pyte
     def gives_up(*arguments: object, **options: object) -> None:
         raise ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((0, 0)))
 
-    inside = np.zeros((9, 12), bool)
-    inside[2:5, 3:7] = True
+    inside = boxed(9, 12, (2, 5, 3, 7))
     monkeypatch.setattr(module, "eigsh", gives_up)
     answer = tokencut(two_kinds(9, 12, inside), TokenCutSettings())
     assert answer.note == "dense_solver"

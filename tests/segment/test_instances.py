@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from pycocotools import mask as coco
 
 from heap.segment.instances import UNCLUSTERED, annotation, clusters_of_patches, instances
@@ -18,32 +19,26 @@ def found(labels: np.ndarray, min_area: float = 0.0) -> list[tuple[int, list[str
     return [(one.cluster, ["".join("#" if v else "." for v in row) for row in one.mask]) for one in objects]
 
 
-def test_parts_touching_only_at_a_corner_are_two() -> None:
-    assert found(picture("11..", "11..", "..11")) == [
-        (1, ["##..", "##..", "...."]),
-        (1, ["....", "....", "..##"]),
-    ]
+HOLE = ("11111", "1...1", "1.2.1", "1...1", "11111")
 
 
-def test_one_part_of_two_clusters_is_two_objects() -> None:
-    assert found(picture("1112", "1112")) == [(1, ["###.", "###."]), (2, ["...#", "...#"])]
-
-
-def test_holes_are_filled() -> None:
-    assert found(picture("111", "1.1", "111")) == [(1, ["###", "###", "###"])]
-
-
-def test_an_object_in_the_hole_of_another_keeps_its_pixels() -> None:
-    labels = picture("11111", "1...1", "1.2.1", "1...1", "11111")
-    assert found(labels) == [
-        (1, ["#####", "#####", "##.##", "#####", "#####"]),
-        (2, [".....", ".....", "..#..", ".....", "....."]),
-    ]
-
-
-def test_a_dropped_speck_in_a_hole_is_filled_like_the_hole() -> None:
-    labels = picture("11111", "1...1", "1.2.1", "1...1", "11111")
-    assert found(labels, min_area=2 / 25) == [(1, ["#####"] * 5)]
+@pytest.mark.parametrize(
+    ("rows", "min_area", "expected"),
+    [
+        (("11..", "11..", "..11"), 0, [(1, ["##..", "##..", "...."]), (1, ["....", "....", "..##"])]),
+        (("1112", "1112"), 0, [(1, ["###.", "###."]), (2, ["...#", "...#"])]),
+        (("111", "1.1", "111"), 0, [(1, ["###", "###", "###"])]),
+        (HOLE, 0, [(1, ["#####", "#####", "##.##", "#####", "#####"]), (2, [*["....."] * 2, "..#..", *["....."] * 2])]),
+        (HOLE, 2 / 25, [(1, ["#####"] * 5)]),
+        (("...", "..."), 0, []),
+    ],
+    ids=[
+        "parts that touch at a corner are two", "one part of two clusters is two", "holes are filled",
+        "an object in a hole keeps its pixels", "a dropped speck in a hole is filled like the hole", "nothing",
+    ],
+)  # fmt: skip
+def test_objects_by_hand(rows: tuple[str, ...], min_area: float, expected: list[tuple[int, list[str]]]) -> None:
+    assert found(picture(*rows), min_area) == expected
 
 
 def test_the_least_area_is_a_share_of_the_photo_and_inclusive() -> None:
@@ -56,10 +51,6 @@ def test_score_is_the_mean_over_the_object_alone() -> None:
     labels = picture("1..", "1..")
     soft = np.array([[0.75, 0, 0], [0.5, 0, 0]], dtype=np.float32)
     assert instances(labels == 1, labels, soft, 0.0)[0].score == 0.625
-
-
-def test_nothing_found() -> None:
-    assert found(picture("...", "...")) == []
 
 
 def test_tokens_that_are_not_listed_have_no_cluster() -> None:
