@@ -54,21 +54,21 @@ def check_class_mask(path: Path, *sizes_px: Size) -> Size:
 
 def read_mask(path: Path) -> Labels:
     """Return a saliency mask, uint8 (H, W), 0 to 255; where foreground begins is the protocol's matter."""
-    with _open(path, _SALIENCY) as image:
+    with _open(path, _SALIENCY, whole=True) as image:
         return np.array(image.convert("L"), dtype=np.uint8)
 
 
 def read_class_mask(path: Path) -> Labels:
     """Return a class mask, uint8 (H, W): class ids, 0 background, 255 ignored."""
-    with _open(path, _CLASSES) as image:
+    with _open(path, _CLASSES, whole=True) as image:
         return np.array(image, dtype=np.uint8)
 
 
 @contextmanager
-def _open(path: Path, kind: Kind, sizes_px: Sequence[Size] = ()) -> Iterator[ImageFile.ImageFile]:
+def _open(path: Path, kind: Kind, sizes_px: Sequence[Size] = (), whole: bool = False) -> Iterator[ImageFile.ImageFile]:
     modes, expected = kind
     try:
-        with open_image(path) as image:
+        with open_image(path, whole=whole) as image:
             if image.mode not in modes:
                 raise DataError(f"{path}: a mask of mode {image.mode}, expected {expected}")
             # A shape in the alpha channel would be read as the colour below it, mostly white: everything is foreground.

@@ -89,7 +89,7 @@ def _weights(parts: Parts, architecture: str, configured: str, given: str | Path
         sha256 = file_sha256(file)
     else:
         try:
-            found = locate(architecture, configured, None)
+            found = locate(architecture, configured, recorded.sha256, "the model was made with")
         except EncoderError as error:
             raise ModelError(
                 f"{parts.source}: the weights of its encoder are not there ({error})\n"

@@ -24,13 +24,14 @@ log = logging.getLogger("heap")
 WEIGHTS_FOLDER = Path("resources/weights")  # of the working folder; see `kept_at`
 
 
-def locate(architecture: str, weights: str, sha256: str | None) -> Weights:
+def locate(architecture: str, weights: str, sha256: str | None, says: str = "the config pins") -> Weights:
     """Find (for `auto`: download) the weights, read them once, and return their receipt.
 
     Args:
         architecture: a name of the registry, or a model of timm.
         weights: `auto`, `random`, or a file.
         sha256: checksum the file must have, or None.
+        says: who states it, in words.
 
     Returns:
         `source` (a URL, `file` or `random`), `file`, `sha256`, and `checksum`: `pinned` (the config says it),
@@ -53,7 +54,7 @@ def locate(architecture: str, weights: str, sha256: str | None) -> Weights:
         if not path.is_file():
             raise EncoderError(f"encoder {architecture}: weights file {path} does not exist")
     found = file_sha256(path)
-    for expected, words in ((sha256, "the config pins"), (stated, "its publisher states")):
+    for expected, words in ((sha256, says), (stated, "its publisher states")):
         if not found.startswith(expected or ""):
             raise EncoderError(f"encoder {architecture}: {path} has sha256 {found}, {words} {expected}")
     read_state(path)

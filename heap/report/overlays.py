@@ -16,6 +16,7 @@ from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.data.photos import read_photo
 from heap.evaluate.truth import photos_of
 from heap.files import atomic_path, write_json
+from heap.locks import alone
 from heap.progress import track
 from heap.report import pictures
 from heap.report.photos import gather, resized
@@ -48,6 +49,7 @@ class Subject:
     objects: list[tuple[dict[str, Any], int]]
 
 
+@alone("out")
 def write_pictures(
     frozen: Path, manifest: Path, maps: Path, clusters: Path, masks: Path, out: Path, workers: int | None = None
 ) -> None:

@@ -20,9 +20,11 @@ from heap.cluster.collection import Maps
 from heap.cluster.table import Clusters
 from heap.data import manifest as manifest_table
 from heap.data.manifest import Manifest
+from heap.data.masks import read_mask
 from heap.data.photos import read_photo
 from heap.errors import DataError
 from heap.evaluate import discovery
+from heap.evaluate.levels import Reading
 from heap.evaluate.truth import Photo, photos_of, saliency_truth
 from heap.grid import PatchGrid
 from heap.report import pictures
@@ -52,6 +54,8 @@ class Found:
         clusters: its regions.
         masks: folder of its masks.
         coco: content of its COCO JSON.
+        reading: how the benchmark reads its binary masks; None (no benchmark measures them) takes every pixel above 0
+            of a mask that has none of 255.
     """
 
     manifest: Manifest
@@ -60,6 +64,7 @@ class Found:
     clusters: Clusters
     masks: Path
     coco: dict[str, Any]
+    reading: Reading | None = None
 
     @property
     def name(self) -> str:
@@ -123,10 +128,20 @@ class Found:
         """
         path = mask_path(self.masks, image_id)
         try:
-            with Image.open(path) as image:
-                return np.asarray(image) > 0
-        except (FileNotFoundError, OSError) as error:
-            raise DataError(f"{path}: not readable as a mask ({error}); run segment again") from error
+            return read_mask(path) > 0
+        except DataError as error:
+            raise DataError(f"{error}; run segment again") from error
+
+    def truth(self, photo: Photo) -> npt.NDArray[np.bool_]:
+        """Return the true foreground of a photo, `(H, W)`, as the benchmark reads it.
+
+        Raises:
+            DataError: there is none, or it is unreadable or of another size than the photo.
+        """
+        mask, levels = saliency_truth(photo, self.reading or "255")
+        if self.reading is None and 0 < levels.highest < 255:
+            mask, _ = saliency_truth(photo, "nonzero")
+        return mask
 
 
 def gather(
@@ -205,7 +220,7 @@ def score(found: Found, photos: Sequence[Photo]) -> tuple[str, dict[str, float]]
 
 
 def _mask_iou(found: Found, photo: Photo) -> float:
-    mask, truth = found.mask(photo.image_id), saliency_truth(photo, "255")[0]
+    mask, truth = found.mask(photo.image_id), found.truth(photo)
     if mask.shape != truth.shape:
         raise DataError(f"{photo.image_id}: mask of {mask.shape}, truth of {truth.shape}; run segment again")
     return float((mask & truth).sum() / ((mask | truth).sum() + EPS))
@@ -312,7 +327,7 @@ def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.
         picture("regions", f"Regions of {image_id} coloured by cluster", pictures.regions_over(photo, labels, colours)),
     ]
     if has_pixels(scored.photo):
-        true = resized(saliency_truth(scored.photo, "255")[0], small)
+        true = resized(found.truth(scored.photo), small)
         grey_mask = np.repeat((true * np.uint8(255))[..., None], 3, axis=-1)
         shown.append(picture("truth", f"True mask of {image_id}: {true.mean():.0%} of the photo", grey_mask))
     return Card(image_id, scored.group, scored.iou, clusters, len(boxes), shown)

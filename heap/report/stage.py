@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from heap import __version__
 from heap.cluster.table import BACKGROUND, FOREGROUND
 from heap.evaluate import comparison
+from heap.evaluate.levels import Reading
 from heap.files import dump_json, read_json, write_text
 from heap.progress import track
 from heap.report import pictures
@@ -24,7 +25,7 @@ from heap.report.gallery import ClusterCard, cluster_cards, css
 from heap.report.photos import Card, Found, card, choose, gather, score
 from heap.report.words import encoder_note
 from heap.settings.freeze import read_frozen, section
-from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTask
+from heap.settings.stages import BenchmarkSettings, ReportSettings, RetrievalTask, SaliencyTask
 
 HERE = Path(__file__).parent
 # One after another they are the page's one script.
@@ -79,7 +80,9 @@ def report(
     benchmark: BenchmarkSettings | None = section(settings, "benchmark", BenchmarkSettings | None)
     details = None if metrics is None else metrics.with_suffix(".json")
     about = read_json(details) if details is not None and details.is_file() else None
-    datasets = gather(manifests, maps, clusters, masks)
+    datasets = [
+        replace(found, reading=_reading(benchmark, found.name)) for found in gather(manifests, maps, clusters, masks)
+    ]
     # Each dataset has its share of the room, by its photos.
     bytes_a_photo = 1e6 * wanted.gallery_mb / max(1, sum(len(found.maps.images) for found in datasets))
     sections = [
@@ -113,6 +116,12 @@ def _splits(benchmark: BenchmarkSettings | None, dataset: str) -> list[str | Non
         for task in benchmark.tasks
         if task.dataset == dataset
     ]
+
+
+def _reading(benchmark: BenchmarkSettings | None, dataset: str) -> Reading | None:
+    """Return how the benchmark reads the binary masks of a dataset; None where it measures none."""
+    tasks = [] if benchmark is None else benchmark.tasks
+    return next((one.truth for one in tasks if isinstance(one, SaliencyTask) and one.dataset == dataset), None)
 
 
 def each_once(measured: Sequence[Any], own: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -309,7 +309,9 @@ def with_vit(parts: Parts, recorded: dict[str, str | None], file: str = "auto") 
     return Parts(**{**vars(parts), "description": description})
 
 
-def test_weights_of_another_checksum_are_refused_and_both_named(model: Model, tmp_path: Path) -> None:
+def test_weights_of_another_checksum_are_refused_and_both_named(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     file, other = tmp_path / "right.pth", tmp_path / "wrong.pth"
     torch.save(build("vit_tiny_patch16_224").state_dict(), file)
@@ -331,6 +333,18 @@ def test_weights_of_another_checksum_are_refused_and_both_named(model: Model, tm
         ModelError, match=rf"absent\.pth does not exist[\s\S]*--weights FILE \(sha256 {file_sha256(file)}"
     ):
         open_for(absent, "cpu", None, None)
+    # Nor is what lies under the published file's name, nor what its publisher sends today, another file.
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(heap.encoders.weights, "published", lambda name: ("https://example.org/x.pth", "x.pth"))
+    monkeypatch.setattr(heap.data.download, "download", lambda url, to: shutil.copyfile(other, to))
+    kept = tmp_path / "hub/checkpoints/x.pth"
+    kept.parent.mkdir(parents=True)
+    with pytest.raises(ModelError, match=f"what https.* sent is not used .*{file_sha256(other)}, expected"):
+        open_for(parts, "cpu", None, None)
+    assert list(kept.parent.iterdir()) == []
+    shutil.copyfile(other, kept)
+    with pytest.raises(ModelError, match=f"x.pth has sha256 {file_sha256(other)}, the model was made with"):
+        open_for(parts, "cpu", None, None)
     # The right file, but another width than the head was trained on.
     wide = Parts(**{**vars(parts), "description": {**parts.description, "dim": 384}})
     with pytest.raises(ModelError, match=r"values a patch: 384\), but the encoder that is there, .*, has 192"):

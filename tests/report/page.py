@@ -35,8 +35,8 @@ def prepared(folder: Path, **world: Any) -> World:
     return made
 
 
-def write(world: World, photos: int = 6, alone: bool = False, **files: list[Path]) -> str:
-    tasks = [{"task": "saliency", "dataset": "tiny"}]
+def write(world: World, photos: int = 6, alone: bool = False, truth: str = "255", **files: list[Path]) -> str:
+    tasks = [{"task": "saliency", "dataset": "tiny", "truth": truth}]
     frozen = freeze(
         world.folder,
         "report",

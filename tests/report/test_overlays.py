@@ -22,6 +22,7 @@ def test_every_photo_gets_its_four_panels_and_stale_ones_go(tmp_path: Path) -> N
     stale.touch()
     frozen = freeze(tmp_path, "pictures", pictures={"longest_px": 64})
     write_pictures(frozen, world.manifest, world.maps, tmp_path / "c.parquet", tmp_path / "masks/tiny.json", out)
+    assert (out.parent / ".tiny.lock").is_file()  # held meanwhile
     files = {path.relative_to(stale.parent).as_posix() for path in stale.parent.rglob("*.jpg")}
     assert files == {f"{name}.jpg" for name in EVIL}
     told = json.loads(out.read_text())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cluster.world import World
+from PIL import Image
 from report.page import EVIL, prepared, write
 
 from heap.errors import DataError
@@ -141,8 +143,24 @@ def test_a_dataset_without_its_files_is_told(world: World) -> None:
 def test_a_mask_that_is_gone_is_told(tmp_path: Path) -> None:
     world = prepared(tmp_path / "w")
     (world.folder / "masks/tiny/photo_03.png").unlink()
-    with pytest.raises(DataError, match=r"photo_03\.png: not readable as a mask .* run segment again"):
+    with pytest.raises(DataError, match=r"photo_03\.png: not readable as a photo .* run segment again"):
         write(world)
+
+
+def test_the_page_reads_true_masks_as_the_benchmark_does(tmp_path: Path) -> None:
+    """Masks of 0 and 1 were empty on the page, whose worst photos so were chosen by chance."""
+    world = prepared(tmp_path / "w")
+    (found,) = gather([world.manifest], [world.maps], [world.folder / "c.parquet"], [world.folder / "masks/tiny.json"])
+    first = found.photos([None])[0]
+    assert first.mask is not None
+    for value, reading, expected in ((1, "nonzero", True), (1, None, True), (1, "255", False), (255, None, True)):
+        Image.fromarray(world.masks[0].astype(np.uint8) * np.uint8(value)).save(first.mask)
+        assert (replace(found, reading=reading).truth(first) == (world.masks[0] & expected)).all()
+    for path in {photo.mask for photo in found.photos([None]) if photo.mask is not None}:
+        Image.fromarray((np.asarray(Image.open(path)) > 0).astype(np.uint8)).save(path)
+    page = write(world, truth="nonzero")
+    assert "True mask" in page
+    assert not re.search(r"True mask of [^\"]*: 0% of the photo", page)
 
 
 def photos(count: int) -> list[Photo]:

@@ -58,7 +58,7 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
         ValueError: another kind of image.
         PhotoError: the file is unreadable; names it.
     """
-    with open_image(path) as image:
+    with open_image(path, whole=True) as image:
         # `open_image` tells of every error inside as one of an unreadable file: what is judged is judged outside.
         mode, transparent = image.mode, "transparency" in image.info
         values = np.array(image.convert("L") if mode == "1" else image) if mode in ("1", "L", "RGB") else None
