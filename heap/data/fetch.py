@@ -23,6 +23,7 @@ from heap.data.items import below
 from heap.data.unpack import is_archive, unpack
 from heap.errors import DataError, FetchError
 from heap.files import atomic_path, dump_json, read_json, sync, write_durable, write_json
+from heap.locks import alone
 from heap.settings import read_frozen, section
 from heap.settings.datasets import Archive, ScenesDataset
 
@@ -53,6 +54,7 @@ class Brought:
     by_hand: bool
 
 
+@alone("receipt_path")
 def fetch(
     frozen_path: str | Path,
     receipt_path: str | Path,

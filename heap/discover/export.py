@@ -10,11 +10,13 @@ from heap.discover import folder
 from heap.discover.card import measured_with
 from heap.discover.find import find, of_stage
 from heap.files import write_json
+from heap.locks import alone
 from heap.settings import read_frozen
 
 log = logging.getLogger("heap")
 
 
+@alone("out")
 def make_model(frozen: Path, head: Path, clusters: Path | None, out: Path) -> None:
     """Write the folder of a model and its receipt.
 

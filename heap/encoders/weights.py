@@ -13,6 +13,7 @@ import torch
 from heap.encoders.checkpoint import load_state, read_state
 from heap.errors import EncoderError
 from heap.files import file_sha256
+from heap.locks import alone_in
 from heap.receipts import Weights, read_receipt
 from heap.settings.architectures import shape_of
 
@@ -153,6 +154,15 @@ def weights_in_words(weights: Weights) -> str:
 
 def _download(url: str, path: Path, architecture: str, expected: str | None) -> None:
     """Download a file, and give it its name once it is a checkpoint and has the expected checksum, or its start."""
+    try:
+        with alone_in(path):  # every project shares the folder
+            if not path.is_file():  # by another process, meanwhile
+                _download_alone(url, path, architecture, expected)
+    except OSError as error:
+        raise EncoderError(f"encoder {architecture}: {path} cannot be written ({error})") from error
+
+
+def _download_alone(url: str, path: Path, architecture: str, expected: str | None) -> None:
     from heap.data.download import download, part_of
     from heap.errors import FetchError
 

@@ -6,7 +6,9 @@ import argparse
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -299,7 +301,6 @@ def test_a_download_gets_its_name_once_it_is_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, stated: bool, said: str | None
 ) -> None:
     def serve(url: str, to: Path) -> None:
-        to.parent.mkdir(parents=True)
         to.write_bytes(content) if content is not None else torch.save({"a": ZEROS}, to)
 
     url = f"https://x.org/net{'-00000000' * stated}.pth"
@@ -313,7 +314,7 @@ def test_a_download_gets_its_name_once_it_is_a_checkpoint(
         with pytest.raises(EncoderError, match=said):
             weights.locate("net", "auto", None)
     kept = tmp_path / "torch/hub/checkpoints"
-    assert {path.name for path in kept.iterdir()} == ({"net.pth"} if said is None else set())
+    assert {path.name for path in kept.iterdir()} - {".net.pth.lock"} == ({"net.pth"} if said is None else set())
     if said is None:
         # From any other folder it is the same file, without a download.
         monkeypatch.delattr("heap.data.download.download")
@@ -366,3 +367,22 @@ def test_labels_carry_how_the_encoder_was_trained() -> None:
     assert vit.label_of(other, published).endswith("training not stated, published weights")
     stated = other.model_copy(update={"supervision": "SUPERVISED on ImageNet-21k"})
     assert vit.label_of(stated, published).endswith("SUPERVISED on ImageNet-21k, published weights")
+
+
+def test_of_two_processes_one_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is every project's: both wrote into one `.part`, and the second found another file than it hashed."""
+    sent: list[Path] = []
+
+    def serve(url: str, to: Path) -> None:
+        sent.append(to)
+        time.sleep(0.05)
+        torch.save({"a": ZEROS}, to)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("heap.data.download.download", serve)
+    monkeypatch.setattr(weights, "published", lambda _: ("https://x.org/net.pth", "net.pth"))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: weights.locate("net", "auto", None), range(2)))
+    assert found[0] == found[1]
+    assert len(sent) == 1
