@@ -29,7 +29,6 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/head.smk"
 include: "workflow/rules/regions.smk"
-include: "workflow/rules/collections.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/pictures.smk"
@@ -42,3 +41,8 @@ rule all:
         [paths.comparison(name) for name in CONFIG.benchmarks],
         [paths.report(name) for name in CONFIG.benchmarks],
     localrule: True
+
+
+for each in workflow.rules:
+    complete(each)
+refuse_unknown_targets()

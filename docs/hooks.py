@@ -10,7 +10,7 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
-from heap.settings.reference import reference
+from heap.project.reference import reference
 
 _EQUATION = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -34,8 +34,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def commands() -> str:
-    """Return the help of every command, as Typer writes it, without its lists of half sentences, below one heading."""
+    """Return the help of every command, as Typer writes it."""
     typer = [sys.executable, "-m", "typer", "heap.cli", "utils", "docs", "--name", "heap"]
-    text = subprocess.run(typer, check=True, capture_output=True, text=True).stdout
-    text = re.sub(r"^\*\*Commands\*\*:\n\n(\* .*\n)+", "", text, flags=re.MULTILINE)
-    return re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE)
+    return subprocess.run(typer, check=True, capture_output=True, text=True).stdout

@@ -23,9 +23,9 @@ def weights(encoder: str) -> str:
     return f"{RESOURCES}/weights/{encoder}.json"
 
 
-def settings(stage: str, name: str) -> str:
-    """Frozen settings of one stage for one dataset, model or benchmark."""
-    return f"{RESULTS}/settings/{stage}/{name}.json"
+def settings(stage: str, job: str) -> str:
+    """Resolved settings of one job of a stage, called as its log is."""
+    return f"{RESULTS}/settings/{stage}/{job}.json"
 
 
 def manifest(dataset: str) -> str:

@@ -30,7 +30,7 @@ from heap.errors import CacheError, DataError, PhotoError, SettingsError
 from heap.files import write_json
 from heap.progress import Progress
 from heap.receipts import Receipt, Skipped, read_receipt
-from heap.settings import read_frozen, read_means, section
+from heap.settings import read_frozen, section
 from heap.settings.models import Encoder as EncoderSettings
 
 log = logging.getLogger("heap")
@@ -66,8 +66,7 @@ def extract(
     folder: Path,
     part: str,
     out: Path,
-    device: str | None,
-    means: Path | None = None,
+    device: str | None = None,
 ) -> None:
     """Encode one part of a dataset into its store and write the part's receipt.
 
@@ -79,7 +78,6 @@ def extract(
         part: "2-of-4".
         out: receipt of this part.
         device: torch device, see `choose_device`.
-        means: frozen means of the stage: photos a batch.
 
     Raises:
         HeapError: names the photo, file or key. Finished shards are kept and not computed again.
@@ -101,7 +99,7 @@ def extract(
     total, left = layout.photos(mine), layout.photos(todo)
     file = folder / f"progress.{part}.json"  # next to the store, not in it: a store holds features alone
     progress = Progress(total, "photos", f"extracting {about['dataset']}", file, total - left)
-    batch = int(read_means(means, "extract").get("batch_size", encoder_settings.batch_size))
+    batch = int(settings["runtime"].get("batch_size", encoder_settings.batch_size))
     started = time.monotonic()
     try:
         if settings["on_bad_image"] == "fail" and (bad := store.skipped()):  # left out while the config said `skip`

@@ -58,11 +58,11 @@ class Brought:
 def fetch(
     frozen_path: str | Path,
     receipt_path: str | Path,
-    name: str,
+    name: str | None = None,
     progress_file: Path | None = None,
     retry: Retry | None = None,
 ) -> None:
-    """Run the stage for the files of dataset `name` (a key of `datasets`).
+    """Run the stage for the files of dataset `name` (a key of `datasets`; None: the settings').
 
     The receipt says name, root, archives, and how the files came: "root", "generated", "fetched" or "by_hand".
 
@@ -71,6 +71,7 @@ def fetch(
         FetchError: files can neither be downloaded nor found; says what to put where by hand.
     """
     frozen = read_frozen(frozen_path, "fetch")
+    name = name or str(frozen["name"])
     folder = Path(paths.files_folder(name))
     root = str(folder)
     brought: dict[str, Brought] = {}

@@ -1,4 +1,4 @@
-"""The commands that use a trained model: `heap model` (a stage), `heap export`, `heap predict`, `heap search`."""
+"""The commands that use a trained model: `heap export`, `heap predict`, `heap search`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Weights = Annotated[
     Path | None,
     typer.Option(
         "--weights",
-        help="File of the encoder's weights; without it they are looked for where `heap weights` puts them.",
+        help="File of the encoder's weights; without it they are looked for where the workflow puts them.",
     ),
 ]
 Device = Annotated[
@@ -29,20 +29,6 @@ Device = Annotated[
     typer.Option("--device", envvar="HEAP_DEVICE", help="auto, cuda, mps or cpu; one that is not there is an error."),
 ]
 LAST = Path("results/head")
-
-
-def model(
-    settings: Annotated[Path, typer.Option("--settings", help="Frozen settings: results/settings/model/NAME.json.")],
-    head: Annotated[Path, typer.Option("--head", help="Receipt of the training.")],
-    out: Annotated[Path, typer.Option("--out", help="Receipt; the model lies in the folder of its name next to it.")],
-    clusters: Annotated[
-        Path | None, typer.Option("--clusters", help="Clustered regions of the photos that it was trained on.")
-    ] = None,
-) -> None:
-    """Put a trained head, its settings and its clusters into one folder that can be moved to another machine."""
-    from heap.discover.export import make_model
-
-    make_model(settings, head, clusters, out)
 
 
 def export(
@@ -54,7 +40,7 @@ def export(
     **Example:** `heap export results/head/demo --out demo-model`
 
     Copy the folder anywhere; `heap predict --model demo-model` and `heap.load("demo-model")` read it. The encoder's
-    weights are not in it: it says which they are, and on the other machine they are looked for as `heap weights` does,
+    weights are not in it: it says which they are, and on the other machine they are looked for as the workflow does,
     or given by `--weights`. Weights with another checksum are refused.
     """
     from heap.discover.export import export as run

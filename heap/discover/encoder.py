@@ -30,7 +30,7 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
     Args:
         parts: the model.
         device: torch device.
-        weights: file of the encoder's weights; None looks where `heap weights` puts them, and downloads them there.
+        weights: file of the encoder's weights; None looks where the workflow puts them, and downloads them there.
         asked: architecture (or kind) that the caller expects; None takes the model's.
 
     Raises:

@@ -82,9 +82,9 @@ def of_training(receipt: Path) -> Parts:
     else:
         log.warning("%s: %s is not there, so regions have no clusters (-1); `snakemake %s` makes it",
                     receipt, table, paths.clusters(dataset))  # fmt: skip
-    extract = _frozen(results, "extract", dataset)
+    extract = _frozen(results, "extract", f"{dataset}.*")
     reading = Reading.model_validate({key: extract[key] for key in Reading.model_fields if key in extract})
-    group = _settings(results, "group", dataset, GroupSettings)
+    group = _settings(results, "group", f"heap.{dataset}", GroupSettings)
     segment = _settings(results, "segment", dataset, SegmentSettings)
     return Parts(str(receipt), head_file, sha256, description, reading, group, segment, clusters)
 
@@ -134,9 +134,10 @@ def centroids(table: Path, head_sha256: str, receipt: Path) -> Centroids:
 
 
 def _frozen(results: Path, stage: str, name: str) -> dict[str, Any]:
-    path = results / Path(paths.settings(stage, name)).relative_to(paths.RESULTS)
-    if not path.is_file():
-        log.info("%s: is not there, so the settings of %s are the shipped ones", path, stage)
+    pattern = results / Path(paths.settings(stage, name)).relative_to(paths.RESULTS)
+    path = next(pattern.parent.glob(pattern.name), None)
+    if path is None:
+        log.info("%s: is not there, so the settings of %s are the shipped ones", pattern, stage)
         return {}
     found = read_json(path)
     if not isinstance(found, dict):

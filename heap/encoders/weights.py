@@ -12,7 +12,7 @@ import torch
 
 from heap.encoders.checkpoint import load_state, read_state
 from heap.errors import EncoderError
-from heap.files import file_sha256
+from heap.files import file_sha256, write_json
 from heap.locks import alone_in
 from heap.receipts import Weights, read_receipt
 from heap.settings.architectures import shape_of
@@ -127,7 +127,7 @@ def check_receipt(weights: Weights) -> str:
         EncoderError: no file is named, it is gone, or another one lies under its name since.
     """
     path = Path(str(weights.file))
-    again = "run the weights stage again (`heap weights`, or delete its receipt and run snakemake)"
+    again = "run the weights stage again (delete its receipt and run snakemake)"
     try:
         there = path.is_file()
     except OSError as error:  # a name of 5,000 letters
@@ -201,3 +201,22 @@ def with_weights(build: Callable[[], M], weights: Weights) -> M:
         path = check_receipt(weights)
         load_state(model, read_state(path), path)
     return model
+
+
+def weights(frozen: Path, out: Path) -> None:
+    """Stage weights: find (or download) an encoder's weights, check them, and write the receipt.
+
+    Args:
+        frozen: resolved settings of the stage.
+        out: receipt: source, file, sha256.
+
+    Raises:
+        EncoderError: as `locate`.
+    """
+    from heap.settings import read_frozen
+
+    settings = read_frozen(frozen, "weights")
+    found = Weights(source="none", file=None, sha256=None)
+    if settings["kind"] != "descriptors":
+        found = locate(settings["architecture"], settings["weights"], settings["sha256"])
+    write_json(out, found.as_json())

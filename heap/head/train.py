@@ -19,7 +19,7 @@ from heap.head.checkpoint import Checkpoint
 from heap.head.diagnose import orient, warnings_of
 from heap.head.fit import Row, fit
 from heap.locks import alone
-from heap.settings import read_frozen, read_means, section
+from heap.settings import read_frozen, section
 from heap.settings.models import TrainSettings
 from heap.workers import TRAINING_THREADS, fixed_threads
 
@@ -38,8 +38,7 @@ def train(
     out: Path,
     history: Path,
     survey: Path,
-    device: str | None,
-    means: Path | None = None,
+    device: str | None = None,
 ) -> None:
     """Train one seed's head. A killed training goes on from its last checkpoint, `checkpoint.pt` next to `out`.
 
@@ -52,14 +51,13 @@ def train(
         history: CSV of losses and diagnostics.
         survey: saliency maps of some training photos, by which `select` compares seeds.
         device: torch device, see `choose_device`.
-        means: frozen runtime options of the stage: checkpoints, memory.
 
     Raises:
         TrainingError: too few photos, or a loss that is not finite (the last checkpoint is kept).
     """
-    stage, runtime = read_frozen(frozen, "train"), read_means(means, "train")
+    stage = read_frozen(frozen, "train")
     settings: TrainSettings = section(stage, "train", TrainSettings)
-    settings = TrainSettings.model_validate({**settings.model_dump(mode="json"), **runtime})
+    settings = TrainSettings.model_validate({**settings.model_dump(mode="json"), **stage["runtime"]})
     name, on, began = stage["name"], choose_device(device), time.monotonic()
     with fixed_threads():
         reader = FeatureReader(features)

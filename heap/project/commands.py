@@ -23,61 +23,64 @@ def explain(
         str,
         typer.Argument(help="A key (train.steps), or a part (train.loss) for a list.", show_default=False),
     ] = "",
+    value: Annotated[
+        str | None, typer.Argument(help="What it shall be, as YAML; else another allowed value.", show_default=False)
+    ] = None,
     config: ConfigFile = _CONFIG,
     folder: Annotated[Path, typer.Option("--folder", help="The project: where Snakemake ran.")] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Explain what a key of the configuration means, and what runs again when it is edited.
+    """Explain what a key of the configuration means, and what an edit of it runs again.
 
-    Of one key: meaning, value, allowed values, jobs that run again for the targets wanted or made here, how long they
-    took the last time (Snakemake's measurement), and what is kept. Of a part, or with no key: one line for each key.
+    Of one key: meaning, value, allowed values, which resolved settings an edit changes (their jobs run again), and what
+    Snakemake would then make again of what was made here. Of a part, or with no key: one line for each key.
+
+    **Examples:** `heap explain train.steps`, `heap explain segment.threshold 0.6`
     """
-    from heap.project import explain as words
-    from heap.project.graph import wanted
-    from heap.settings import load
+    import yaml
 
-    loaded = load(config)
-    found = words.find(loaded, key)
-    graph = wanted(loaded, folder)
-    if as_json:
-        echo_json([_record(place, loaded, graph, folder) for place in found])
+    from heap.project import explain as edits
+    from heap.settings import load, parse
+    from heap.settings.config import read
+
+    loaded, raw = load(config), read(config)
+    found = edits.find(loaded, key)
+    if len(found) > 1:
+        rows = [{"key": one.path, "value": one.value, "meaning": one.key.meaning} for one in found]
+        if as_json:
+            echo_json(rows)
+        else:
+            echo(*(f"{row['key']}: {_plain(row['value'])}" for row in rows))
         return
-    if len(found) == 1:
-        _tell(_record(found[0], loaded, graph, folder))
-        return
-    for place in found:
-        rules = words.by_rule(graph, words.rerun(loaded, graph, place))
-        echo(f"{place.path}: {_plain(place.value)}  -> {' '.join(rules) or 'nothing'}")
-
-
-def _record(place: Any, config: Any, graph: Any, folder: Path) -> dict[str, Any]:
-    from heap.project import explain as words
-
-    jobs = words.rerun(config, graph, place)
-    measured = [words.seconds_of(folder, job) for job in jobs]
-    return {
+    (place,) = found
+    new = edits.another(raw, loaded, place) if value is None else yaml.safe_load(value)
+    after = edits.edited(raw, place.path, new)
+    changed = edits.differences(edits.resolved(loaded), edits.resolved(parse(after, f"{place.path}: {new!r}")))
+    record = {
         "key": place.path, "meaning": place.key.meaning, "value": place.value, "allowed": place.key.kind,
-        "required": place.key.required, "default": place.key.default, "reruns": words.by_rule(graph, jobs),
-        "kept": words.kept(place), "jobs": len(jobs), "jobs_measured": sum(one is not None for one in measured),
-        "seconds_last": round(sum(one for one in measured if one is not None), 1),
+        "required": place.key.required, "default": place.key.default, "edit": new, "changes": changed,
+        "reruns": edits.reruns(changed), "runtime": bool(changed) and not edits.reruns(changed),
+        "plan": edits.plan(folder, after),
     }  # fmt: skip
-
-
-def _tell(record: dict[str, Any]) -> None:
-    default = "must be given" if record["required"] else f"default {_plain(record['default'])}"
-    echo(f"{record['key']}: {_plain(record['value'])}", f"  {record['meaning']}")
-    echo(f"  allowed:  {record['allowed']}; {default}")
-    if not record["jobs"]:
-        echo("  re-runs:  nothing", f"  kept:     {record['kept']}")
-        return
-    rules = [f"{rule} ({', '.join(names)})" for rule, names in record["reruns"].items()]
-    echo(*(f"{'' if number else '  re-runs:':<12}{rule}" for number, rule in enumerate(rules)))
-    echo(f"  kept:     {record['kept']}")
-    if record["jobs_measured"]:
-        some = f"{record['jobs_measured']} of the {record['jobs']} jobs took"
-        echo(f"  last run: {some} {record['seconds_last']:g} s (results/benchmarks)")
+    if as_json:
+        echo_json(record)
     else:
-        echo(f"  last run: none of the {record['jobs']} jobs has run here yet")
+        echo(*_told(record))
+
+
+def _told(record: dict[str, Any]) -> list[str]:
+    default = "must be given" if record["required"] else f"default {_plain(record['default'])}"
+    lines = [f"{record['key']}: {_plain(record['value'])}", f"  {record['meaning']}"]
+    lines += [f"  allowed:  {record['allowed']}; {default}", f"  with {_plain(record['edit'])}:"]
+    for job, keys in record["changes"].items():
+        lines += [f"    {job}: {key} {_plain(old)} -> {_plain(now)}" for key, (old, now) in keys.items()]
+    if record["runtime"]:
+        return [*lines, "  re-runs:  nothing; the next job that runs uses it"]
+    of_rule = [f"{rule} ({len(files)})" for rule, files in record["plan"].items()]
+    again = ", ".join(of_rule) if of_rule else "nothing was made here that it concerns"
+    again_for = ", ".join(record["reruns"]) or "what reads other files then (no job's own settings change)"
+    lines.append(f"  re-runs:  {again_for}, and what follows")
+    return [*lines, f"  files that Snakemake would make again here: {again}"]
 
 
 def _plain(value: Any) -> str:
@@ -92,10 +95,10 @@ def status(
         float, typer.Option("--watch", min=0, metavar="SECONDS", help="Look again every so many seconds; 0: once.")
     ] = 0,
 ) -> None:
-    """Show what runs and how far it is, what is stale against the present configuration, sizes, GPUs, last failures.
+    """Show what runs and how far it is, what was made with other settings, sizes, GPUs, last failures.
 
-    Reads only, and works in an empty folder. Stale is what was made with other settings or before its inputs; the last
-    word has `snakemake -n`.
+    Reads only: progress files and Snakemake's records; works in an empty folder. What follows from an edit says
+    `snakemake -n`.
     """
     from heap.project.status import look
 
@@ -115,7 +118,6 @@ def status(
 
 def _page(seen: Status) -> list[str]:
     from heap.cache.commands import age_text, size_text
-    from heap.project.status import summary
 
     lines = []
     for work in seen.work:
@@ -127,14 +129,13 @@ def _page(seen: Status) -> list[str]:
         lines.append("nothing runs")
     if seen.snakemake:
         lines.append("Snakemake holds its lock here: it runs, or was killed (then snakemake --unlock)")
+    made = ", ".join(f"{rule} {count}" for rule, count in seen.made.items())
+    lines.append(f"made:     {sum(seen.made.values())} outputs ({made})" if made else "made:     nothing yet")
     if seen.problem:
-        lines.append(f"jobs:     unknown, {seen.problem}")
-    else:
-        counts = seen.jobs
-        lines.append(f"jobs:     {counts['made']} made, {counts['stale']} stale, {counts['missing']} missing")
-    for what, jobs in (("stale", seen.stale), ("missing", seen.missing)):
-        if jobs:
-            lines.append(f"{what + ':':<10}{summary(jobs)}")
+        lines.append(f"edited:   unknown, {seen.problem}")
+    for rule, files in seen.edited.items():
+        more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+        lines.append(f"edited:   {rule}: {', '.join(files[:3])}{more}; snakemake -n says what follows")
     sizes = [f"{what} {size_text(size)}" for what, size in seen.bytes.items() if size]
     lines.append(f"on disk:  {', '.join(sizes) or 'nothing yet'}")
     cards = [f"{g['name']}, {g['used_mb']} of {g['total_mb']} MB, {g['load_percent']} % busy" for g in seen.gpus]

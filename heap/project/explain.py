@@ -1,9 +1,13 @@
-"""What a key means and what its edit costs: jobs that run again, what stays, seconds measured the last time."""
+"""What an edit of the configuration costs: resolved settings before and after it, and Snakemake's own plan."""
 
 from __future__ import annotations
 
-import csv
+import copy
 import difflib
+import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +15,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from heap import paths
 from heap.errors import SettingsError
-from heap.project.graph import Graph, Job, Node, downstream
-from heap.project.keys import Key, all_keys
-from heap.project.reads import KEPT, READS, Reads
-from heap.settings.config import ABLATION, Config
+from heap.project.records import outputs
+from heap.settings import Config, parse, settings_of
+from heap.settings.config import splits_of
+from heap.settings.freeze import names_of
+from heap.settings.keys import Key, all_keys
+from heap.settings.resolved import STAGES
+
+# Changed settings by job (`segment/scenes`): each key with its value before and after; None where it was not there.
+Difference = dict[str, dict[str, tuple[Any, Any]]]
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,6 @@ class Place:
     key: Key
     path: str
     value: Any
-
-    @property
-    def reads(self) -> Reads:
-        """The stages that read it."""
-        return READS[self.key.pattern]
 
 
 def places(config: Config) -> list[Place]:
@@ -55,7 +58,7 @@ def _places(settings: BaseModel, path: str, pattern: str) -> Iterator[Place]:
         elif isinstance(value, BaseModel):
             yield from _places(value, f"{here}.", f"{general}.")
         else:
-            for part, below in value.items() if isinstance(value, Mapping) else enumerate(value):
+            for part, below in value.items() if isinstance(value, Mapping) else enumerate(value or []):
                 yield from _places(below, f"{here}.{part}.", f"{general}.*.")
 
 
@@ -67,12 +70,10 @@ def find(config: Config, asked: str) -> list[Place]:
     """
     every = places(config)
     found = [place for place in every if asked in ("", place.path) or place.path.startswith(f"{asked}.")]
+    # Names that a key holds (`splits.train`, `overrides.head`) belong to the key's value.
+    found = found or [place for place in every if asked.startswith(f"{place.path}.") and isinstance(place.value, dict)]
     if found:
         return found
-    # Names that a key holds (`splits.train`, `overrides.head`) belong to the key's value.
-    holders = [place for place in every if asked.startswith(f"{place.path}.") and isinstance(place.value, dict)]
-    if holders:
-        return holders
     names = [place.path for place in every] + [place.path.rsplit(".", 1)[0] for place in every]
     near = difflib.get_close_matches(asked, names, n=3, cutoff=0.5)
     near += [place.path for place in every if place.key.name == asked.rsplit(".", 1)[-1]][:3]
@@ -80,84 +81,112 @@ def find(config: Config, asked: str) -> list[Place]:
     raise SettingsError(f"{asked}: no such key in the configuration{hint}")
 
 
-def edited(config: Config, graph: Graph, place: Place) -> set[Job]:
-    """Return the jobs that read a key: they run again when it is edited, before what follows."""
+def edited(raw: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return a configuration, as YAML reads it, with another value at a dotted path."""
+    changed: Any = copy.deepcopy(dict(raw))
+    place, (*parents, last) = changed, path.split(".")
+    for name in parents:
+        place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+    place[int(last) if isinstance(place, list) else last] = value
+    return changed
+
+
+def another(raw: Mapping[str, Any], config: Config, place: Place) -> Any:
+    """Return another value that a key may have.
+
+    Raises:
+        SettingsError: none of those that suggest themselves is valid alone, as of `kind`: another kind has other keys.
+    """
+    old, sections = place.value, (config.encoders, config.models, config.datasets, config.benchmarks)
+    likely: list[Any] = []
+    if isinstance(old, bool):
+        likely = [not old]
+    elif isinstance(old, int | float):
+        likely = [old + 1, old - 1, old * 2, old / 2, 0, 4096, 0.25]
+    elif isinstance(old, list):
+        likely = [old[:-1], old[::-1], [*old, *old]]
+    elif isinstance(old, dict):
+        likely = [{}, {**old, "other": ["a"]}, {**old, "other": {}}]
+    also = [
+        *place.key.choices,
+        0.3,
+        3,
+        8,
+        True,
+        [0, 3],
+        [0.1, 0.2, 0.3],
+        [160, 160],
+        "a" * 64,
+        "b" * 32,
+        "https://other.example/a",
+    ]
+    also += ["other", "same", *(split for dataset in config.datasets.values() for split in splits_of(dataset))]
+    also += [name for section in sections for name in section]
+    for value in (*likely, *also, None):
+        if type(value) is type(old) and value == old:
+            continue
+        try:
+            parse(edited(raw, place.path, value))
+        except (SettingsError, KeyError, TypeError):
+            continue
+        return value
+    raise SettingsError(f"{place.path}: no other value alone is valid here; say one: heap explain {place.path} VALUE")
+
+
+def resolved(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the resolved settings of every job, flat: dotted keys."""
     return {
-        job
-        for job, node in graph.items()
-        for stage in place.reads.stages
-        if _reads(config, job, node, stage, place.path.split("."))
+        f"{stage}/{name}": dict(_flat(settings_of(config, stage, name)))
+        for stage in STAGES
+        for name in names_of(config, stage)
     }
 
 
-def rerun(config: Config, graph: Graph, place: Place) -> set[Job]:
-    """Return all jobs that run again when a key is edited."""
-    return downstream(graph, edited(config, graph, place))
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from _flat(below, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
 
 
-def _reads(config: Config, job: Job, node: Node, stage: str, path: list[str]) -> bool:
-    """Return whether a job reads the key at `path` as one of `stage`."""
-    section, of = path[0], node.of
-    if stage == "found maps":  # the head that these maps are made with
-        return job == Job("baseline", f"found.{path[1]}")
-    if node.stage != stage:
-        return False
-    if section == "encoders":
-        return of == path[1] if stage == "weights" else config.encoder_of(of) == path[1]
-    if section == "models":
-        if stage == "train" and config.ablation is not None and of.startswith(ABLATION):
-            return config.ablation.model == path[1]
-        return of == path[1] if stage in ("train", "select", "found", "model") else config.datasets[of].model == path[1]
-    if section == "train":
-        return not _overridden(config.heads()[of].overrides, path[1:])
-    if section == "ablation":
-        return stage == "ablation" or of.startswith(ABLATION)
-    if section == "datasets":
-        return (config.models[of].train_on if stage == "model" else of) == path[1]
-    if section == "baselines":
-        return stage == "found" or of == path[1]
-    if path == ["cluster", "foreground"]:
-        return of in config.collections or config.datasets[of].foreground_clusters is None
-    return of == path[1] if section in ("benchmarks", "collections") else True
+def differences(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> Difference:
+    """Return what two `resolved` differ in, jobs that only the later one has included."""
+    found: Difference = {}
+    for job, now in after.items():
+        then = before.get(job, {})
+        keys = [key for key in {**then, **now} if then.get(key) != now.get(key) or (key in then) != (key in now)]
+        if keys:
+            found[job] = {key: (then.get(key), now.get(key)) for key in keys}
+    return found
 
 
-def _overridden(overrides: Mapping[str, Any], path: list[str]) -> bool:
-    place: Any = overrides
-    for name in path:
-        if not isinstance(place, Mapping) or name not in place:
-            return False
-        place = place[name]
-    return True
+def reruns(changed: Difference) -> list[str]:
+    """Return the jobs of a difference that run again: those in which more than runtime options differ."""
+    return [job for job, keys in changed.items() if any(not key.startswith("runtime.") for key in keys)]
 
 
-def kept(place: Place) -> str:
-    """Return what stays when a key is edited."""
-    words = [place.reads.note] if place.reads.note else []
-    words += [KEPT[stage] for stage in place.reads.stages if stage in KEPT and not place.reads.note]
-    return " ".join(words) or "All that stands before these jobs."
+def plan(folder: Path, raw: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what Snakemake would make again of what was made in a project, with `raw` as its configuration.
 
+    Returns:
+        Files by rule.
 
-def seconds_of(folder: Path, job: Job) -> float | None:
-    """Return how long a job took when it last ran (Snakemake's measurement), of all its parts; None: never measured."""
-    pattern = Path(paths.bench(*job.written_as))
-    total = None
-    for file in (folder / pattern.parent).glob(pattern.name):
-        with file.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream, delimiter="\t"):
-                total = (total or 0.0) + float(row["s"])
-    return total
-
-
-def by_rule(graph: Graph, jobs: set[Job]) -> dict[str, list[str]]:
-    """Return the names of jobs under their rules, rules in the order in which they run."""
-    order: dict[Job, int] = {}
-
-    def depth(job: Job) -> int:
-        if job not in order:
-            order[job] = 1 + max((depth(need) for need in graph[job].needs), default=0)
-        return order[job]
-
-    ranked = sorted(jobs, key=lambda job: (depth(job), job))
-    last = {rule: max(depth(job) for job in ranked if job.rule == rule) for rule in {job.rule for job in ranked}}
-    rules = sorted(last, key=lambda rule: (last[rule], rule))
-    return {rule: sorted(job.name for job in ranked if job.rule == rule) for rule in rules}
+    Raises:
+        SettingsError: Snakemake cannot plan; in its words.
+    """
+    made = [path for path in outputs(folder) if (folder / path).is_file()]
+    if not made:
+        return {}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(raw, file)
+        file.flush()
+        command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", "--configfile", file.name, "--", *made]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SettingsError(f"{folder}: Snakemake cannot plan: {done.stderr.strip().splitlines()[-1]}")
+    found: dict[str, list[str]] = {}
+    for row in (line.split("\t") for line in done.stdout.splitlines()):
+        if row[-1] == "update pending":
+            found.setdefault(row[2], []).append(row[0])
+    return found

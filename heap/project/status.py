@@ -16,9 +16,7 @@ from heap import paths
 from heap.errors import DataError, SettingsError
 from heap.files import read_json
 from heap.progress import is_gone
-from heap.project.explain import by_rule
-from heap.project.graph import Graph, Job, wanted
-from heap.project.stale import stale_in
+from heap.project.records import records
 from heap.settings import load
 
 # A running job writes its progress every five seconds, or after each unit of work where one takes longer.
@@ -28,8 +26,8 @@ _TAIL_BYTES = 8192
 _FOLDERS = {
     "photos and archives": (paths.RESOURCES,),
     "feature stores": (f"{paths.RESULTS}/features",),
-    "heads": (f"{paths.RESULTS}/head", f"{paths.RESULTS}/found", f"{paths.RESULTS}/models"),
-    "patch maps": (f"{paths.RESULTS}/maps", f"{paths.RESULTS}/seeds"),
+    "heads": (f"{paths.RESULTS}/heads", f"{paths.RESULTS}/head", f"{paths.RESULTS}/found", f"{paths.RESULTS}/models"),
+    "patch maps": (f"{paths.RESULTS}/maps",),
     "masks and pictures": (f"{paths.RESULTS}/masks", f"{paths.RESULTS}/instances", f"{paths.RESULTS}/pictures"),
 }
 
@@ -66,7 +64,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Failure:
-    """The last error in the log of a job whose output is missing or stale; or a job whose process ended unfinished.
+    """The last error in the log of a job; or a job whose process ended unfinished.
 
     Attributes:
         job: rule and name, or what it was doing.
@@ -83,15 +81,20 @@ class Failure:
 
 @dataclass(frozen=True)
 class Status:
-    """All that `heap status` tells; `problem` is why nothing can be said of the jobs, "" where something can."""
+    """All that `heap status` says. `problem`: why nothing can be said of edits, "" where something can.
+
+    Attributes:
+        made: how many outputs of each rule were made and are there.
+        edited: outputs that were made with other settings than the configuration has now, by rule; what follows from
+            them is not among them.
+    """
 
     folder: str
     problem: str
     snakemake: bool
     work: list[Work]
-    jobs: dict[str, int]
-    stale: dict[str, list[str]]
-    missing: dict[str, list[str]]
+    made: dict[str, int]
+    edited: dict[str, list[str]]
     bytes: dict[str, int]
     gpus: list[dict[str, Any]]
     failures: list[Failure]
@@ -108,28 +111,27 @@ def look(folder: Path, config: Path) -> Status:
         folder: where Snakemake runs.
         config: the present configuration.
     """
-    now = time.time()
-    problem, stale, missing, graph = "", set[Job](), set[Job](), Graph()
+    now, problem, config_now = time.time(), "", None
     try:
-        loaded = load(config)
+        config_now = load(config)
     except SettingsError as error:
         problem = str(error)
-    else:
-        graph = wanted(loaded, folder)
-        stale, missing = stale_in(folder, loaded, graph)
+    made, edited = Counter[str](), dict[str, list[str]]()
+    for record in records(folder):
+        if (folder / record.output).is_file():
+            made[record.rule] += 1
+            if config_now is not None and record.edited(config_now):
+                edited.setdefault(record.rule, []).append(record.output)
     return Status(
         folder=str(folder),
         problem=problem,
         snakemake=any((folder / ".snakemake/locks").glob("*")),
         work=[work for work in _work(folder, now) if not work.gone],
-        jobs={"made": len(graph) - len(stale) - len(missing), "stale": len(stale), "missing": len(missing)},
-        stale=by_rule(graph, stale),
-        missing=by_rule(graph, missing),
+        made=dict(made),
+        edited=edited,
         bytes={what: sum(map(_size, (folder / name for name in names))) for what, names in _FOLDERS.items()},
         gpus=gpus(),
-        failures=sorted(
-            [*_failures(folder, stale | missing, now), *_killed(folder, now)], key=lambda failure: failure.ago_s
-        ),
+        failures=sorted([*_failures(folder, now), *_killed(folder, now)], key=lambda failure: failure.ago_s),
     )
 
 
@@ -168,13 +170,13 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _failures(folder: Path, unmade: set[Job], now: float) -> Iterator[Failure]:
-    for job in unmade:
-        pattern = Path(paths.log(*job.written_as))
-        for path in (folder / pattern.parent).glob(pattern.name):
-            message = last_error(path)
-            if message:
-                yield Failure(" ".join(job), str(path.relative_to(folder)), message, now - path.stat().st_mtime)
+def _failures(folder: Path, now: float) -> Iterator[Failure]:
+    # A job that succeeds writes its log again.
+    for path in sorted((folder / paths.RESULTS / "logs").glob("*/*.log")):
+        message = last_error(path)
+        if message:
+            job = f"{path.parent.name} {path.stem}"
+            yield Failure(job, str(path.relative_to(folder)), message, now - path.stat().st_mtime)
 
 
 def _killed(folder: Path, now: float) -> Iterator[Failure]:
@@ -213,12 +215,3 @@ def gpus() -> list[dict[str, Any]]:
         return []
     rows = [[cell.strip() for cell in line.split(",")] for line in said.stdout.splitlines()]
     return [dict(zip(keys.values(), row, strict=True)) for row in rows]
-
-
-def summary(jobs: dict[str, list[str]]) -> str:
-    """Return jobs in one line: `train 1 (photos), group 2 (ecssd, voc12)`."""
-    counts = Counter({rule: len(names) for rule, names in jobs.items()})
-    return ", ".join(
-        f"{rule} {counts[rule]} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for rule, names in jobs.items()
-    )

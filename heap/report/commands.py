@@ -56,17 +56,3 @@ def curves(
     from heap.report.figures import draw_history
 
     draw_history(history, out)
-
-
-def pictures(
-    settings: Annotated[Path, typer.Option("--settings", help="results/settings/pictures/DATASET.json.")],
-    manifest: Annotated[Path, typer.Option("--manifest", help="Manifest of the dataset (Parquet).")],
-    maps: Annotated[Path, typer.Option("--maps", help="Receipt of HEAP's patch maps.")],
-    clusters: Annotated[Path, typer.Option("--clusters", help="Clustered regions.")],
-    masks: Annotated[Path, typer.Option("--masks", help="COCO instances.")],
-    out: Annotated[Path, typer.Option("--out", help="Receipt; the pictures lie in the folder of its name next to it.")],
-) -> None:
-    """Write a picture of each photo for people: photo, saliency, regions by cluster, objects found."""
-    from heap.report.overlays import write_pictures
-
-    write_pictures(settings, manifest, maps, clusters, masks, out)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from heap.settings.base import Count, NotNegative, Positive, Real, Settings, Share
 
-# Methods that run on the same cache; `heap baseline --help` describes those that are not HEAP.
+# Methods that run on the same cache; `heap stage baseline --help` describes those that are not HEAP.
 Method = Literal[
     "heap", "found", "found_seed", "tokencut", "lost", "kmeans", "attention", "centred_box", "everything"
 ]  # fmt: skip

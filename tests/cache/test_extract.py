@@ -18,8 +18,8 @@ from heap.data.photos import read_photo
 from heap.encoders import cnn, vit
 from heap.encoders.open import open_encoder
 from heap.errors import CacheError, EncoderError, PhotoError, SettingsError
-from heap.settings.freeze import _HOLDS
 from heap.settings.models import CnnEncoder, DescriptorEncoder, VitEncoder
+from heap.settings.resolved import Extract
 
 PHOTOS = 11
 
@@ -183,7 +183,7 @@ def test_every_key_that_an_extraction_reads_is_edited() -> None:
         edited = {key for of, edit, _ in EDITS if of is base for key in edit}
         # A pinned checksum refuses weights and changes none; another kind has other keys.
         assert set(kind.model_fields) - edited <= {"kind", "sha256"}
-    read = set(_HOLDS["extract"]) - {"encoder"}
+    read = set(Extract.model_fields) - {"encoder", "name", "runtime"}
     assert {key for _, edit, _ in EDITS for key in edit.get("dataset", {})} == read
 
 

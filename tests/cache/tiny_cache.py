@@ -54,8 +54,7 @@ class Tiny:
         raw["models"]["photos"]["encoder"] = "tiny"
         raw["datasets"]["photos"] |= edits
         self.config = parse(raw)
-        for file, name in (("frozen", "extract"), ("means", "extract_means")):
-            (self.folder / f"{file}.json").write_text(frozen_text(self.config, name, "photos"))
+        (self.folder / "frozen.json").write_text(frozen_text(self.config, "extract", "photos"))
         write_json(self.folder / "weights.json", receipt.as_json())
 
     def list_photos(self, policy: str = "skip") -> manifest.Manifest:
@@ -67,7 +66,7 @@ class Tiny:
         out = (features or self.features) / "set.parts" / f"{part}.json"
         stage.extract(
             self.folder / "frozen.json", self.folder / "manifest.parquet", self.folder / "weights.json",
-            paths.beside((features or self.features) / "set.json"), part, out, device, self.folder / "means.json",
+            paths.beside((features or self.features) / "set.json"), part, out, device,
         )  # fmt: skip
         return read_json(out)
 

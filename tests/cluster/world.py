@@ -19,7 +19,7 @@ from heap.data import manifest
 from heap.files import write_json
 from heap.group import regions
 from heap.receipts import Weights
-from heap.settings.freeze import STAGE_VERSION
+from heap.settings.resolved import STAGE_VERSION
 from heap.settings.stages import ClusterSettings
 
 PATCH = 8

@@ -15,7 +15,7 @@ from heap.data.fetch import fetch, file_names, read_receipt
 from heap.errors import DataError, FetchError
 from heap.files import read_json, write_json
 from heap.settings.datasets import Archive
-from heap.settings.freeze import STAGE_VERSION
+from heap.settings.resolved import STAGE_VERSION
 
 QUICK = Retry(attempts=2, wait_s=0.01)
 RECEIPT = Path("resources/mine.json")

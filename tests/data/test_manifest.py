@@ -20,7 +20,7 @@ from heap.data.manifest import Manifest, build
 from heap.errors import DataError, PhotoError, SettingsError
 from heap.files import read_json, write_json
 from heap.settings.datasets import CocoDataset, FolderDataset, SaliencyDataset, VocDataset
-from heap.settings.freeze import STAGE_VERSION
+from heap.settings.resolved import STAGE_VERSION
 
 FOLDER = FolderDataset(layout="folder")
 SALIENCY = SaliencyDataset(layout="saliency", images="img", masks="gt")

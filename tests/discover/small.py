@@ -60,7 +60,8 @@ def make(folder: Path, **encoder: Any) -> Trained:
     settings = config(**encoder)
 
     def frozen(stage: str, name: str) -> Path:
-        path = Path(paths.settings(stage, name))
+        # As the workflow calls them: by the job, of which there is a part or a method too.
+        path = Path(paths.settings(stage, {"extract": f"{name}.1-of-1", "group": f"heap.{name}"}.get(stage, name)))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(frozen_text(settings, stage, name))
         return path

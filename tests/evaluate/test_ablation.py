@@ -14,7 +14,7 @@ from heap.cache.maps import write_maps
 from heap.cache.reader import FeatureReader
 from heap.errors import DataError
 from heap.evaluate.ablation import ablation
-from heap.settings.freeze import STAGE_VERSION
+from heap.settings.resolved import STAGE_VERSION
 
 TASKS = [{"task": "saliency", "dataset": "tiny"}, {"task": "semantic", "dataset": "tiny"}]
 

@@ -19,7 +19,7 @@ from heap.cache.reader import FeatureReader, store_folder
 from heap.cache.store import FeatureStore
 from heap.data import manifest as manifests
 from heap.files import write_json
-from heap.settings.freeze import STAGE_VERSION
+from heap.settings.resolved import STAGE_VERSION
 
 PATCH_PX = 8
 DIM = 6

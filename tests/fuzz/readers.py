@@ -43,7 +43,8 @@ from heap.report.figures import read_history
 from heap.segment.masks_json import annotations_of, read_masks
 from heap.settings import load
 from heap.settings.config import read
-from heap.settings.freeze import STAGE_VERSION, read_frozen
+from heap.settings.freeze import read_frozen
+from heap.settings.resolved import STAGE_VERSION
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ NAMES = [
     "receipt of features", "receipt of a part", "plan of a store", "description of a store", "receipt of maps",
     "plan of maps", "table of regions", "table of clusters", "masks as COCO", "mask", "class mask", "photo",
     "model", "zip", "tar", "history", "metrics", *(f"frozen settings of {stage}" for stage in (
-        "fetch", "manifest", "extract", "train", "select", "train_means", "group", "cluster", "segment",
+        "fetch", "manifest", "extract", "train", "select", "group", "cluster", "segment",
         "model")),
 ]  # fmt: skip
 

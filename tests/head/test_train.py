@@ -149,18 +149,18 @@ def killing(grouping, batch, settings, through, numbers, bank=None):
         os.kill(os.getpid(), number)
     return real(grouping, batch, settings, through, numbers, bank)
 fit.loss_terms = killing
-settings, features, manifest, out, history, survey, means = map(Path, sys.argv[4:])
-train(settings, features, manifest, seed, out, history, survey, "cpu", means)
+settings, features, manifest, out, history, survey = map(Path, sys.argv[4:])
+train(settings, features, manifest, seed, out, history, survey, "cpu")
 """
 
 
 def killed(world: World, number: int, seed: int, when: int) -> Path:
     """Train a seed in a process that gets a signal; return the file of its checkpoint."""
-    settings, means = (freeze(world.config, stage, "photos", world.path) for stage in ("train", "train_means"))
+    settings = freeze(world.config, "train", "photos", world.path)
     files = [world.path / of("photos", str(seed)) for of in (paths.seed_head, paths.seed_history, paths.seed_survey)]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(number), str(when), str(seed), settings, world.reader.path, world.manifest,
-         *files, means],
+         *files],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     expected = -signal.SIGKILL if number == signal.SIGKILL else 128 + signal.SIGTERM

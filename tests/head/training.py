@@ -23,8 +23,7 @@ def train_seed(config: Config, model: str, seed: int, features: Path, manifest: 
     out, history, survey = (
         folder / of(model, str(seed)) for of in (paths.seed_head, paths.seed_history, paths.seed_survey)
     )
-    means = freeze(config, "train_means", model, folder)
-    train(freeze(config, "train", model, folder), features, manifest, seed, out, history, survey, "cpu", means)
+    train(freeze(config, "train", model, folder), features, manifest, seed, out, history, survey, "cpu")
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -18,28 +19,32 @@ from heap import paths
 from heap.cli import app
 from heap.files import read_json
 from heap.progress import Progress, is_gone, this_process
-from heap.project.graph import Graph, Job, wanted
+from heap.project.records import records
 from heap.project.status import Status, gpus, last_error, look
-from heap.settings import frozen_text, parse
+from heap.settings import parse
 from heap.settings.config import read
+from heap.settings.freeze import frozen_digest
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 class Finished:
-    """A project in which everything wanted was made: frozen settings, then each output a second after its inputs."""
+    """A project in which two things were made: an output and Snakemake's record of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.raw: dict[str, Any] = read(REPOSITORY / "config/config.yaml")
         self.write_config()
         config = parse(self.raw)
-        graph = wanted(config, folder)
-        start = time.time() - 10_000
-        for job, node in graph.items():
-            if node.stage is not None:
-                self.put(paths.settings(node.stage, node.of), frozen_text(config, node.stage, node.of), start)
-            self.put(node.output, "made", start + _depth(graph, job))
+        for rule, output, stage, name in (
+            ("cluster", paths.clusters("scenes"), "cluster", "scenes"),
+            ("segment", paths.masks("scenes"), "segment", "scenes"),
+        ):
+            self.put(output, "made", time.time() - 1000)
+            settings = ["file", f"{stage}/{name}", frozen_digest(config, stage, name)]
+            record = {"rule": rule, "params": [repr(settings)], "starttime": 1.0, "endtime": 3.5}
+            name = base64.urlsafe_b64encode(output.encode()).decode()
+            self.put(f".snakemake/metadata/{name}", json.dumps(record), time.time() - 1000)
 
     def write_config(self) -> None:
         (self.folder / "config").mkdir(exist_ok=True)
@@ -53,10 +58,6 @@ class Finished:
 
     def status(self) -> Status:
         return look(self.folder, self.folder / "config/config.yaml")
-
-
-def _depth(graph: Graph, job: Job) -> int:
-    return 1 + max((_depth(graph, need) for need in graph[job].needs), default=0)
 
 
 @pytest.fixture
@@ -82,43 +83,31 @@ def test_an_empty_folder_is_a_project_too(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_finished_project_has_nothing_stale_and_is_left_as_it_was(project: Finished) -> None:
+def test_a_finished_project_is_left_as_it_was(project: Finished) -> None:
     before = everything_below(project.folder)
     seen = project.status()
     assert seen.problem == ""
-    assert (seen.stale, seen.missing, seen.failures, seen.work) == ({}, {}, [], [])
-    assert seen.jobs["made"] > 100
-    run(str(project.folder))
+    assert (seen.edited, seen.failures, seen.work) == ({}, [], [])
+    assert seen.made == {"cluster": 1, "segment": 1}
+    assert "made:     2 outputs (cluster 1, segment 1)" in run(str(project.folder))
     assert everything_below(project.folder) == before
+    assert [record.seconds for record in records(project.folder)] == [2.5, 2.5]
 
 
-def test_an_edit_makes_stale_what_depends_on_it(project: Finished) -> None:
+def test_an_edit_names_what_was_made_with_other_settings(project: Finished) -> None:
     project.raw["cluster"]["seed"] = 5
     project.write_config()
-    assert list(project.status().stale) == ["cluster", "segment", "evaluate", "compare", "report"]
-    project.raw["cluster"]["seed"] = 0
-    project.write_config()
-    assert project.status().stale == {}
-
-
-def test_what_is_gone_is_missing_and_what_follows_is_stale(project: Finished) -> None:
-    (project.folder / paths.masks("photos")).unlink()
-    (project.folder / paths.comparison("ecssd")).unlink()
-    seen = project.status()
-    assert seen.missing == {"compare": ["ecssd"], "segment": ["photos"]}
-    assert seen.stale == {}
+    assert project.status().edited == {"cluster": [paths.clusters("scenes")]}
+    assert "edited:   cluster: results/clusters/scenes.parquet; snakemake -n says what follows" in run(
+        str(project.folder)
+    )
     (project.folder / paths.clusters("scenes")).unlink()
-    assert project.status().stale == {
-        "segment": ["scenes"],
-        "evaluate": ["demo"],
-        "report": ["demo"],
-        "compare": ["demo"],
-    }
+    assert (project.status().edited, project.status().made) == ({}, {"segment": 1})
 
 
-def test_an_output_older_than_its_input_is_stale(project: Finished) -> None:
-    project.put(paths.metrics("voc"), "made again", time.time())
-    assert project.status().stale == {"compare": ["voc"], "report": ["voc"]}
+def test_a_record_of_something_else_is_passed_over(project: Finished) -> None:
+    project.put(".snakemake/metadata/bm90aGluZw==", "torn", 0)
+    assert project.status().made == {"cluster": 1, "segment": 1}
 
 
 def test_running_jobs_tell_how_far_they_are_and_silent_ones_are_named(project: Finished) -> None:
@@ -163,11 +152,10 @@ def test_progress_names_its_process(tmp_path: Path) -> None:
     assert is_gone(read_json(tmp_path / "progress.json")["process"]) is False
 
 
-def test_the_last_failures_of_what_is_not_made_are_told(project: Finished) -> None:
-    (project.folder / paths.seed_head("photos", "0")).unlink()
+def test_the_last_failures_are_told(project: Finished) -> None:
     log = paths.log("train", "photos.0")
     project.put(log, "12:00:00 INFO ...\nheap: error: 3 photos to train on,\n  expected 16\n", time.time() - 120)
-    project.put(paths.log("extract", "ecssd.1-of-2"), "heap: error: mended since\n", time.time())
+    project.put(paths.log("extract", "ecssd.1-of-2"), "done, since the error of the last time\n", time.time())
     (failure,) = project.status().failures
     assert (failure.job, failure.log) == ("train photos.0", log)
     assert failure.message == "3 photos to train on,\n  expected 16"
@@ -193,7 +181,7 @@ def test_sizes_locks_and_a_wrong_configuration(project: Finished) -> None:
     assert seen.snakemake
     assert "train.sizze: unknown key" in seen.problem
     text = run(str(project.folder))
-    assert "jobs:     unknown, " in text
+    assert "edited:   unknown, " in text
     assert "Snakemake holds its lock" in text
 
 

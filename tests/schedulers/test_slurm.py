@@ -188,7 +188,7 @@ def test_waiting_jobs_keep_the_values_they_were_submitted_with(told_by_snakemake
     assert extraction["max_px"] is None
     assert training["train"]["learning_rate"] == 5e-4
     # The edit is not forgotten either: it is what the next run would put into force.
-    assert {"freeze", "extract", "train", "evaluate"} <= run.planned(DEMO, *LIKE_SLURM)
+    assert {"extract", "train", "evaluate"} <= run.planned(DEMO, *LIKE_SLURM)
 
 
 def test_results_are_those_of_a_local_run(told_by_snakemake: str, run: Submitted, local: Run) -> None:

@@ -13,9 +13,9 @@ import yaml
 from heap.errors import SettingsError
 from heap.files import write_json
 from heap.settings import frozen_text, load, parse, read_frozen, settings_of
-from heap.settings.baselines import BASELINES
-from heap.settings.config import read
-from heap.settings.freeze import NAMED_BY, STAGE_VERSION
+from heap.settings.config import ABLATION, read
+from heap.settings.freeze import frozen_digest, names_of
+from heap.settings.resolved import STAGES
 from heap.settings.schema import schema_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -158,14 +158,12 @@ DATASETS = (
 
 
 def jobs(config: Any) -> dict[tuple[str, str], str]:
-    names = {
-        "files": [n for n, d in config.datasets.items() if d.files is None],
-        "encoder": config.encoders, "dataset": config.datasets, "model": config.models, "head": config.models,
-        "benchmark": config.benchmarks,
-        "method": BASELINES, "ablation": [config.ablation.benchmark],
-    }  # fmt: skip
+    """The digest of every job's settings, but those of the ablation's variants and of collections."""
     return {
-        (stage, name): frozen_text(config, stage, name) for stage in STAGE_VERSION for name in names[NAMED_BY[stage]]
+        (stage, name): frozen_digest(config, stage, name)
+        for stage in STAGES
+        for name in names_of(config, stage)
+        if not name.startswith(ABLATION) and name not in config.collections
     }
 
 
@@ -198,7 +196,7 @@ def jobs(config: Any) -> dict[tuple[str, str], str]:
         ("ablation/seeds", [5], {("ablation", "demo")}),
         ("ablation/variants/tokens_4", {"head": {"num_groups": 5}}, {("ablation", "demo")}),
         ("pictures/longest_px", 320, {("pictures", name) for name in DATASETS}),
-        ("report/gallery_mb", 8, {("report", name) for name in BENCHMARKS}),
+        ("report/gallery_mb", 8, {("report", name) for name in (*BENCHMARKS, *DATASETS)}),
     ],
 )
 def test_an_edit_changes_just_the_settings_of_what_depends_on_it(

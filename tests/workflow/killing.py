@@ -21,9 +21,9 @@ ORDER = "HEAP_TEST_KILL"
 def arm() -> None:
     """Look whether this process is a job that was ordered to die, and if so listen."""
     text = os.environ.get(ORDER)
-    if text is not None and sys.orig_argv[1:3] == ["-m", "heap"]:
+    if text is not None and sys.orig_argv[1:4] == ["-m", "heap", "stage"]:
         for order in json.loads(text):
-            if order["stage"] == sys.orig_argv[3]:
+            if order["stage"] == sys.orig_argv[4]:
                 obey(order)
 
 

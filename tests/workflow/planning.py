@@ -20,26 +20,12 @@ from snakemake.settings.types import (
 from snakemake.workflow import Workflow
 from workflow.running import REPOSITORY
 
-from heap.project.graph import Graph, Job, everything
-from heap.settings import Config, parse
-
-
-def targets_of(config: Config) -> Graph:
-    """Return the jobs that no other needs; masks of a few methods only, since every method has them by one rule."""
-    graph = everything(config)
-    needed = {need for node in graph.values() for need in node.needs}
-    few = {Job("method_masks", f"found.{name}") for name in config.datasets} | {Job("method_masks", "tokencut.scenes")}
-    return {
-        job: node for job, node in graph.items() if job not in needed and (job.rule != "method_masks" or job in few)
-    }
-
 
 class Project:
-    """A working folder in which every target was made: outputs exist, and Snakemake's records of them."""
+    """A working folder in which targets were made: outputs exist, and Snakemake's records of them."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        self.folder, self.config = folder, config
-        self.targets = sorted(node.output for node in targets_of(parse(config)).values())
+    def __init__(self, folder: Path, config: dict[str, Any], targets: set[str]) -> None:
+        self.folder, self.config, self.targets = folder, config, targets
         with self._workflow(config, "dryrun", forceall=True) as workflow:
             outputs = [str(path) for job in workflow.dag.jobs for path in job.output]
         for output in outputs:
@@ -49,27 +35,18 @@ class Project:
         with self._workflow(config, "touch", forceall=True):
             pass
 
-    def planned(self, config: dict[str, Any] | str, *targets: str) -> tuple[set[Job], set[str]]:
-        """Return the jobs that would run, in the words of `heap.project.graph`, and the settings frozen anew.
+    def planned(self, config: dict[str, Any] | str) -> set[str]:
+        """Return the jobs that would run, by rule and as their logs are called (`train demo.0`).
 
         Args:
             config: what stands in `config/config.yaml`, or its very text.
-            targets: in place of all.
         """
-        jobs, frozen = set(), set()
-        with self._workflow(config, "dryrun", targets=targets) as workflow:
-            for job in workflow.dag.needrun_jobs(exclude_finished=False):
-                words = dict(job.wildcards.items())
-                if job.rule.name == "freeze":
-                    frozen.add(f"{words['stage']}/{words['name']}")
-                elif job.rule.name != "all":
-                    jobs.add(Job(job.rule.name, Path(job.log[0]).stem.removesuffix(".1-of-1")))
-        return jobs, frozen
+        with self._workflow(config, "dryrun") as workflow:
+            jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if job.rule.name != "all"]
+            return {f"{job.rule.name} {Path(job.log[0]).stem}" for job in jobs}
 
     @contextlib.contextmanager
-    def _workflow(
-        self, config: dict[str, Any] | str, executor: str, targets: tuple[str, ...] = (), forceall: bool = False
-    ) -> Iterator[Workflow]:
+    def _workflow(self, config: dict[str, Any] | str, executor: str, forceall: bool = False) -> Iterator[Workflow]:
         # The file that a user edits; JSON is YAML.
         (self.folder / "config").mkdir(exist_ok=True)
         text = config if isinstance(config, str) else json.dumps(config)
@@ -83,6 +60,6 @@ class Project:
                 snakefile=REPOSITORY / "Snakefile",
                 workdir=self.folder,
             )
-            dag = loaded.dag(DAGSettings(targets=set(targets or self.targets), forceall=forceall))
+            dag = loaded.dag(DAGSettings(targets=self.targets, forceall=forceall))
             dag.execute_workflow(executor=executor, execution_settings=ExecutionSettings(lock=False))
             yield loaded._workflow

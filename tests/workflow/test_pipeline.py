@@ -80,7 +80,7 @@ def test_a_baseline_gets_masks_of_its_own(done: Run) -> None:
 
 def test_a_trained_model_becomes_one_folder(done: Run) -> None:
     target = paths.model("demo")
-    assert done.planned(target, "--set-scatter", "extract=3") == {"freeze", "model"}
+    assert done.planned(target, "--set-scatter", "extract=3") == {"model"}
     done.snakemake(target, "--set-scatter", "extract=3")
     made, trained = (load(done.folder / name) for name in ("results/models/demo", "results/head"))
     assert made.identity == trained.identity == json.loads((done.folder / target).read_text())["identity"]
@@ -102,7 +102,7 @@ def test_the_demo_says_how_much_hangs_on_the_seed(done: Run) -> None:
 
 def test_every_variant_of_the_ablation_is_trained_on_the_cache_that_is_there(done: Run) -> None:
     scatter = ("--set-scatter", "extract=3")
-    needed = {"freeze", "train", "group", "ablation"}
+    needed = {"train", "group", "ablation"}
     assert done.planned(paths.ablation(), *scatter) == needed
     done.snakemake(paths.ablation(), *scatter)
     table = pd.read_csv(done.folder / paths.ablation())
@@ -124,7 +124,7 @@ def test_every_variant_of_the_ablation_is_trained_on_the_cache_that_is_there(don
 def test_pictures_for_people_and_snakemakes_own_report(done: Run) -> None:
     scatter = ("--set-scatter", "extract=3")
     extra = (paths.curves("demo"), paths.comparison("demo"), paths.pictures("scenes"))
-    assert done.planned(*extra, *scatter) == {"freeze", "curves", "compare", "pictures"}
+    assert done.planned(*extra, *scatter) == {"curves", "compare", "pictures"}
     done.snakemake(*extra, *scatter)
     ours = {path.stem for path in (done.folder / "results/masks/scenes").glob("*.png")}
     assert {path.stem for path in (done.folder / "results/pictures/scenes").glob("*.jpg")} == ours
@@ -146,7 +146,13 @@ def test_a_forced_training_that_fails_takes_nothing_away(done: Run, monkeypatch:
     monkeypatch.setenv("HEAP_DEVICE", "mps" if torch.cuda.is_available() else "cuda")
     text = done.snakemake(DEMO, *scatter, "--forcerun", "train", ok=False)
     monkeypatch.delenv("HEAP_DEVICE")
-    assert "was asked for, but torch sees none" in text
+    assert re.search(r"HEAP_DEVICE: device '\w+' was asked for, but torch sees none", text)
+    assert "Error in rule" not in text, "said before the first job"
+    (store,) = (done.folder / "results/features/scenes").glob("*.zarr")
+    store.rename(store.with_suffix(".away"))
+    text = done.snakemake(DEMO, *scatter, "--forcerun", "train", ok=False)
+    store.with_suffix(".away").rename(store)
+    assert "Error in rule train" in text
     assert {path: path.read_bytes() for path in before} == before
     load(done.folder / "results/head")
     assert done.planned(DEMO, *scatter) == set()
@@ -162,12 +168,12 @@ def test_extraction_was_scattered(done: Run) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "rules"),
     [
-        ("models.demo.overrides.seeds", [0], {"freeze", "select", "group", "cluster", "segment", "evaluate"}),
-        ("segment.threshold", 0.6, {"freeze", "segment", "evaluate"}),
-        ("baselines.tokencut.tau", 0.1, {"freeze", "baseline", "evaluate"}),
+        ("models.demo.overrides.seeds", [0], {"select", "group", "cluster", "segment", "evaluate"}),
+        ("segment.threshold", 0.6, {"segment", "evaluate"}),
+        ("baselines.tokencut.tau", 0.1, {"baseline", "evaluate"}),
         ("baselines.found.seed", 1, set()),
-        ("cluster.seed", 1, {"freeze", "cluster", "segment", "evaluate"}),
-        ("datasets.scenes.max_px", 100, {"freeze", "extract", "gather", "train", "select", "group", "baseline",
+        ("cluster.seed", 1, {"cluster", "segment", "evaluate"}),
+        ("datasets.scenes.max_px", 100, {"extract", "gather", "train", "select", "group", "baseline",
                                          "cluster", "segment", "evaluate"}),
         ("datasets.ecssd.root", "/elsewhere", set()),
         ("report.photos", 9, set()),

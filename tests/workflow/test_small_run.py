@@ -14,7 +14,8 @@ from heap import paths
 
 DEMO = paths.metrics("demo")
 STAGES = (
-    "fetch", "weights", "manifest", "extract", "gather", "train", "group", "cluster", "segment", "evaluate", "report",
+    "fetch", "weights", "manifest", "extract", "gather", "train", "select", "group", "cluster", "segment", "evaluate",
+    "report",
 )  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, small_config: Callable[[], dic
 def test_photos_become_masks_a_table_and_a_page_and_a_second_run_has_nothing_to_do(run: Run) -> None:
     targets = (DEMO, paths.report("demo"), paths.masks("scenes"))
     text = run.snakemake(*targets)
-    assert set(re.findall(r"^ *\d+/11 (\w+)", text, re.MULTILINE)) == set(STAGES), text
+    assert set(re.findall(r"^ *\d+/12 (\w+)", text, re.MULTILINE)) == set(STAGES), text
     assert len(text.splitlines()) <= 15, text
     table = pd.read_csv(run.folder / DEMO)
     assert set(table["method"]) == {"heap"}

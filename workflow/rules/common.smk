@@ -1,5 +1,6 @@
 # Shared by all files of this folder: the checked configuration, the paths, the names a wildcard may take.
 import os
+import re
 import shlex
 import sys
 
@@ -8,18 +9,18 @@ from snakemake.utils import update_config
 
 sys.path.insert(0, workflow.basedir)
 
-from heap import paths, settings
+from heap import paths, settings, stages
 from heap.errors import SettingsError
+from heap.project import checks, jobs
 from heap.settings.baselines import BASELINES
 from heap.settings.command_line import typed
-from heap.settings.config import ABLATION
-from heap.settings.freeze import NAMED_BY, STAGE_VERSION
 
 update_config(config, typed(workflow.config_settings.config))
 try:
     CONFIG = settings.parse(config, "the configuration")
 except SettingsError as error:
     raise WorkflowError(str(error)) from None
+JOBS = jobs.Jobs(CONFIG)
 
 # In shell commands `python` is the environment's own with --sdm conda, else the one that runs Snakemake, activated or not.
 CONDA = any(
@@ -47,80 +48,52 @@ scattergather:
 
 wildcard_constraints:
     benchmark="|".join(CONFIG.benchmarks),
-    collection="|".join(CONFIG.collections) or "(?!)",
+    clustered="|".join([*CONFIG.datasets, *CONFIG.collections]),
     dataset="|".join(CONFIG.datasets),
     encoder="|".join(CONFIG.encoders),
     files="|".join(CONFIG.datasets),
     method="|".join(BASELINES),
     model="|".join(CONFIG.models),
+    page="|".join([*CONFIG.benchmarks, *CONFIG.datasets]),
     head="|".join(CONFIG.heads()),
     by=rf"heap|({'|'.join(CONFIG.heads())})-seed[0-9]+",
     seed="[0-9]+",
-    name="[A-Za-z][A-Za-z0-9_]*",
-    stage="|".join(STAGE_VERSION),
 
 
-def frozen(stage):
-    """The frozen settings of the job that the wildcards name."""
-    return paths.settings(stage, f"{{{NAMED_BY[stage]}}}")
+# One stage: its options are those of heap/stages.py.
+RUN = "python -m heap stage {params.options:q} 2>&1 | tee {log:q}"
 
 
-def means(stage):
-    """Memory and checkpoints of the job that the wildcards name: an edit of these re-runs nothing."""
-    return ancient(frozen(f"{stage}_means"))
+def complete(each):
+    """Give a rule its log, measured time and environment, and that of a stage its settings and options."""
+    name = each.name
+    if each.output:
+        # Called by the wildcards of its first output, in their order.
+        job = jobs.name_of(
+            f"{found}}}" for found in re.findall(r"{\w+", each.output[0])
+        )
+        modifier = workflow.modifier.path_modifier
+        each.log_modifier = each.benchmark_modifier = modifier
+        each.set_log(paths.log(name, job))
+        each.benchmark = paths.bench(name, job)
+        each.conda_env = os.path.join(workflow.basedir, "envs/heap.yaml")
+    if name in stages.STAGES:
+        each.set_params(
+            options=lambda wildcards, input, output: jobs.options(
+                name, wildcards, dict(input.items()), dict(output.items())
+            )
+        )
+        if stages.reads(name):
+            each.set_params(settings=lambda wildcards: JOBS.settings(name, wildcards))
 
 
-def model_of(dataset):
-    return CONFIG.datasets[dataset].model
+def over(path, *tasks):
+    """An input function: a path of each dataset of the benchmark (its tasks of these kinds) or page of the wildcards."""
+    return lambda wildcards: map(path, JOBS.shown(wildcards[0], *tasks))
 
 
-def datasets_of(benchmark, *tasks):
-    """The datasets of a benchmark's tasks (of these kinds), each once, in order."""
-    chosen = CONFIG.benchmarks[benchmark].tasks
-    names = [task.dataset for task in chosen if not tasks or task.task in tasks]
-    return list(dict.fromkeys(names))
-
-
-def of_seeds(path, head):
-    """A path of each seed of a model, or of a variant of the ablation."""
-    return [path(head, seed) for seed in CONFIG.train_settings(head).seeds]
-
-
-def head_of(wildcards):
-    """The head that `{by}` names, for a dataset."""
-    if wildcards.by == "heap":
-        return paths.head(model_of(wildcards.dataset))
-    return paths.seed_head(*wildcards.by.rsplit("-seed", 1))
-
-
-def seed_maps(benchmark):
-    """Patch maps of the seeds that every model of a benchmark's datasets is trained with, over each of its datasets."""
-    datasets = datasets_of(benchmark)
-    seeds = [set(CONFIG.train_settings(model_of(name)).seeds) for name in datasets]
-    return [
-        paths.maps(paths.seed_of(model_of(name), seed), name)
-        for seed in sorted(set.intersection(*seeds))
-        for name in datasets
-    ]
-
-
-def ablation_maps():
-    """Patch maps of each seed of every variant of the ablation, over each dataset of its benchmark."""
-    return [
-        paths.maps(paths.seed_of(ABLATION + variant, seed), name)
-        for variant in CONFIG.ablation.variants
-        for seed in CONFIG.ablation.seeds
-        for name in datasets_of(CONFIG.ablation.benchmark)
-    ]
-
-
-def maps_of(benchmark):
-    """Patch maps of every method of a benchmark, over each of its datasets."""
-    return [
-        paths.maps(method, dataset)
-        for method in CONFIG.benchmarks[benchmark].methods
-        for dataset in datasets_of(benchmark)
-    ]
+def heap_maps(dataset):
+    return paths.maps("heap", dataset)
 
 
 def grows(mem_mb):

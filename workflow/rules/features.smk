@@ -4,28 +4,17 @@
 
 rule extract:
     input:
-        settings=frozen("extract"),
         manifest=paths.manifest("{dataset}"),
         weights=lambda wildcards: paths.weights(CONFIG.encoder_of(wildcards.dataset)),
-        means=means("extract"),
     output:
         part=paths.features_part("{dataset}", "{scatteritem}"),
-    log:
-        paths.log("extract", "{dataset}.{scatteritem}"),
-    benchmark:
-        paths.bench("extract", "{dataset}.{scatteritem}")
-    conda:
-        "../../envs/heap.yaml"
     threads: 16
     resources:
         gpu=1,
         mem_mb=grows(8000),
         runtime=720,
-    params:
-        folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
     shell:
-        "python -m heap extract --settings {input.settings:q} --manifest {input.manifest:q} --weights {input.weights:q}"
-        " --means {input.means:q} --folder {params.folder:q} --part {wildcards.scatteritem:q} --out {output.part:q} 2>&1 | tee {log:q}"
+        RUN
 
 
 rule gather:
@@ -34,18 +23,9 @@ rule gather:
         manifest=paths.manifest("{dataset}"),
     output:
         receipt=paths.features("{dataset}"),
-    log:
-        paths.log("gather", "{dataset}"),
-    benchmark:
-        paths.bench("gather", "{dataset}")
-    conda:
-        "../../envs/heap.yaml"
     threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
-    params:
-        folder=lambda wildcards: paths.beside(paths.features(wildcards.dataset)),
     shell:
-        "python -m heap gather {input.parts:q} --manifest {input.manifest:q} --folder {params.folder:q}"
-        " --out {output.receipt:q} 2>&1 | tee {log:q}"
+        RUN

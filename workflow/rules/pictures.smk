@@ -11,10 +11,6 @@ rule curves:
             category="Training",
             labels={"model": "{model}", "shows": "losses and diagnostics"},
         ),
-    log:
-        paths.log("curves", "{model}"),
-    conda:
-        "../../envs/heap.yaml"
     threads: 1
     resources:
         mem_mb=grows(1000),
@@ -25,23 +21,15 @@ rule curves:
 
 rule pictures:
     input:
-        settings=frozen("pictures"),
         manifest=paths.manifest("{dataset}"),
         maps=paths.maps("heap", "{dataset}"),
         clusters=paths.clusters("{dataset}"),
         masks=paths.masks("{dataset}"),
     output:
         receipt=paths.pictures("{dataset}"),
-    log:
-        paths.log("pictures", "{dataset}"),
-    benchmark:
-        paths.bench("pictures", "{dataset}")
-    conda:
-        "../../envs/heap.yaml"
     threads: 8
     resources:
         mem_mb=grows(8000),
         runtime=120,
     shell:
-        "python -m heap pictures --settings {input.settings:q} --manifest {input.manifest:q} --maps {input.maps:q}"
-        " --clusters {input.clusters:q} --masks {input.masks:q} --out {output.receipt:q} 2>&1 | tee {log:q}"
+        RUN

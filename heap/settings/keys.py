@@ -25,6 +25,7 @@ class Key:
         name: its last part.
         meaning: what it is for.
         kind: type and allowed range, in words.
+        choices: the values allowed, where they are listed.
         default: the value where none is given; None also where one must be given.
         required: one must be given.
     """
@@ -34,6 +35,7 @@ class Key:
     name: str
     meaning: str
     kind: str
+    choices: tuple[Any, ...] = field(compare=False)
     default: Any = field(compare=False)
     required: bool
 
@@ -57,8 +59,9 @@ def _keys(owner: type[Settings], prefix: str) -> Iterator[Key]:
             for part in deeper:
                 yield from _keys(part, f"{pattern}{below}.")
         else:
-            words = _words(schema["properties"][name], schema.get("$defs", {}))
-            yield Key(pattern, owner, name, _meaning(owner, name), words, *_default(about))
+            own, defs = schema["properties"][name], schema.get("$defs", {})
+            words, choices = _words(own, defs), tuple(_choices(own, defs))
+            yield Key(pattern, owner, name, _meaning(owner, name), words, choices, *_default(about))
 
 
 def _below(annotation: Any) -> tuple[list[type[Settings]], str]:
@@ -131,6 +134,17 @@ def _words(schema: dict[str, Any], defs: dict[str, Any]) -> str:
         pattern = schema.get("pattern")
         return _PATTERNS.get(pattern, f"text matching {pattern}") if pattern else "text"
     return ", ".join([_PLAIN.get(str(kind), "any value"), *bounds])
+
+
+def _choices(schema: dict[str, Any], defs: dict[str, Any]) -> Iterator[Any]:
+    """Yield the values that a JSON schema lists."""
+    if "$ref" in schema:
+        yield from _choices(defs[schema["$ref"].rsplit("/", 1)[-1]], defs)
+    yield from schema.get("enum", [])
+    for part in [*schema.get("anyOf", []), *schema.get("oneOf", [])]:
+        yield from _choices(part, defs)
+    if schema.get("type") == "array":
+        yield from ([value] for value in _choices(schema["items"], defs))
 
 
 def _either(parts: list[str]) -> str:
