@@ -34,6 +34,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def commands() -> str:
-    """Return the help of every command, as Typer writes it."""
+    """Return the help of every command, as Typer writes it, without its lists of half sentences, below one heading."""
     typer = [sys.executable, "-m", "typer", "heap.cli", "utils", "docs", "--name", "heap"]
-    return subprocess.run(typer, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(typer, check=True, capture_output=True, text=True).stdout
+    text = re.sub(r"^\*\*Commands\*\*:\n\n(\* .*\n)+", "", text, flags=re.MULTILINE)
+    return re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE)

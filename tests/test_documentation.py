@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +135,11 @@ def test_the_baseline_of_the_how_to_page_runs() -> None:
     object.__setattr__(photo, "features", features)
 
     assert names["brightest"](photo).foreground.tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_a_server(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    subprocess.run(build, cwd=REPOSITORY, check=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    for page in tmp_path.rglob("*.html"):
+        assert not re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="?https?:[^>]*', page.read_text()), page
