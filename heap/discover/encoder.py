@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from heap.cache.quantise import quantise, restore
@@ -13,11 +14,12 @@ from heap.cache.store import to_float16
 from heap.discover.folder import Parts
 from heap.encoders.base import Encoder
 from heap.encoders.open import open_encoder
+from heap.encoders.vit import Vit, build
 from heap.encoders.weights import locate
 from heap.errors import EncoderError, ModelError
 from heap.files import file_sha256
 from heap.receipts import Weights, in_words
-from heap.settings.models import DescriptorEncoder
+from heap.settings.models import DescriptorEncoder, VitEncoder
 from heap.settings.models import Encoder as EncoderSettings
 
 # Photos encoded at once, whatever a model's file says: all of them are decoded in memory.
@@ -47,9 +49,21 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
     else:
         receipt = _weights(parts, settings.architecture, settings.weights, weights)
     try:
+        if receipt.source == "random" and isinstance(settings, VitEncoder):
+            # No file vouches for its size: sizes are compared before 8 GB of weights are drawn for a text's sake.
+            with torch.device("meta"):
+                sketch = build(settings.architecture)
+            _check_sizes(parts, Vit(sketch, settings.model_copy(update={"precision": "float32"}), receipt, "meta"))
         encoder = open_encoder(settings, receipt, device)
     except EncoderError as error:
         raise ModelError(f"{parts.source}: its encoder {own} cannot be opened ({error})") from error
+    _check_sizes(parts, encoder)
+    return encoder, min(settings.batch_size, _MOST_AT_ONCE)
+
+
+def _check_sizes(parts: Parts, encoder: Encoder) -> None:
+    """Refuse an encoder of other sizes than the one that the model was made with."""
+    description = parts.description
     for what, found, expected in (
         ("values a patch", encoder.dim, description["dim"]),
         ("attention", encoder.attention_kind, description["attention_kind"]),
@@ -59,7 +73,6 @@ def open_for(parts: Parts, device: str, weights: str | Path | None, asked: str |
                 f"{parts.source}: was made with {description['encoder']} ({what}: {expected}), "
                 f"but the encoder that is there, {encoder.label}, has {found}"
             )
-    return encoder, min(settings.batch_size, _MOST_AT_ONCE)
 
 
 def encoder_settings(parts: Parts) -> EncoderSettings:

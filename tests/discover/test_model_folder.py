@@ -351,6 +351,19 @@ def test_weights_of_another_checksum_are_refused_and_both_named(
         open_for(wide, "cpu", file, None)
 
 
+def test_a_random_encoder_of_another_size_is_refused_before_it_is_built(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a stranger's `vit_gigantic_patch14_clip_224`, 8 GB of weights were drawn first."""
+    parts = with_vit(model.parts, {"source": "random", "file": None, "sha256": None}, "random")
+    assert open_for(parts, "cpu", None, None)[0].dim == 192
+    monkeypatch.setattr(heap.discover.encoder, "open_encoder", None)
+    encoder = {**parts.description["encoder_settings"], "architecture": "vit_small_patch16_224"}
+    other = Parts(**{**vars(parts), "description": {**parts.description, "encoder_settings": encoder}})
+    with pytest.raises(ModelError, match=r"values a patch: 192\), but the encoder that is there, .*, has 384"):
+        open_for(other, "cpu", None, None)
+
+
 def test_descriptors_take_no_weights_and_a_device_that_is_not_there_is_an_error(moved: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has no weights, found"):
         heap.load(moved, weights=tmp_path / "x.pth", device="cpu")
