@@ -159,6 +159,9 @@ def _unique(source: Path, content: Mapping[str, Any], key: str, *unique: tuple[s
     things: list[dict[str, Any]] = _key(source, content, key, list, "")
     for name, kind in unique:
         seen = Counter(_key(source, thing, name, kind, f"{key}[{n}]") for n, thing in enumerate(things))
+        large = [value for value in seen if isinstance(value, int) and abs(value) >= 2**63]
+        if large:
+            raise DataError(f"{source}: {key}/{name} is {large[0]}, expected an integer of 64 bits")
         twice = [str(value) for value, count in seen.items() if count > 1]
         if twice:
             raise DataError(f"{source}: {key}/{name} stands more than once: {some(twice)}")

@@ -101,6 +101,9 @@ def read_annotation(path: Path) -> tuple[list[Box], list[str], tuple[int, int] |
         raise DataError(f"{path}: not readable as XML ({error})") from error
     if tree.tag != "annotation":
         raise DataError(f"{path}: the root element is {tree.tag!r}, expected 'annotation' without a namespace")
+    foreign = next((one.tag for one in tree.iter() if one.tag.startswith("{")), None)
+    if foreign is not None:  # an object among them would be no object
+        raise DataError(f"{path}: an element is {foreign!r}, expected names without a namespace")
     boxes: list[Box] = []
     classes: list[str] = []
     # Only children: people in VOC 2012 have parts (head, hands) with boxes of their own inside the object.

@@ -120,6 +120,7 @@ def broken(path: str, value: Any) -> dict[str, Any]:
         (broken("images/1/id", None), r"images\[1\]/id is missing or no int"),
         (broken("images/1/file_name", 5), r"images\[1\]/file_name is missing or no str"),
         (broken("images/1/id", 7), "images/id stands more than once: 7"),
+        (broken("images/1/id", 2**70), "images/id is 1180591620717411303424, expected an integer of 64 bits"),
         (broken("images/1/file_name", "../b.jpg"), "does not lie below"),
         (broken("images/1/file_name", "c.jpg"), r"train2014/c\.jpg: no such photo"),
         (broken("categories/0/name", None), r"categories\[0\]/name is missing"),

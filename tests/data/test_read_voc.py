@@ -74,6 +74,7 @@ def test_an_image_without_objects_has_no_boxes(tmp_path: Path) -> None:
             XML.format("").replace("<annotation>", '<annotation xmlns="http://x">'),
             "the root element is '{http://x}annot",
         ),
+        (XML.format("<o:object xmlns:o='http://x'/>"), "an element is '{http://x}object'"),  # a photo without objects
         ("<html><body/></html>", "the root element is 'html', expected 'annotation'"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', "not readable as XML"),
     ],
