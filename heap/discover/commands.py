@@ -46,7 +46,7 @@ def export(
     from heap.discover.export import export as run
 
     run(trained, out)
-    echo(f"{out}: copy this folder; it needs the weights of its encoder where it goes")
+    echo(f"{out}: copy this folder; README.md in it says which encoder, and which weights, it needs")
 
 
 def predict(
@@ -87,6 +87,8 @@ def predict(
         f"{out}: {found.photos} photos ({found.computed} computed, {found.kept} done before, "
         f"{len(found.unreadable)} unreadable), {found.objects} objects"
     )
+    if page:
+        echo(f"  pictures: {out / 'index.html'}   masks: {out / 'masks'}")
     for photo, reason in found.unreadable[:10]:
         echo(f"  {photo}: {reason}", err=True)
     if len(found.unreadable) > 10:

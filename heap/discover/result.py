@@ -65,7 +65,7 @@ class Discovery:
     """
 
     name: str
-    regions: list[Region]
+    regions: list[Region] = field(repr=False)
     instances: list[Instance]
     saliency: npt.NDArray[np.float32] = field(repr=False)
     mask: npt.NDArray[np.bool_] = field(repr=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from heap import parquet
@@ -19,7 +19,7 @@ from heap.terminal import Console
 def print_regions(found: Discovery) -> None:
     """Print one row a region of a photo."""
     height, width = found.size
-    table = Table("region", "foreground", "cluster", "area %", "box (x1 y1 x2 y2)")
+    table = Table("region", "foreground", "cluster", "area %", "box (x1 y1 x2 y2)", box=None)
     for one in sorted(found.regions, key=lambda region: -region.foreground):
         share = 100 * one.area_px / (height * width)
         table.add_row(str(one.token), f"{one.foreground:.2f}", str(one.cluster), f"{share:.1f}", _box(one.box))
@@ -30,7 +30,9 @@ def print_regions(found: Discovery) -> None:
 
 def print_hits(found: Discovery, queries: Sequence[Region], hits: pd.DataFrame) -> None:
     """Print one row a region that was found."""
-    table = Table("rank", "cosine", "dataset", "photo", "like region", "cluster", "kind", "box (x1 y1 x2 y2)")
+    # Without lines, and long names broken: of 80 columns nothing is cut off.
+    table = Table("rank", "cosine", "dataset", Column("photo", overflow="fold"), "like region", "cluster", "kind",
+                  "box (x1 y1 x2 y2)", box=None, pad_edge=False)  # fmt: skip
     for _, hit in hits.iterrows():
         box = _box([hit[name] for name in ("x1", "y1", "x2", "y2")])
         # As Text: a photo's name may hold what rich takes for markup.

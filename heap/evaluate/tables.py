@@ -100,6 +100,11 @@ def read(path: str | Path) -> pd.DataFrame:
     Raises:
         DataError: missing, damaged, or no metrics table; names it.
     """
+    if not Path(path).is_file():
+        raise DataError(
+            f"{path}: no such file, expected a metrics table: results/BENCHMARK_metrics.csv, made by "
+            "`snakemake --cores all results/BENCHMARK_metrics.csv`, or what `heap score --out` wrote"
+        )
     check_csv(path)
     try:
         # Nothing but empty numbers is absent: a method may be called "NA".

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class Instance:
     """
 
     cluster: int
-    mask: Mask
+    mask: Mask = field(repr=False)
     score: float
 
     @property

@@ -89,6 +89,12 @@ def test_path_image_and_array_are_the_same_photo(trained: Trained, model: Model)
     assert same(alone, expected)
 
 
+def test_what_is_printed_of_a_photo_is_short(trained: Trained, model: Model) -> None:
+    text = repr(model.discover(photo(trained)))
+    assert "array" not in text and "Region" not in text, text
+    assert "score=" in text
+
+
 def test_a_batch_comes_back_in_order_whatever_the_sizes(trained: Trained, model: Model) -> None:
     first, second = (trained.photos / f"val_000{n}.jpg" for n in (1, 2))
     with Image.open(second) as image:

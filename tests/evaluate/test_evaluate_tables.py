@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from heap.errors import DataError
-from heap.evaluate.tables import Figure, write
+from heap.evaluate.tables import Figure, read, write
 
 FIGURE = Figure("ecssd", "saliency", "heap", "multi", "iou", 1 / 3, 298, 2, 0)
 
@@ -37,3 +37,10 @@ def test_a_figure_that_is_none_is_not_written(tmp_path: Path, value: float) -> N
 def test_two_figures_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="asked for twice"):
         write(tmp_path / "t.csv", [FIGURE, FIGURE], {})
+
+
+def test_a_table_that_is_not_there_says_how_it_is_made(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"gone\.csv: no such file, expected a metrics table: .* `snakemake --cores all"
+    ):
+        read(tmp_path / "gone.csv")
