@@ -91,7 +91,8 @@ def test_path_image_and_array_are_the_same_photo(trained: Trained, model: Model)
 
 def test_what_is_printed_of_a_photo_is_short(trained: Trained, model: Model) -> None:
     text = repr(model.discover(photo(trained)))
-    assert "array" not in text and "Region" not in text, text
+    assert len(text) < 1000, text
+    assert "array" not in text
     assert "score=" in text
 
 
