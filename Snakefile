@@ -6,7 +6,7 @@
 #   results/report/{benchmark}.html     pictures, and the same figures; {dataset}.html: pictures of any dataset
 #   results/pictures/{dataset}.json     a picture of each photo: saliency, regions, objects; nothing else asks for it
 #   results/head/{model}_curves.svg     the curves of a training
-#   results/models/{model}.json         a trained model as one folder beside it (heap.load, heap predict)
+#   results/models/{model}.json         a trained model as one folder next to it (heap.load, heap predict)
 #   results/clusters/{collection}.parquet    regions of several datasets, clustered and searched together
 #   results/masks/{dataset}.json        masks of every photo of a dataset (photos: your own folder)
 # The way of the data: fetch, manifest, extract (scattered, gathered), train, group, cluster, segment, evaluate, report.

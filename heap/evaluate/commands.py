@@ -38,7 +38,7 @@ class Compared(StrEnum):
 Listed = Annotated[
     Path | None, typer.Option("--list", help="Only these photos: a text file, one a line (as VOC's ImageSets).")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Metrics CSV to write; a JSON of its making goes beside it.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Metrics CSV to write; a JSON of its making goes next to it.")]
 PerImage = Annotated[
     Path | None, typer.Option("--per-image", help="CSV (or .parquet) of each photo's own figures to write.")
 ]
