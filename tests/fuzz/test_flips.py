@@ -19,6 +19,7 @@ from heap.cache.maps import MapReader
 from heap.cache.reader import FeatureReader
 from heap.cluster import index as region_index
 from heap.cluster import table as cluster_table
+from heap.data.masks import read_class_mask
 from heap.discover.find import find
 from heap.errors import HeapError
 from heap.evaluate import tables
@@ -70,11 +71,11 @@ READ: list[tuple[str, Callable[[Path, Path], Any]]] = [
     (METRICS, lambda run, path: tables.read(path).to_dict("list")),
     ("**/*.json", json),
     ("**/*.faiss", searched),
+    ("**/*.png", lambda run, path: read_class_mask(path)),
     ("**/*.parquet", lambda run, path: parquet.read(path, "a table").to_pylist()),
 ]
-# Empty files; histories of trainings, which become curves and hold times, so that no receipt can have their checksum;
-# pictures, which nothing reads after they are written (a PNG has checksums that its readers may compare).
-NOT_READ = ("**/.*.lock", "**/*.csv", "**/*.png", "**/README.md")
+# Empty files; histories of trainings, which become curves and hold times, so that no receipt can have their checksum.
+NOT_READ = ("**/.*.lock", "**/*.csv", "**/README.md")
 
 
 @pytest.fixture(scope="module")
