@@ -29,12 +29,17 @@ def problems(config: Config, jobs: Iterable[tuple[str, Mapping[str, str]]], on_t
             name, root = wildcards["files"], config.datasets[wildcards["files"]].root
             if root is not None and not Path(root).expanduser().is_dir():
                 looked = Path(root).expanduser().absolute()
-                lines[f"datasets.{name}.root: {root!r} is no folder (looked for {looked})"] = None
+                found = f"datasets.{name}.root: {root!r} is no folder (looked for {looked})"
+                lines[f"{found}, expected the folder that holds the dataset's files: correct the key, or mount it"] = (
+                    None
+                )
         elif rule == "weights":
             encoder = config.encoders[wildcards["encoder"]]
             file = "auto" if isinstance(encoder, DescriptorEncoder) else encoder.weights
             if file not in ("auto", "random") and not Path(file).expanduser().is_file():
-                lines[f"encoders.{wildcards['encoder']}.weights: {file!r}: no such file"] = None
+                lines[
+                    f"encoders.{wildcards['encoder']}.weights: {file!r}: no such file, expected a checkpoint, or auto"
+                ] = None
     asked = os.environ.get("HEAP_DEVICE", "auto")
     if on_this_machine and asked not in ("auto", "cpu") and rules & {"extract", "train", "group"}:
         from heap.encoders.open import choose_device  # torch takes seconds to load
