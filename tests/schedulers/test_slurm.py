@@ -183,8 +183,8 @@ def test_a_killed_job_is_tried_again_with_twice_the_memory(told_by_snakemake: st
 
 
 def test_waiting_jobs_keep_the_values_they_were_submitted_with(told_by_snakemake: str, run: Submitted) -> None:
-    extraction = json.loads((run.folder / paths.settings("extract", "scenes")).read_text())
-    training = json.loads((run.folder / paths.settings("train", "demo")).read_text())
+    extraction = json.loads((run.folder / paths.settings("extract", "scenes.1-of-4")).read_text())
+    training = json.loads((run.folder / paths.settings("train", "demo.0")).read_text())
     assert extraction["max_px"] is None
     assert training["train"]["learning_rate"] == 5e-4
     # The edit is not forgotten either: it is what the next run would put into force.

@@ -40,12 +40,12 @@ def start(to: LogHandler, number: int, rule: str, at: float = 0.0, log: Path | N
     say(to, at=at, event=LogEvent.JOB_INFO, jobid=number, rule_name=rule, wildcards=wildcards, log=logs)
 
 
-def test_a_finished_job_is_one_line_and_settings_and_noise_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_job_is_one_line_and_noise_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     shown = handler()
     say(shown, "Building DAG of jobs...")
-    say(shown, "", event=LogEvent.RUN_INFO, stats={"freeze": 7, "extract": 2, "train": 1, "total": 10})
+    say(shown, "", event=LogEvent.RUN_INFO, stats={"all": 7, "extract": 2, "train": 1, "total": 10})
     say(shown, "Select jobs to execute...")
-    start(shown, 1, "freeze", stage="extract", name="scenes")
+    start(shown, 1, "all")
     start(shown, 2, "extract", 10.0, dataset="scenes", scatteritem="1-of-2")
     say(shown, at=11.0, event=LogEvent.JOB_FINISHED, job_id=1)
     say(shown, at=75.0, event=LogEvent.JOB_FINISHED, job_id=2)

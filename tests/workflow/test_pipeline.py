@@ -37,7 +37,7 @@ def test_a_clone_without_data_plans_every_benchmark(run: Run) -> None:
         paths.metrics("voc"), paths.metrics("coco20k"), paths.metrics("ecssd"), paths.clusters("everyday")
     )
     assert {
-        "cluster_collection",
+        "cluster",
         "fetch",
         "weights",
         "manifest",

@@ -23,11 +23,12 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from heap.terminal import Console, printable
 
-# Rules that are no stage: they write settings, in no time.
-UNCOUNTED = ("freeze", "all")
+# Rules that are no stage: they take no time.
+UNCOUNTED = ("all",)
 # What Snakemake reports of itself; everything else that has no event is printed.
 NOISE = re.compile(
-    "Building DAG|Assuming unrestricted|Using shell|host:|Provided |Rules claiming more|Conda environments: ignored"
+    "Building DAG|Cannot restore .*: no backup found|Assuming unrestricted|"
+    "Using shell|host:|Provided |Rules claiming more|Conda environments: ignored"
     "|Select jobs to execute|Execute [0-9]+ jobs|Shutting down|Complete log|Elapsed time|Removing output files"
     "|Exiting because a job|Trying to restart|Will exit after finishing|SLURM run ID|Job [0-9]+ has been submitted"
     "|Cleaning up SLURM|Using workflow specific profile|Config file .* is extended by additional|None$|$"
