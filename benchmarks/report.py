@@ -101,7 +101,7 @@ def page_of(found: Found, room: int) -> tuple[str, dict[str, Any]]:
     made = browse(found, ious, ReportSettings().thumbnail_px, room)
     section = Section(
         name=found.name, photos=made.photos, ranked_by="mask", has_boxes=False, cards=[], clusters=[],
-        all_clusters=CLUSTERS, colours=[], browser=made, made=[], warnings=[],
+        all_clusters=CLUSTERS, colours=[], browser=made, made=[], warnings=[], left_out=[],
     )  # fmt: skip
     page = render(
         name="planted", version="", encoders=[], tables=[], histories=[], sections=[section], warnings=[], about=""

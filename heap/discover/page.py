@@ -76,7 +76,13 @@ class _SavedMaps:
         return self
 
 
-def write_page(outputs: Outputs, model: Model, photos: Sequence[PhotoFile], coco: dict[str, Any]) -> None:
+def write_page(
+    outputs: Outputs,
+    model: Model,
+    photos: Sequence[PhotoFile],
+    coco: dict[str, Any],
+    left_out: Sequence[tuple[str, str]],
+) -> None:
     """Write the page; without a photo there is none.
 
     Args:
@@ -84,11 +90,13 @@ def write_page(outputs: Outputs, model: Model, photos: Sequence[PhotoFile], coco
         model: what found them.
         photos: those with a record.
         coco: content of the folder's COCO JSON.
+        left_out: (path, reason) of photos that could not be read.
     """
     if not photos:
         (outputs.folder / PAGE).unlink(missing_ok=True)
         return
     found = _gather(outputs, model, photos, coco)
+    found.manifest.info["skipped"] = [{"path": path, "reason": reason} for path, reason in left_out]
     clusters = model.parts.clusters
     of_model = "none in the model: regions are parted in foreground and background alone"
     if clusters is not None:

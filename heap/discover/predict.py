@@ -132,12 +132,12 @@ class _Work:
             if progress is not None:
                 progress.close()
         coco = write_tables(self.outputs, self.model, photos, records, unreadable)
-        if self.page:
-            write_page(self.outputs, self.model, [p for p in photos if p.item.image_id in records], coco)
-        else:
-            (self.outputs.folder / PAGE).unlink(missing_ok=True)  # of an earlier run, over other photos
         reasons = [(printable(photo.item.path), unreadable[photo.item.image_id]) for photo in photos
                    if photo.item.image_id in unreadable]  # fmt: skip
+        if self.page:
+            write_page(self.outputs, self.model, [p for p in photos if p.item.image_id in records], coco, reasons)
+        else:
+            (self.outputs.folder / PAGE).unlink(missing_ok=True)  # of an earlier run, over other photos
         return Outcome(len(photos), len(records) - kept, kept, reasons, len(coco["annotations"]))
 
     def found_before(self, photo: PhotoFile) -> tuple[str | PhotoError, dict[str, Any] | None]:

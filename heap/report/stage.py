@@ -47,6 +47,7 @@ class Section:
     browser: Browser
     made: list[tuple[str, str]]
     warnings: list[str]
+    left_out: list[tuple[str, str]]  # photos that could not be read, and why
 
 
 def report(
@@ -162,6 +163,10 @@ def make_section(
         browser=browse(found, ious, settings.thumbnail_px, room),
         made=made,
         warnings=warnings,
+        left_out=[
+            *((one["path"], one["reason"]) for one in found.manifest.info["skipped"]),
+            *((one.image_id, one.reason) for one in found.maps.receipt.skipped),
+        ],
     )
 
 

@@ -52,6 +52,7 @@ def test_masks_tables_and_pictures_of_a_folder(trained: Trained, model: Model, p
     assert done.exit_code == 1, "a photo could not be read"
     assert "8 photos (7 computed, 0 done before, 1 unreadable)" in done.output
     assert "broken.jpg" in done.output
+    assert "1 photo left out" in (out / "index.html").read_text()
     coco = COCO(out / "instances.json")
     assert len(coco.imgs) == len(NAMES)
     objects = pd.read_parquet(out / "objects.parquet")

@@ -58,6 +58,18 @@ def test_a_finished_job_is_one_line_and_noise_is_none(capsys: pytest.CaptureFixt
     ]
 
 
+def test_warnings_of_a_job_are_shown_below_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("".join(f"06:00:00 WARNING skipped: {name}\n06:00:00 INFO on\n" for name in "abbcd"))
+    shown = handler()
+    say(shown, "", event=LogEvent.RUN_INFO, stats={"extract": 1})
+    start(shown, 1, "extract", log=log, dataset="photos")
+    say(shown, at=2.0, event=LogEvent.JOB_FINISHED, job_id=1)
+    shown.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[2:6] == ["  skipped: d", "  skipped: c", "  skipped: b", f"  and 1 more warnings in {log}"]
+
+
 @pytest.mark.parametrize(
     ("log", "expected"),
     [

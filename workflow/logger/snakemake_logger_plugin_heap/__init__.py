@@ -39,7 +39,9 @@ REPEATED = re.compile("At least one job did not complete successfully|CalledProc
 PLACE = re.compile(r'^(WorkflowError( in file .*)?:|  File ".*", line \d+, in .*)\n?', re.MULTILINE)
 STOPPED = "Terminating processes on user request"
 LINES_OF_REASON = 12
+WARNINGS = 3  # of a job, the last ones first: a stage sums up at its end
 PREFIX = re.compile(r"(\d\d:){2}\d\d INFO ")
+WARNED = re.compile(r"(\d\d:){2}\d\d WARNING ")
 
 
 @dataclass
@@ -136,6 +138,11 @@ class LogHandler(LogHandlerBase):
         seconds = record.created - job.started
         share = "" if self.bar else f"{self.run_.done:4d}/{self.run_.total} "
         self.line(f"{share}{job.rule:<14} {job.name:<32} {clock(seconds):>8}")
+        found = warnings(job.logs)
+        for text in found[:WARNINGS]:
+            self.line(f"  {text}", style="yellow")
+        if len(found) > WARNINGS:
+            self.line(f"  and {len(found) - WARNINGS} more warnings in {', '.join(job.logs)}", style="yellow")
         if self.bar:
             self.bar.update(self.task, completed=self.run_.done)
 
@@ -216,6 +223,15 @@ def last_line(logs: list[str]) -> str:
         if path.is_file():
             return (path.read_text(errors="replace").splitlines() or [""])[-1]
     return ""
+
+
+def warnings(logs: list[str]) -> list[str]:
+    """Return the warnings in the logs of a job, each once, the last one first."""
+    found: dict[str, None] = {}
+    for path in map(Path, logs):
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+        found |= dict.fromkeys(line.split(" WARNING ", 1)[1] for line in lines if WARNED.match(line))
+    return list(found)[::-1]
 
 
 def clock(seconds: float) -> str:
