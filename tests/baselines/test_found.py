@@ -211,7 +211,6 @@ def test_wrong_heads_and_inputs_are_refused(made: Made, tmp_path: Path) -> None:
         train_found(
             folder / "found.json", folder / "other.json", folder / "manifest.parquet", tmp_path / "h", tmp_path / "c"
         )
-    few = json.loads((folder / "found.json").read_text()) | {"min_train_images": 21}
-    (tmp_path / "few.json").write_text(json.dumps(few))
+    write_json(tmp_path / "few.json", {**read_json(folder / "found.json"), "min_train_images": 21})
     with pytest.raises(TrainingError, match="20 photos to train on, expected at least 21"):
         train_found(tmp_path / "few.json", reader.path, folder / "manifest.parquet", tmp_path / "h", tmp_path / "c")

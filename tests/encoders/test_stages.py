@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from heap.cli import app
 from heap.data import manifest
 from heap.files import read_json
 from heap.settings import frozen_text, parse
 from heap.settings.config import read
 from heap.settings.datasets import FolderDataset
+from heap.stages import run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CNN = {
@@ -48,15 +47,14 @@ def test_the_receipts_say_what_the_encoder_is(
     manifest.write(tmp_path / "manifest.parquet", made)
     files = {name: str(tmp_path / name) for name in ("weights.json", "part.json", "features", "features.json")}
     for arguments in (
-        ["weights", "--settings", str(tmp_path / "weights.frozen.json"), "--out", files["weights.json"]],
+        ["weights", "--settings", str(tmp_path / "weights.frozen.json"), "--out-receipt", files["weights.json"]],
         ["extract", "--settings", str(tmp_path / "extract.frozen.json"), "--weights", files["weights.json"],
-         "--manifest", str(tmp_path / "manifest.parquet"), "--folder", files["features"], "--out", files["part.json"],
-         "--device", "cpu"],
-        ["gather", files["part.json"], "--manifest", str(tmp_path / "manifest.parquet"),
-         "--folder", files["features"], "--out", files["features.json"]],
+         "--manifest", str(tmp_path / "manifest.parquet"), "--folder", files["features"], "--part", "1-of-1",
+         "--out-part", files["part.json"], "--device", "cpu"],
+        ["gather", "--parts", files["part.json"], "--manifest", str(tmp_path / "manifest.parquet"),
+         "--folder", files["features"], "--out-receipt", files["features.json"]],
     ):  # fmt: skip
-        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
+        run(arguments)
     receipt = read_json(files["features.json"])
     assert receipt["attention_kind"] == kind
     assert receipt["dim"] == dim
