@@ -19,7 +19,7 @@ from workflow.running import LOGGER, REPOSITORY
 
 from workflow import killing
 
-CLONED = ("Snakefile", "workflow", "heap", "profiles")
+CLONED = ("Snakefile", "workflow", "heap", "profiles", "envs")
 KEPT = (*CLONED, "config")
 # The report's two curves that tell how fast a training was.
 SPEED = re.compile(rb'<figure><div role="img" aria-label="(photos_per_s|waiting_share) .*?</figure>', re.DOTALL)
