@@ -238,7 +238,7 @@ def write_benchmark(folder: Path, listed: list[tuple[Path, Path]], bilateral: An
     layout = plan(manifests.read(manifest).table, PATCH_PX, 2, lambda height, width: (height, width))
     features = folder / "features" / "bench.json"
     about = {"dataset": "ecssd", "fingerprint": "0" * 16, "encoder": "none"}
-    store = FeatureStore.create(store_folder(paths.beside(features), about["fingerprint"]), layout, 1, 1, about)
+    store = FeatureStore.create(store_folder(paths.folder_of(features), about["fingerprint"]), layout, 1, 1, about)
     for shard in range(layout.shards):
         n, slots = layout.rows_per_shard, layout.slots_per_shard
         zeros = np.zeros((n, 1), np.float16), np.zeros((n, 1), np.float32), np.zeros((slots, 1), np.float32)

@@ -73,7 +73,7 @@ def populate(folder: Path, config: dict, targets: list[str], photos: int) -> Non
                 stream.truncate(100_000_000)
     for dataset in config["datasets"]:
         for shard in range(8):  # 1 GB a store
-            path = folder / paths.beside(paths.features(dataset)) / f"0123.zarr/features/c/{shard}/0"
+            path = folder / paths.folder_of(paths.features(dataset)) / f"0123.zarr/features/c/{shard}/0"
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as stream:
                 stream.truncate(128_000_000)

@@ -80,7 +80,7 @@ def alone(output: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(stage)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            with alone_in(paths.beside(signature.bind(*args, **kwargs).arguments[output])):
+            with alone_in(paths.folder_of(signature.bind(*args, **kwargs).arguments[output])):
                 return stage(*args, **kwargs)
 
         return run

@@ -34,7 +34,7 @@ def manifest(dataset: str) -> str:
 
 
 def features(dataset: str) -> str:
-    """Receipt of the feature store; the store itself lies in the folder of the same name beside it."""
+    """Receipt of the feature store; the store itself lies in the folder of the same name next to it."""
     return f"{RESULTS}/features/{dataset}.json"
 
 
@@ -74,7 +74,7 @@ def curves(model: str) -> str:
 
 
 def model(model: str) -> str:
-    """Receipt of a trained model's folder, which can be moved to another machine and lies beside it."""
+    """Receipt of a trained model's folder, which can be moved to another machine and lies next to it."""
     return f"{RESULTS}/models/{model}.json"
 
 
@@ -119,7 +119,7 @@ def regions(method: str, dataset: str) -> str:
 
 
 def maps(method: str, dataset: str) -> str:
-    """Receipt of the patch maps of a method or a `seed_of`; the arrays lie in the folder of the same name beside it."""
+    """Receipt of the patch maps of a method or a `seed_of`; the arrays lie in the folder of its name."""
     return f"{RESULTS}/maps/{method}/{dataset}.json"
 
 
@@ -134,22 +134,22 @@ def index(dataset: str) -> str:
 
 
 def masks(dataset: str) -> str:
-    """COCO instances of the dataset; one PNG a photo lies in the folder of the same name beside it."""
+    """COCO instances of the dataset; one PNG a photo lies in the folder of the same name next to it."""
     return f"{RESULTS}/masks/{dataset}.json"
 
 
 def pictures(dataset: str) -> str:
-    """Receipt of a picture of each photo for people; they lie in the folder of the same name beside it."""
+    """Receipt of a picture of each photo for people; they lie in the folder of the same name next to it."""
     return f"{RESULTS}/pictures/{dataset}.json"
 
 
 def instances(dataset: str) -> str:
-    """One row an object found; an indexed PNG of clusters a photo lies in the folder of the same name beside it."""
+    """One row an object found; an indexed PNG of clusters a photo lies in the folder of the same name next to it."""
     return f"{RESULTS}/instances/{dataset}.parquet"
 
 
 def method_masks(method: str, dataset: str) -> str:
-    """Receipt of a baseline's masks; one PNG a photo lies in the folder of the same name beside it."""
+    """Receipt of a baseline's masks; one PNG a photo lies in the folder of the same name next to it."""
     return f"{RESULTS}/masks/{method}/{dataset}.json"
 
 
@@ -188,6 +188,6 @@ def bench(stage: str, name: str) -> str:
     return f"{RESULTS}/benchmarks/{stage}/{name}.tsv"
 
 
-def beside(receipt: str | Path) -> Path:
+def folder_of(receipt: str | Path) -> Path:
     """Return the folder that a receipt stands for: `x/ecssd.json` speaks of `x/ecssd/`."""
     return Path(receipt).with_suffix("")

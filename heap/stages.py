@@ -1,4 +1,4 @@
-"""The stages: what each reads, writes and is told, once, for the command line (`heap stage NAME`) and for the rules.
+"""The stages: what each reads, writes and is given, once, for the command line (`heap stage NAME`) and for the rules.
 
 An option is called as the rule calls its input, wildcard or parameter; one that begins with `out-` as its output. They
 stand in the order of the arguments of the stage's function. `*`: several files, or none; `?`: it may be left out; `-`:

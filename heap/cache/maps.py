@@ -65,7 +65,7 @@ def write_maps(
     """
     receipt = Path(receipt)
     identity = {"method": method, "fingerprint": reader.receipt.fingerprint, **info}
-    folder = paths.beside(receipt)
+    folder = paths.folder_of(receipt)
     final = folder / f"{digest(identity)}.zarr"
     work = folder / f".{final.name}.part"
     with _work(work, receipt):
@@ -150,7 +150,7 @@ class MapReader:
     def __init__(self, receipt: str | Path) -> None:
         path = Path(receipt)
         self.receipt = read_receipt(path, MapReceipt, "the receipt of patch maps", CacheError)
-        self.folder = paths.beside(path) / self.receipt.store
+        self.folder = paths.folder_of(path) / self.receipt.store
         if set(self.receipt.files) != set(_DESCRIBING):
             raise CacheError(f"{path}: not the receipt of patch maps (files: expected {', '.join(_DESCRIBING)})")
         for name, written in self.receipt.files.items():

@@ -79,7 +79,7 @@ class FeatureReader:
     def __init__(self, receipt: str | Path) -> None:
         self.path = Path(receipt)
         self.receipt = read_features_receipt(self.path)
-        self.folder = store_folder(paths.beside(self.path), self.receipt.fingerprint)
+        self.folder = store_folder(paths.folder_of(self.path), self.receipt.fingerprint)
         require_whole(self.folder, self.receipt, self.path)
         images = read_images(self.folder)
         skipped = {item.image_id for item in self.receipt.skipped}

@@ -245,7 +245,7 @@ def make(
     """
     frozen = read_frozen(frozen_path, "manifest")
     settings = section(frozen, "dataset", Dataset)
-    painted = paths.beside(out_path).resolve()
+    painted = paths.folder_of(out_path).resolve()
     manifest = build(settings, frozen["name"], read_receipt(receipt_path)["root"], progress_file, painted)
     if painted.is_dir():
         sync_tree(painted)  # before the manifest, which names the masks in it

@@ -30,7 +30,7 @@ def make_model(frozen: Path, head: Path, clusters: Path | None, out: Path) -> No
         ModelError: the clusters are another head's, or something else lies where the folder goes.
     """
     parts = of_stage(read_frozen(frozen, "model"), head, clusters)
-    place = paths.beside(out)
+    place = paths.folder_of(out)
     saved = folder.save(place, parts)
     files = {file.name: file.stat().st_size for file in sorted(place.iterdir())}
     keep = ("model", "identity", "encoder", "weights", "trained_on", "head_sha256", "clusters", "warnings")

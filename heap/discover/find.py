@@ -41,7 +41,7 @@ def find(path: str | Path) -> Parts:
         return folder.read(path)
     if path.suffix == ".json" and path.is_file():
         # A receipt of the workflow's stands next to the folder of its name, whatever kind it is.
-        place = paths.beside(path)
+        place = paths.folder_of(path)
         return folder.read(place) if folder.is_model(place) else of_training(path)
     receipt = path.parent / f"{path.name}.json"
     if receipt.is_file():

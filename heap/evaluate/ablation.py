@@ -22,14 +22,14 @@ def ablation(
     """Measure the maps of every variant and seed; write `ablation,dataset,task,method,variant,metric,mean,...`.
 
     `ablation` is the variant of the training, `variant` that of the metric, as in every table; the rest as in the
-    table over seeds. The JSON beside it tells what each variant changed, and the sha256 of every head.
+    table over seeds. The JSON next to it tells what each variant changed, and the sha256 of every head.
 
     Args:
         frozen: frozen settings of the stage ablation.
         manifests: of the benchmark's datasets.
         maps: receipts of maps, of each variant, seed and dataset; each says itself of which. In the order of the table.
         features: receipts of features; only retrieval reads them.
-        out: the table; its JSON goes beside it.
+        out: the table; its JSON goes next to it.
 
     Raises:
         DataError: a variant or a seed of the settings has no maps, or maps are of none of them.

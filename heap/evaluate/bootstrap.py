@@ -1,7 +1,7 @@
 """How far a figure would move with other photos: intervals by resampling photos.
 
-Photos are drawn with replacement, as many as there are, and the figure is made anew of the draw: of the drawn photos'
-F curves, pixel counts or detections, and not of finished means. Every method of a table is resampled by the same draws,
+Photos are drawn with replacement, as many as there are, and the figure is made from the draw: of the drawn photos'
+F curves, pixel counts or detections, not of finished averages. Every method of a table is resampled by the same draws,
 so a difference between two methods is read with less noise than their intervals suggest. What is fixed stays fixed:
 weights, clusters, the gallery of a retrieval. An interval tells of the choice of photos and of nothing else.
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, sections 10.2 and 13.3.)

@@ -147,7 +147,7 @@ def instances(
 
     Categories are not looked at. What is found in a crowd is neither right nor wrong; VOC's difficult objects are to
     be found. HEAP's own `results/masks/DATASET.json` is read as it is. Photos without an object in the file count as
-    photos where nothing was found; how many is told.
+    photos where nothing was found; how many is reported.
     """
     from heap.evaluate.score.tasks import score_instances
 

@@ -46,14 +46,14 @@ class Source:
 
     @classmethod
     def read(cls, path: str | Path) -> Source:
-        """Read a metrics CSV and the JSON beside it.
+        """Read a metrics CSV and the JSON next to it.
 
         Raises:
             DataError: the CSV is missing or no metrics table, or the JSON is damaged.
         """
         path = Path(path)
-        beside = path.with_suffix(".json")
-        about = read_json(beside) if beside.is_file() else None
+        sidecar = path.with_suffix(".json")
+        about = read_json(sidecar) if sidecar.is_file() else None
         return cls(path, tables.read(path), about if isinstance(about, dict) else None)
 
 
@@ -108,7 +108,7 @@ def compare(sources: Sequence[Source], metrics: Sequence[str] = ()) -> list[Tabl
     """Return the tables of all sources together, in the order of their rows.
 
     Args:
-        sources: a method that stands in several with the same figures' names is told apart by the file's name.
+        sources: a method that stands in several with the same figures' names is named with the file's name.
         metrics: only these figures; none named takes all.
 
     Raises:
@@ -180,11 +180,11 @@ def _notes(rows: pd.DataFrame, sources: Sequence[Source]) -> list[str]:
         if len(counts) == 1:
             notes.append(f"{dataset}: {next(iter(counts))} photos{left_out}.")
         else:
-            told = "; ".join(f"{images} for {', '.join(methods)}" for images, methods in counts.items())
-            notes.append(f"{dataset}: NOT THE SAME PHOTOS ({told}{left_out}).")
+            counted = "; ".join(f"{images} for {', '.join(methods)}" for images, methods in counts.items())
+            notes.append(f"{dataset}: NOT THE SAME PHOTOS ({counted}{left_out}).")
         fallbacks = dict(zip(part["shown"], part["fallbacks"], strict=True))
-        told = ", ".join(f"{count} for {shown}" for shown, count in fallbacks.items() if count)
-        notes += [f"{dataset}: empty predictions {told}."] if told else []
+        shown_counts = ", ".join(f"{count} for {shown}" for shown, count in fallbacks.items() if count)
+        notes += [f"{dataset}: empty predictions {shown_counts}."] if shown_counts else []
     for number, source in enumerate(sources):
         mine = rows[rows["file"] == number]
         if mine.empty:

@@ -77,15 +77,15 @@ def match(found: Objects, true: Objects, kind: Kind) -> Matches:
     evaluation.cocoGt, evaluation.cocoDt = _coco(true), _coco(found)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
-    (told,) = evaluation.evalImgs
-    if told is None:  # pycocotools' answer where there is neither a found nor a true object
+    (photo,) = evaluation.evalImgs
+    if photo is None:  # pycocotools' answer where there is neither a found nor a true object
         none = np.zeros((len(evaluation.params.iouThrs), 0), dtype=bool)
         return Matches(np.zeros(0), none, none, 0)
     return Matches(
-        scores=np.array(told["dtScores"], dtype=np.float64),
-        hit=np.asarray(told["dtMatches"]) > 0,
-        ignored=np.asarray(told["dtIgnore"]).astype(bool),
-        truths=int(np.count_nonzero(np.asarray(told["gtIgnore"]) == 0)),
+        scores=np.array(photo["dtScores"], dtype=np.float64),
+        hit=np.asarray(photo["dtMatches"]) > 0,
+        ignored=np.asarray(photo["dtIgnore"]).astype(bool),
+        truths=int(np.count_nonzero(np.asarray(photo["gtIgnore"]) == 0)),
     )
 
 

@@ -123,8 +123,8 @@ def of_discovery(kept: Kept[discovery.Judged], variant: str, resampling: Resampl
     for photo, judged in photos:
         sides = judged.box or (None,) * 4
         box = dict(zip(("x1", "y1", "x2", "y2"), sides, strict=True))
-        told = {"iou": judged.iou, "correct": int(judged.correct), "fallback": int(judged.fallback)}
-        rows.append({"photo": photo, "variant": variant, **box, **told})
+        judgement = {"iou": judged.iou, "correct": int(judged.correct), "fallback": int(judged.fallback)}
+        rows.append({"photo": photo, "variant": variant, **box, **judgement})
     fallbacks = [photo for photo, judged in photos if judged.fallback]
     return Measured(figures, intervals, rows, len(photos), fallbacks=fallbacks)
 
@@ -220,10 +220,10 @@ def _check_labelled(pixels: Mapping[str, int]) -> dict[str, Any]:
     ignored = [photo for photo, count in pixels.items() if not count]
     if not ignored:
         return {}
-    told = f"{len(ignored)} of {len(pixels)} photos have true class masks ignored (255) everywhere: {some(ignored)}"
+    finding = f"{len(ignored)} of {len(pixels)} photos have true class masks ignored (255) everywhere: {some(ignored)}"
     if len(ignored) == len(pixels):
-        raise DataError(f"{told}. There is nothing to score")
-    return {"truth_warnings": [f"{told}. They count in no figure"]}
+        raise DataError(f"{finding}. There is nothing to score")
+    return {"truth_warnings": [f"{finding}. They count in no figure"]}
 
 
 def _sorted(kept: Kept[T]) -> list[tuple[str, T]]:

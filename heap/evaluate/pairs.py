@@ -206,7 +206,7 @@ class _Problem:
 
 @dataclass(frozen=True)
 class Job:
-    """One photo's work for all methods, so that its ground truth is read once. Errors are kept, to be told together."""
+    """One photo's work for all methods, so that its ground truth is read once. Errors are reported together."""
 
     protocol: Protocol
     predictions: Predictions

@@ -34,7 +34,7 @@ def seeds(
 ) -> None:
     """Measure HEAP's maps of every seed and write `dataset,task,variant,metric,mean,deviation,least,most,seeds,...`.
 
-    Semantic and instances are left out, and the JSON beside the table says so: they need masks of each seed.
+    Semantic and instances are left out, and the JSON next to the table says so: they need masks of each seed.
 
     Args:
         frozen: frozen settings of the stage evaluate.
@@ -42,7 +42,7 @@ def seeds(
         maps: receipts of HEAP's maps, of each seed and dataset; each says its seed itself.
         features: receipts of features; only retrieval reads them.
         heads: receipts of the models, which say the chosen seeds.
-        out: the table; its JSON goes beside it.
+        out: the table; its JSON goes next to it.
 
     Raises:
         DataError: maps do not say their seed, or a dataset lacks those of a seed that another has.
@@ -64,14 +64,14 @@ def seeds(
 
 
 def publish(
-    out: Path, table: pd.DataFrame, benchmark: BenchmarkSettings, settings: Mapping[str, Any], told: Mapping[str, Any]
+    out: Path, table: pd.DataFrame, benchmark: BenchmarkSettings, settings: Mapping[str, Any], more: Mapping[str, Any]
 ) -> None:
-    """Write a table over seeds, and beside it what produced it: the frozen settings, versions, and what `told` adds."""
+    """Write a table over seeds, and next to it what produced it: settings, versions, and what `more` adds."""
     write_json(
         out.with_suffix(".json"),
         {
             "benchmark": settings["name"],
-            **told,
+            **more,
             "left_out": left_out(benchmark),
             "settings": settings,
             "versions": versions(),

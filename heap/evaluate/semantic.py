@@ -11,7 +11,7 @@ Our reading, as there is no one protocol:
   occurs enters as 0, as in MaskContrast's retrieval.
 - `miou_objects` is the mean over the n classes without background. Background is most pixels and its IoU hangs on the
   masks, hardly on the clusters: it lifts `miou_{n + 1}` of found and of shuffled clusters alike.
-- `miou_shuffled`, `miou_objects_shuffled` and `nmi_shuffled` are the same figures for clusters dealt out anew to the
+- `miou_shuffled`, `miou_objects_shuffled` and `nmi_shuffled` are the same figures for clusters dealt out again to the
   instances, matching included, mean of ten deals: what the number of clusters, their sizes and the masks alone are
   worth. NMI needs it most: with few instances and many clusters it is far above 0 by chance (20 clusters dealt at
   random to 100 instances of 7 classes: 0.26), so only its distance from `nmi_shuffled` says that they mean something.
@@ -167,8 +167,8 @@ def miou(confusion: Counts) -> float:
 def nmi_of(table: Counts) -> float:
     """Return the normalised mutual information of a contingency table `(clusters, classes)`.
 
-    0 where nothing is told (also for an empty table), 1 where each tells the other; 1 also where both have a single
-    value.
+    0 where nothing is known (also for an empty table), 1 where each determines the other; 1 also where both
+    have a single value.
     """
     if not table.any():
         return 0.0

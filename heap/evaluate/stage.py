@@ -53,7 +53,7 @@ def evaluate(
         maps: receipts of patch maps, each of one method and dataset.
         features: receipts of features; only retrieval reads them.
         masks: COCO instances; only the tasks instances and semantic read them.
-        out_csv: the table; its JSON goes beside it.
+        out_csv: the table; its JSON goes next to it.
         workers: processes; None takes as many as cores and photos occupy. Figures do not depend on it.
         out_photos: Parquet (or CSV, by its name) of each photo's own figures; None writes none.
 
@@ -70,16 +70,16 @@ def evaluate(
     run = Run(workers, progress, resampling, float(settings["smoothing"]))
     figures: list[Figure] = []
     rows: list[pd.DataFrame] = []  # columns of numbers: a tenth of the same rows as dictionaries
-    told: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
     for task in benchmark.tasks:
         for outcome in run_task(task, benchmark.tasks, datasets[task.dataset], benchmark.methods, run):
             names = task.dataset, task.task, outcome.key[0]
             figures += outcome.figures(*names)
             rows.append(outcome.photos(*names))
-            told.append(_told(task, outcome))
+            outcomes.append(_record(task, outcome))
     warnings = [f"{d.name}: {w}" for d in datasets.values() for w in d.manifest.info["warnings"]]
-    warnings += [f"{t['dataset']} {t['task']}: {w}" for t in told for w in t.get("truth_warnings", [])]
-    warnings += [f"{t['dataset']} {t['task']} {t['method']}: {w}" for t in told for w in t.get("warnings", [])]
+    warnings += [f"{t['dataset']} {t['task']}: {w}" for t in outcomes for w in t.get("truth_warnings", [])]
+    warnings += [f"{t['dataset']} {t['task']} {t['method']}: {w}" for t in outcomes for w in t.get("warnings", [])]
     warnings = list(dict.fromkeys(warnings))  # all methods share the ground truth
     for warning in warnings:
         log.warning("%s", warning)
@@ -87,7 +87,7 @@ def evaluate(
         "benchmark": settings["name"],
         "settings": settings,
         "datasets": {name: _about(dataset) for name, dataset in datasets.items()},
-        "tasks": told,
+        "tasks": outcomes,
         "warnings": warnings,
     }
     if out_photos is not None:
@@ -154,7 +154,7 @@ def _unique(pairs: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     return found
 
 
-def _told(task: Task, outcome: Outcome) -> dict[str, Any]:
+def _record(task: Task, outcome: Outcome) -> dict[str, Any]:
     """Return what the JSON says of one task and method."""
     method, mark = outcome.key
     return {

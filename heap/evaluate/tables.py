@@ -1,4 +1,4 @@
-"""Metrics tables: one figure a row, and beside the table a JSON that says what produced it."""
+"""Metrics tables: one figure a row, and next to the table a JSON that says what produced it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ NEEDED = tuple(column for column in COLUMNS if column not in ("low", "high", "sk
 
 
 def write(path: str | Path, figures: Sequence[Figure], about: dict[str, Any]) -> None:
-    """Write the table, and `about` with units and package versions into the `.json` beside it; both atomically.
+    """Write the table, and `about` with units and package versions into the `.json` next to it; both atomically.
 
     Raises:
         DataError: a figure is not finite, or two rows claim to be the same figure.
@@ -82,8 +82,8 @@ def write(path: str | Path, figures: Sequence[Figure], about: dict[str, Any]) ->
     # The table last: it is what the workflow waits for.
     with atomic_path(path) as temporary:
         write_csv(temporary, pd.DataFrame([asdict(figure) for figure in figures])[list(COLUMNS)], DIGITS)
-        told = {"units": UNITS, "versions": versions(), CSV_SHA256: file_sha256(temporary)}
-        write_json(path.with_suffix(".json"), {**about, **told})
+        produced_by = {"units": UNITS, "versions": versions(), CSV_SHA256: file_sha256(temporary)}
+        write_json(path.with_suffix(".json"), {**about, **produced_by})
 
 
 def write_photos(path: str | Path, table: pd.DataFrame) -> None:

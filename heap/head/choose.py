@@ -1,4 +1,4 @@
-"""Which of several trained heads to use, told without a label from their signs."""
+"""Which of several trained heads to use, chosen without a label by their signs."""
 
 from __future__ import annotations
 

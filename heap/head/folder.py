@@ -115,7 +115,7 @@ def weights_of(path: str | Path) -> tuple[Path, dict[str, Any]]:
     if path.suffix != ".json":
         return path, {"seeds": [], "seed_why": "its head was given as a file"}
     receipt = read_receipt(path, TrainingReceipt, "the receipt of a training", TrainingError)
-    weights = paths.beside(path) / HEAD
+    weights = paths.folder_of(path) / HEAD
     again = f"delete {path} and run snakemake again, which chooses again"
     if not weights.is_file():
         raise TrainingError(f"{path}: its head {weights} is gone; {again}")

@@ -115,7 +115,7 @@ class Head(nn.Module):
         if dim % settings.num_heads:
             raise ValueError(f"train.head.num_heads: {settings.num_heads} heads do not divide features of {dim} values")
         self.dim, self.settings = dim, settings
-        # Keys share a large common part; correlations are only told apart around the training set's mean.
+        # Keys share a large common part; correlations only differ around the training set's mean.
         self.register_buffer("mean", torch.zeros(dim))
         # Set by calibration, where the settings say `auto`; it stands in the weights so that they carry it.
         start = 1.0 if settings.temperature == "auto" else settings.temperature

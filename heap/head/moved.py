@@ -36,7 +36,7 @@ class _Length(torch.autograd.Function):
         half = torch.is_autocast_enabled(x.device.type)
         ctx.half = torch.get_autocast_dtype(x.device.type) if half else None
         ctx.both = weight + torch.eye(len(weight), dtype=weight.dtype, device=weight.device)
-        # In half precision W stands alone: beside the 1 of the identity a small W would be rounded away.
+        # In half precision W stands alone: next to the 1 of the identity a small W would be rounded away.
         moved = [part + linear(part, weight, None) if half else linear(part, ctx.both, None) for part in _parts(x)]
         length = torch.cat([part.norm(dim=-1) for part in moved])
         ctx.save_for_backward(x, length)

@@ -56,7 +56,7 @@ def summary(signs: Sequence[Signs]) -> dict[str, dict[str, float | None]]:
     return found
 
 
-def told(
+def record(
     hashes: Sequence[str], descriptions: Sequence[Mapping[str, Any]], signs: Sequence[Signs], choice: Choice
 ) -> dict[str, Any]:
     """Return what the receipt says of the seeds (weights' checksum, description, signs of each) and of the choice."""

@@ -56,10 +56,10 @@ def select(
         frame.insert(1, "chosen", seed == choice.seed)
     with atomic_path(history) as temporary:
         pd.concat(frames).to_csv(temporary, index=False)
-    with atomic_path(paths.beside(out) / folder.HEAD) as temporary:
+    with atomic_path(paths.folder_of(out) / folder.HEAD) as temporary:
         shutil.copyfile(heads[at], temporary)
     hashes = [file_sha256(head) for head in heads]
     same = ("encoder", "attention_kind", "trained_on", "train", "warnings")
-    told = seeds.told(hashes, descriptions, signs, choice)
+    record = seeds.record(hashes, descriptions, signs, choice)
     chosen = {key: descriptions[at][key] for key in same}
-    write_json(out, {"model": name, "head_sha256": hashes[at], **chosen, **told})
+    write_json(out, {"model": name, "head_sha256": hashes[at], **chosen, **record})

@@ -118,7 +118,7 @@ def options(rule: str, wildcards: Any, inputs: Mapping[str, Any], outputs: Mappi
         **dict(wildcards.items()),
         **inputs,
         "settings": paths.settings(rule, name_of(wildcards)),
-        "folder": paths.beside(paths.features(wildcards.get("dataset", ""))),
+        "folder": paths.folder_of(paths.features(wildcards.get("dataset", ""))),
         "part": wildcards.get("scatteritem", ""),
         **{f"out-{name}": path for name, path in outputs.items()},
     }

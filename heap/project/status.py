@@ -155,7 +155,7 @@ def _work(folder: Path, now: float) -> Iterator[Work]:
 def _files(folder: Path, into_stores: bool) -> Iterator[Path]:
     for at, folders, names in os.walk(folder):
         if not into_stores:
-            # Progress files lie beside what is large, never in it.
+            # Progress files lie next to what is large, never in it.
             folders[:] = [name for name in folders if not name.endswith(".zarr")]
         yield from (Path(at, name) for name in names)
 

@@ -115,7 +115,7 @@ def draw(maps: MapReader, subject: Subject, longest_px: int, colours: pictures.P
     soft = grid.saliency(maps.foreground(subject.row))
     labels = grid.enlarge(clusters_of_patches(maps.region(subject.row), subject.cluster_of_token))
     objects = [(resized(coco.decode(rle) > 0, size), _colour(colours, cluster)) for rle, cluster in subject.objects]
-    return pictures.beside(
+    return pictures.side_by_side(
         [
             [photo, pictures.heat(soft)],
             [pictures.regions_over(photo, labels, colours), pictures.overlays(photo, objects)],

@@ -160,7 +160,7 @@ def gather(
     )
     of_clusters = _by_dataset(((p, cluster_table.read(p)) for p in clusters), lambda value: value.info["dataset"])
     of_masks = _by_dataset(
-        ((p, (paths.beside(p), read_masks(p))) for p in masks), lambda value: value[1]["info"]["dataset"]
+        ((p, (paths.folder_of(p), read_masks(p))) for p in masks), lambda value: value[1]["info"]["dataset"]
     )
     found = []
     for name, manifest in listed.items():

@@ -192,7 +192,7 @@ def webp(picture: Pixels, quality: int = WEBP_QUALITY) -> bytes:
     return buffer.getvalue()
 
 
-def beside(panels: Sequence[Sequence[Pixels]], gap_px: int = 8) -> Pixels:
+def side_by_side(panels: Sequence[Sequence[Pixels]], gap_px: int = 8) -> Pixels:
     """Return pictures of one size as rows and columns on white."""
     height, width = panels[0][0].shape[:2]
     rows, columns = len(panels), max(len(row) for row in panels)

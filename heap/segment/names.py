@@ -65,7 +65,7 @@ def folder_of(receipt: Path, image_ids: Iterable[str], suffix: str = ".png") -> 
         DataError: as `mask_names`; nothing was written.
     """
     names = mask_names(image_ids, suffix)
-    folder = paths.beside(receipt)
+    folder = paths.folder_of(receipt)
     make_folder(folder)
     yield folder
     remove_stale(folder, names, suffix)

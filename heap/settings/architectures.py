@@ -24,7 +24,7 @@ class Architecture:
         heads: attention heads.
         url: the publisher's checkpoint, or timm's copy of it where the publisher's needs a login.
         about: one line for `heap encoders`.
-        registers: tokens beside CLS that stand for no patch.
+        registers: tokens next to CLS that stand for no patch.
         position: how the position embedding is brought to a photo's grid, see `heap.encoders.position`.
     """
 

@@ -1,4 +1,4 @@
-"""The whole configuration: read, checked across its parts, and told apart for each stage."""
+"""The whole configuration: read, checked across its parts, and divided among the stages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from heap.settings.stages import (
     most_of,
 )
 
-# The heads of the ablation's variants lie beside those of the models; no model's name begins like theirs.
+# The heads of the ablation's variants lie next to those of the models; no model's name begins like theirs.
 ABLATION = "ablation_"
 # Keys that had another name before; one table, so that an old file's error says what to write.
 RENAMED = {
@@ -139,8 +139,8 @@ def _explain(item: dict[str, Any], prefix: str) -> str:
         parts.append(str(part))
     key = ".".join(parts)
     # A check of several keys together is given all of them; its message names those that matter.
-    told = item["type"] in ("missing", "extra_forbidden") or isinstance(item["input"], Mapping)
-    found = "" if told else f" (found {item['input']!r})"
+    shown = item["type"] in ("missing", "extra_forbidden") or isinstance(item["input"], Mapping)
+    found = "" if shown else f" (found {item['input']!r})"
     if item["type"] == "extra_forbidden":
         now = RENAMED.get(str(location[-1]))
         near = difflib.get_close_matches(str(location[-1]), _key_names(Settings), n=1)
@@ -246,8 +246,8 @@ def _problems_of_references(config: Config) -> list[str]:
         ]  # fmt: skip
         models = {each: config.datasets[each].model for each in there}
         if len(set(models.values())) > 1:
-            told = ", ".join(f"{dataset} by {model}" for dataset, model in models.items())
-            lines.append(f"{key}: regions of different models cannot be compared ({told})")
+            by_model = ", ".join(f"{dataset} by {model}" for dataset, model in models.items())
+            lines.append(f"{key}: regions of different models cannot be compared ({by_model})")
     for name, benchmark in config.benchmarks.items():
         for number, task in enumerate(benchmark.tasks):
             key = f"benchmarks.{name}.tasks.{number}"

@@ -87,7 +87,7 @@ class CocoDataset(AnnotatedDataset):
     image_list: str | None = None
     """Text file of file names (one a line) that picks the images; null takes all of the JSON."""
     class_masks: bool = False
-    """Paint class masks from the JSON's polygons, beside the manifest; crowds become 255, ignored."""
+    """Paint class masks from the JSON's polygons, next to the manifest; crowds become 255, ignored."""
 
 
 class SaliencyDataset(AnnotatedDataset):

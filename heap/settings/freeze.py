@@ -84,15 +84,15 @@ def read_frozen(path: str | Path, stage: str) -> dict[str, Any]:
     return {"runtime": {}, **frozen}
 
 
-def section(frozen: dict[str, Any], key: str, kind: Any, told: str = "") -> Any:
+def section(frozen: dict[str, Any], key: str, kind: Any, where: str = "") -> Any:
     """Return `frozen[key]` as the settings type `kind` (a model or an annotated union).
 
     Raises:
-        SettingsError: it is missing or something else; the message begins with `told` and names the key.
+        SettingsError: it is missing or something else; the message begins with `where` and names the key.
     """
     if key not in frozen:
-        raise SettingsError(f"{told}frozen settings without {key}")
+        raise SettingsError(f"{where}frozen settings without {key}")
     try:
         return TypeAdapter(kind).validate_python(frozen[key])
     except ValidationError as error:
-        raise SettingsError(f"{told}{key}: {in_words(error)}") from None
+        raise SettingsError(f"{where}{key}: {in_words(error)}") from None

@@ -56,7 +56,7 @@ class Resolved(Settings):
 
     @classmethod
     def of(cls, config: Config, name: str) -> dict[str, Any]:
-        """Return the fields beside the name. Raises KeyError where the configuration has no such name."""
+        """Return the fields next to the name. Raises KeyError where the configuration has no such name."""
         raise NotImplementedError
 
 

@@ -65,7 +65,7 @@ class ClusterSettings(Settings):
     restarts: Count = 40
     """Starts of k-means, ten iterations each on at most 256 points a centroid; the one of least inertia goes on."""
     points_per_centroid: Annotated[int, Field(ge=1)] = 4096
-    """Training points a centroid at most; FAISS samples 256 unless told."""
+    """Training points a centroid at most; FAISS samples 256 by default."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of sampling and starts."""
     neighbours: Annotated[int, Field(ge=1, le=100)] = 5

@@ -66,14 +66,14 @@ class Tiny:
         out = (features or self.features) / "set.parts" / f"{part}.json"
         stage.extract(
             self.folder / "frozen.json", self.folder / "manifest.parquet", self.folder / "weights.json",
-            paths.beside((features or self.features) / "set.json"), part, out, device,
+            paths.folder_of((features or self.features) / "set.json"), part, out, device,
         )  # fmt: skip
         return read_json(out)
 
     def gather(self, *parts: str, features: Path | None = None) -> FeatureReader:
         receipt = (features or self.features) / "set.json"
         receipts = [receipt.parent / "set.parts" / f"{part}.json" for part in parts or ("1-of-1",)]
-        stage.gather(receipts, paths.beside(receipt), self.folder / "manifest.parquet", receipt)
+        stage.gather(receipts, paths.folder_of(receipt), self.folder / "manifest.parquet", receipt)
         return FeatureReader(receipt)
 
     def make(self) -> FeatureReader:

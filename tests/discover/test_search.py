@@ -127,7 +127,7 @@ def test_a_collection_of_two_datasets_tells_their_photos_apart(trained: Trained,
     shutil.copytree(trained.path("results"), results)
     # The same scenes once more as a dataset of another name: every image_id is there twice.
     of_scenes, copied = (at(paths.maps("heap", name)) for name in ("scenes", "again"))
-    shutil.copytree(paths.beside(of_scenes), paths.beside(copied))
+    shutil.copytree(paths.folder_of(of_scenes), paths.folder_of(copied))
     write_json(copied, {**read_json(of_scenes), "dataset": "again"})
     shutil.copy(at(paths.manifest("scenes")), at(paths.manifest("again")))
     found = region_table.read(at(paths.regions("heap", "scenes")))

@@ -99,7 +99,7 @@ class Bench:
         receipt = self.folder / "features" / "tiny.json"
         info = {"dataset": "tiny", "fingerprint": "f" * 16, "encoder": "planted"}
         store = FeatureStore.create(
-            store_folder(paths.beside(receipt), info["fingerprint"]), layout, DIM, 1, {**info, "photos": self.order}
+            store_folder(paths.folder_of(receipt), info["fingerprint"]), layout, DIM, 1, {**info, "photos": self.order}
         )
         skipped = [{"image_id": f"photo{i}", "reason": "cut file"} for i in self.skipped]
         for shard in range(layout.shards):

@@ -171,9 +171,9 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
 
     features_receipt, maps_receipt = of(paths.features("scenes")), of(paths.maps("heap", "scenes"))
     head_receipt = of(paths.head("demo"))
-    store = next(paths.beside(features_receipt).glob("*.zarr"))
-    maps_store = next(paths.beside(maps_receipt).glob("*.zarr"))
-    head = paths.beside(head_receipt) / "head.safetensors"
+    store = next(paths.folder_of(features_receipt).glob("*.zarr"))
+    maps_store = next(paths.folder_of(maps_receipt).glob("*.zarr"))
+    head = paths.folder_of(head_receipt) / "head.safetensors"
     scenes = of("resources/scenes")
     model = of(paths.model("demo")).with_suffix("")
     state = {"teacher": {"backbone.a": torch.arange(6.0), "backbone.b": torch.ones(2, 2)}}
@@ -197,24 +197,24 @@ def readers(trained: Trained, folder: Path) -> list[Reader]:
         Reader("checkpoint of an encoder (safetensors)", head, read_state),
         Reader("head", head, lambda path: heads.load(path, "cpu")),
         Reader("checkpoint of a training", folder / "checkpoint.pt", lambda path: Checkpoint(path, "x").read()),
-        Reader("receipt of a training", head_receipt, heads.weights_of, (paths.beside(head_receipt),)),
+        Reader("receipt of a training", head_receipt, heads.weights_of, (paths.folder_of(head_receipt),)),
         Reader("receipt of fetching", of(paths.fetch_receipt("scenes")), read_receipt),
         Reader("receipt of weights", made("random.json", WEIGHTS), weights_receipt),
-        Reader("receipt of features", features_receipt, features, (paths.beside(features_receipt),)),
+        Reader("receipt of features", features_receipt, features, (paths.folder_of(features_receipt),)),
         Reader("receipt of a part", of(paths.features_part("scenes", "1-of-1")), parts_of,
-               (paths.beside(features_receipt), of(paths.manifest("scenes")))),
+               (paths.folder_of(features_receipt), of(paths.manifest("scenes")))),
         Reader("plan of a store", store / "images.parquet", verified,
                tuple(one for one in store.iterdir() if one.name != "images.parquet")),
         Reader("description of a store", store / "store.json",
                verified,
                tuple(one for one in store.iterdir() if one.name != "store.json")),
-        Reader("receipt of maps", maps_receipt, patch_maps, (paths.beside(maps_receipt),)),
+        Reader("receipt of maps", maps_receipt, patch_maps, (paths.folder_of(maps_receipt),)),
         Reader("plan of maps", maps_store / "images.parquet", map_store,
                tuple(one for one in maps_store.iterdir() if one.name != "images.parquet")),
         Reader("table of regions", of(paths.regions("heap", "scenes")), regions.read),
         Reader("table of clusters", of(paths.clusters("scenes")), clusters),
         Reader("masks as COCO", of(paths.masks("scenes")), ours),
-        Reader("mask", next(iter(sorted(paths.beside(of(paths.masks("scenes"))).glob("*.png")))), read_mask),
+        Reader("mask", next(iter(sorted(paths.folder_of(of(paths.masks("scenes"))).glob("*.png")))), read_mask),
         Reader("class mask", next(iter(sorted((scenes / "SegmentationClass").glob("*.png")))), read_class_mask),
         Reader("photo", next(iter(sorted((scenes / "JPEGImages").glob("*.jpg")))), photo),
         Reader("model", model / "model.json", lambda path: find(path.parent).identity,

@@ -75,7 +75,7 @@ def planted_store(
             "rows_per_shard": layout.rows_per_shard, "shards": layout.shards, "images": photos, "skipped": [],
         },
     )  # fmt: skip
-    assert paths.beside(receipt).is_dir()
+    assert paths.folder_of(receipt).is_dir()
     return FeatureReader(receipt), [truth[n] for n in range(photos)]
 
 

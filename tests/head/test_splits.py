@@ -55,8 +55,8 @@ class Project:
         write_json(Path("weights.json"), {"source": "none", "file": None, "sha256": None})
         part = Path(paths.features_part("mine", "1-of-1"))
         frozen = freeze(config, "extract", "mine", here)
-        extract(frozen, listed, Path("weights.json"), paths.beside(features), "1-of-1", part, "cpu")
-        gather([part], paths.beside(features), listed, features)
+        extract(frozen, listed, Path("weights.json"), paths.folder_of(features), "1-of-1", part, "cpu")
+        gather([part], paths.folder_of(features), listed, features)
         receipt = read_json(train_model(config, "mine", features, listed, here))
         head = Path(paths.seed_head("mine", "0")).read_bytes()
         return read_json(part)["photos_encoded"], head, receipt["trained_on"]["photos"]

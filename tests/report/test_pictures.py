@@ -46,7 +46,7 @@ def test_each_mask_keeps_its_colour() -> None:
 
 def test_panels_stand_in_rows_on_white() -> None:
     grey = np.full((2, 3, 3), 9, dtype=np.uint8)
-    out = pictures.beside([[grey, grey], [grey]], gap_px=1)
+    out = pictures.side_by_side([[grey, grey], [grey]], gap_px=1)
     assert out[..., 0].tolist() == [
         [9, 9, 9, 255, 9, 9, 9], [9, 9, 9, 255, 9, 9, 9], [255] * 7,
         [9, 9, 9, 255, 255, 255, 255], [9, 9, 9, 255, 255, 255, 255],

@@ -1,5 +1,5 @@
 # The frozen encoder over every photo, once. The Zarr store is no output of Snakemake's (it would delete it when a job
-# fails, and on every rerun); the receipt beside it is.
+# fails, and on every rerun); the receipt next to it is.
 
 
 rule extract:

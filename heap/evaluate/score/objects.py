@@ -32,7 +32,7 @@ class Truth:
     Attributes:
         boxes: `(n, 4)` for CorLoc: whole pixels, without crowds.
         objects: for multi-object discovery: boxes as they are, with crowds.
-        sizes: height and width, where they are told.
+        sizes: height and width, where they are stated.
         name_of_id: COCO's image ids.
         nested: whether names hold folders.
         masks: COCO annotations, for masks and classes; empty where there are none.

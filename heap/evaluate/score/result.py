@@ -58,9 +58,9 @@ def finish(task: str, scored: Outcome, inputs: Inputs, outputs: Outputs, options
     Args:
         task: its name in tables.
         scored: what the task gave.
-        inputs: what it was given; told in the JSON.
+        inputs: what it was given; recorded in the JSON.
         outputs: where results go.
-        options: of the task; told in the JSON.
+        options: of the task; recorded in the JSON.
     """
     names = outputs.dataset or _name(inputs.truth), task, outputs.method or _name(inputs.pred)
     figures = scored.figures(*names)
@@ -111,5 +111,5 @@ def _name(path: Path) -> str:
 
 def _told(path: Path) -> dict[str, str]:
     """Return where an input lies, and which bytes it had where it is a single file."""
-    told = {"path": str(path.resolve())}
-    return told if path.is_dir() else {**told, "sha256": file_sha256(path)}
+    source = {"path": str(path.resolve())}
+    return source if path.is_dir() else {**source, "sha256": file_sha256(path)}
