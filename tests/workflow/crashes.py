@@ -18,7 +18,7 @@ WHERE: dict[str, tuple[str, int]] = {
     "train": ("*/seed1/checkpoint.pt", 3),  # seed 1 is at iteration 15 and kept 10
     "select": ("*/head/demo.json", 1),  # the history and the copy of the head are there
     "train_found": ("*/demo.safetensors", 1),
-    "group": ("*/regions/odd.parquet", 1),  # the maps are there
+    "group": ("*/regions/heap/odd.parquet", 1),  # the maps are there
     "baseline": ("*/centred_box/odd.json", 1),  # their arrays are there
     "cluster": ("*/clusters/odd.parquet", 1),  # the index is there
     "segment": ("*/masks/odd/*.png", 5),
