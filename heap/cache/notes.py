@@ -12,6 +12,7 @@ from typing import Any
 
 from heap.errors import CacheError
 from heap.files import dump_json, read_json, sealed, write_durable
+from heap.receipts import Number, Positive, Receipt, Stamp, check
 
 log = logging.getLogger("heap")
 
@@ -26,6 +27,19 @@ _WHAT_TO_DO = {
     errno.EACCES: "this user may not write there",
     errno.EPERM: "this user may not write there",
 }
+
+
+class Description(Receipt):
+    """What a store's description must have."""
+
+    fingerprint: str
+    dim: Positive
+    heads: Positive
+    rows: Number
+    slots: Number
+    shards: Positive
+    rows_per_shard: Positive
+    files: dict[str, Stamp]
 
 
 @contextmanager
@@ -107,10 +121,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Return `store.json` of a store: dataset, fingerprint, encoder, dim, heads, rows, slots, shards, files.
 
     Raises:
-        CacheError: there is no store.
+        CacheError: there is no store, or a file of that name describes none.
         DataError: its description is damaged.
     """
-    if not (folder / DESCRIPTION).is_file():
+    path = folder / DESCRIPTION
+    if not path.is_file():
         raise CacheError(f"{folder}: no feature store ({DESCRIPTION} is missing); run extract again")
-    description: dict[str, Any] = read_json(folder / DESCRIPTION)
+    description: dict[str, Any] = read_json(path)
+    check(description, Description, f"{path}: not the description of a store", CacheError)
     return description
