@@ -11,7 +11,7 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from heap.data.photos import read_photo
-from heap.discover.picture import colour_of, outline, resized
+from heap.discover.picture import colour_of, outline
 from heap.discover.result import Discovery, Region
 from heap.discover.search import Collection
 from heap.errors import DataError
@@ -60,7 +60,7 @@ def draw(
 
 def _query_tile(found: Discovery, queries: Sequence[Region], colours: dict[int, pictures.Colour]) -> pictures.Pixels:
     photo = found.photo.read(TILE_PX)
-    masks = [resized(found.region_mask(region), photo.shape[:2]) for region in queries]
+    masks = [pictures.resized(found.region_mask(region), photo.shape[:2]) for region in queries]
     tile = pictures.spotlight(photo, np.any(masks, axis=0), PAPER)
     for region, mask in zip(queries, masks, strict=True):
         tile[outline(mask)] = colours[region.token]

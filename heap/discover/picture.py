@@ -27,13 +27,13 @@ def objects_over(photo: Pixels, found: Mask, instances: Sequence[Instance]) -> P
     if not found.any():
         return photo
     size = photo.shape[:2]
-    out = np.where(resized(found, size)[..., None], photo, _OUTSIDE * photo)
+    out = np.where(pictures.resized(found, size)[..., None], photo, _OUTSIDE * photo)
     colours = pictures.palette(max(0, *(one.cluster for one in instances)) + 1) if instances else None
     boxes: list[tuple[tuple[float, ...], pictures.Colour]] = []
     for one in instances:
         assert colours is not None
         colour = pictures.FOUND if one.cluster == UNCLUSTERED else colour_of(colours[one.cluster])
-        mask = resized(one.mask, size)
+        mask = pictures.resized(one.mask, size)
         out[mask] = (1 - _TINT) * out[mask] + _TINT * np.asarray(colour)
         out[outline(mask)] = colour
         scale = (size[1] / found.shape[1], size[0] / found.shape[0]) * 2
@@ -48,16 +48,6 @@ def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return the edge of a mask, two pixels wide, inside it: one is lost when a picture is shown smaller."""
     first = pictures.edge(mask)
     return first | pictures.edge(mask & ~first)
-
-
-def resized(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Return a mask at another size, nearest pixel centre."""
-    if mask.shape == size:
-        return mask
-    rows, columns = (
-        (2 * np.arange(wanted) + 1) * side // (2 * wanted) for wanted, side in zip(size, mask.shape, strict=True)
-    )
-    return mask[rows[:, None], columns[None, :]]
 
 
 def colour_of(row: npt.NDArray[np.uint8]) -> pictures.Colour:

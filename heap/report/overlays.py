@@ -19,7 +19,7 @@ from heap.files import atomic_path, write_json
 from heap.locks import alone
 from heap.progress import track
 from heap.report import pictures
-from heap.report.photos import gather, resized
+from heap.report.photos import gather
 from heap.segment.instances import UNCLUSTERED, clusters_of_patches
 from heap.segment.names import folder_of, mask_path
 from heap.settings.freeze import read_frozen, section
@@ -114,7 +114,9 @@ def draw(maps: MapReader, subject: Subject, longest_px: int, colours: pictures.P
     grid = maps.grid(subject.row).at(size)
     soft = grid.saliency(maps.foreground(subject.row))
     labels = grid.enlarge(clusters_of_patches(maps.region(subject.row), subject.cluster_of_token))
-    objects = [(resized(coco.decode(rle) > 0, size), _colour(colours, cluster)) for rle, cluster in subject.objects]
+    objects = [
+        (pictures.resized(coco.decode(rle) > 0, size), _colour(colours, cluster)) for rle, cluster in subject.objects
+    ]
     return pictures.side_by_side(
         [
             [photo, pictures.heat(soft)],

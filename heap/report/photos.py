@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 
 from heap import paths
 from heap.cache.maps import MapReader
@@ -311,7 +310,7 @@ def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.
 
     boxes = found.boxes_of.get(image_id, [])
     truth = scored.photo.boxes
-    mask = resized(found.mask(image_id), small)
+    mask = pictures.resized(found.mask(image_id), small)
     overlay = pictures.draw_boxes(pictures.overlay(photo, mask), scaled(boxes), pictures.FOUND)
     if truth is not None and len(truth):
         overlay = pictures.draw_boxes(overlay, scaled(truth.tolist()), pictures.TRUE, dashed=True)
@@ -327,13 +326,7 @@ def card(found: Found, scored: Scored, longest_px: int, colours: npt.NDArray[np.
         picture("regions", f"Regions of {image_id} coloured by cluster", pictures.regions_over(photo, labels, colours)),
     ]
     if has_pixels(scored.photo):
-        true = resized(found.truth(scored.photo), small)
+        true = pictures.resized(found.truth(scored.photo), small)
         grey_mask = np.repeat((true * np.uint8(255))[..., None], 3, axis=-1)
         shown.append(picture("truth", f"True mask of {image_id}: {true.mean():.0%} of the photo", grey_mask))
     return Card(image_id, scored.group, scored.iou, clusters, len(boxes), shown)
-
-
-def resized(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return a mask `(H, W)` at another size, the nearest pixel's value."""
-    scaled = Image.fromarray(mask.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return np.asarray(scaled) > 0

@@ -168,6 +168,16 @@ def spotlight(photo: Pixels, mask: Mask, colour: Colour) -> Pixels:
     return out
 
 
+def resized(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return a mask at another size, nearest pixel centre."""
+    if mask.shape == size:
+        return mask
+    rows, columns = (
+        (2 * np.arange(wanted) + 1) * side // (2 * wanted) for wanted, side in zip(size, mask.shape, strict=True)
+    )
+    return mask[rows[:, None], columns[None, :]]
+
+
 def shrink(picture: npt.NDArray[np.uint8], longest_px: int, nearest: bool = False) -> Pixels:
     """Return a picture with its longest side at most `longest_px`; never enlarged.
 
